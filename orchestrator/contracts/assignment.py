@@ -1,0 +1,73 @@
+"""
+The message that gives one attempt of a task to a worker. Bytes never travel in it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
+
+
+class Where(Wire):
+    """
+    Where a replica reads the sample's bytes.
+
+    ``http``: a path below the API's address, read with the assignment's token.
+    ``path``: an absolute, read-only path on a folder that both sides see.
+    ``url``: a URL signed by the store.
+    """
+
+    kind: Literal["http", "path", "url"]
+    value: str
+
+
+class AssignedSample(Wire):
+    """The sample of an assignment; ``file_name`` is for display only, never a path."""
+
+    sha256: Sha256
+    size: int = Field(ge=0)
+    file_name: str | None = None
+    where: Where
+
+
+class Classification(Wire):
+    """What kind of file a sample is, from its content."""
+
+    type: str = "unknown"
+    super_type: str = "unknown"
+    platform: str = "any"
+    arch: str = "any"
+    mime_type: str = "application/octet-stream"
+
+
+class Assignment(Wire):
+    """
+    One attempt of one task.
+
+    ``timeout_seconds`` is a duration, enforced by the replica with its own monotonic
+    clock; no absolute time in a message decides anything.
+    """
+
+    version: Literal[1] = MESSAGE_VERSION
+    job_id: UUID
+    task_id: UUID
+    attempt: int = Field(ge=1)
+    worker: ShortName
+    sample: AssignedSample
+    classification: Classification = Classification()
+    options: dict[str, JsonValue] = {}
+    timeout_seconds: float = Field(gt=0)
+
+
+def celery_id(task_id: UUID, attempt: int) -> str:
+    """Return the Celery id of an attempt: ``<task_id>.<attempt>``."""
+    return f"{task_id}.{attempt}"
+
+
+def celery_task_name(worker: str) -> str:
+    """Return the Celery task's name; one per worker, so that Flower filters by it."""
+    return f"assay.analyze.{worker}"
