@@ -1,0 +1,506 @@
+"""
+Every table, with the constraints that make illegal rows impossible.
+
+The migrations build the same; a test compares. Times are ``timestamptz``, the
+database's own. Ids are UUIDv7, so that they sort by creation.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+from orchestrator.domain.values import JobState, Role, TaskState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+OPEN_STATES = "state in ('enqueued', 'executing')"
+
+
+def _values(column: str, words: type[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} in ({listed})", name=f"{column}_is_known")
+
+
+def _id() -> Column[object]:
+    return Column("id", UUID(as_uuid=True), primary_key=True)
+
+
+def _at(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _created() -> Column[object]:
+    return Column(
+        "created_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("now()"),
+    )
+
+
+def _sha256(name: str = "sample_sha256", *, nullable: bool = False) -> Column[object]:
+    return Column(name, Text, ForeignKey("sample.sha256"), nullable=nullable)
+
+
+def _reference(name: str, target: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, UUID(as_uuid=True), ForeignKey(target), nullable=nullable)
+
+
+def _json(name: str, default: str = "{}") -> Column[object]:
+    return Column(
+        name, JSONB, nullable=False, server_default=text(f"'{default}'::jsonb")
+    )
+
+
+customer = Table(
+    "customer",
+    metadata,
+    _id(),
+    Column("short_name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    _created(),
+)
+
+api_user = Table(
+    "api_user",
+    metadata,
+    _id(),
+    _reference("customer_id", "customer.id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    _created(),
+    _values("role", Role),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    _id(),
+    _reference("user_id", "api_user.id"),
+    #: The public part, by which the row is found.
+    Column("prefix", Text, nullable=False, unique=True),
+    #: SHA-256 of the whole key. A key is 256 random bits: no salt, no stretching.
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
+    _at("expires_at"),
+    _at("revoked_at"),
+    _created(),
+)
+
+sample = Table(
+    "sample",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("sha512", Text, nullable=False),
+    Column("sha1", Text, nullable=False, index=True),
+    Column("md5", Text, nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    _reference("created_by", "api_user.id"),
+    #: The verdict that stands now; rolled by the newest finished job, or by hand. No
+    #: foreign key: the verdict points here already, and a cycle would need deferring.
+    Column("verdict_id", UUID(as_uuid=True)),
+    _created(),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hex"),
+    CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
+)
+
+classification = Table(
+    "classification",
+    metadata,
+    _id(),
+    _sha256(),
+    Column("version", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("super_type", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    _json("meta"),
+    _created(),
+    Index(None, "sample_sha256", "created_at"),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    _id(),
+    Column("short_name", Text, nullable=False, unique=True),
+    _json("localized_names"),
+    _json("localized_descriptions"),
+    _json("result_schema"),
+    #: Version whose manifest came last; null until one did.
+    Column("version", Text),
+    # What administrators override; null: as the manifest or the settings say.
+    Column("weight", Double, nullable=False, server_default="1"),
+    Column("run_seconds", Double),
+    Column("max_losses", Integer),
+    Column("window_cap", Integer),
+    _at("paused_at"),
+    #: Grows with every enrolment; secrets of older generations no longer verify.
+    Column("generation", Integer, nullable=False, server_default="0"),
+    #: Since when no live replica is known; null while one is.
+    _at("nobody_home_since"),
+    #: All that was published before this moment has left the broker.
+    _at("drained_to"),
+    _reference("created_by", "api_user.id", nullable=True),
+    _reference("updated_by", "api_user.id", nullable=True),
+    _at("updated_at"),
+    _reference("deleted_by", "api_user.id", nullable=True),
+    _at("deleted_at"),
+    _created(),
+    CheckConstraint("weight > 0 and weight <= 1", name="weight_is_a_share"),
+    CheckConstraint("run_seconds > 0", name="run_seconds_is_positive"),
+    CheckConstraint("max_losses >= 1", name="max_losses_is_positive"),
+    CheckConstraint("window_cap >= 1", name="window_cap_is_positive"),
+)
+
+worker_version = Table(
+    "worker_version",
+    metadata,
+    Column(
+        "worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True
+    ),
+    Column("version", Text, primary_key=True),
+    Column("accepts", ARRAY(Text), nullable=False),
+    Column("max_bytes", BigInteger),
+    Column("run_seconds", Double, nullable=False),
+    Column("max_tlp", Text, nullable=False),
+    Column("sends_data_out", Boolean, nullable=False),
+    _json("manifest"),
+    _created(),
+)
+
+replica = Table(
+    "replica",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _reference("worker_id", "worker.id"),
+    Column("version", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("leaving", Boolean, nullable=False, server_default=text("false")),
+    # The last two heartbeats: when they were applied, and which attempts they listed,
+    # as '<task_id>.<attempt>'.
+    _at("seen_at", nullable=False),
+    Column("holds", ARRAY(Text), nullable=False, server_default="{}"),
+    _at("seen_before_at"),
+    Column("held_before", ARRAY(Text), nullable=False, server_default="{}"),
+    _created(),
+    CheckConstraint("slots >= 1", name="slots_is_positive"),
+    Index(None, "worker_id", "seen_at"),
+    # A heartbeat changes no index, so its update stays on the page (HOT).
+    postgresql_with={"fillfactor": "50"},
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("id", SmallInteger, primary_key=True),
+    #: Up to this moment ``reports`` has been read.
+    _at("watermark_at", nullable=False),
+    _at("gap_ended_at", nullable=False),
+    #: When a canary was applied last, and when the dispatcher last had its turn.
+    _at("canary_at", nullable=False),
+    _at("dispatched_at", nullable=False),
+    #: Which consumer may read: grows by one at each takeover.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    _created(),
+    CheckConstraint("id = 1", name="there_is_one"),
+)
+
+job = Table(
+    "job",
+    metadata,
+    _id(),
+    _sha256(),
+    _reference("customer_id", "customer.id"),
+    _reference("submitter_id", "api_user.id"),
+    Column("state", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("file_name", Text),
+    _json("options"),
+    #: What selection said of every registered worker when the job was created.
+    _json("selection", "[]"),
+    #: Whether the caller named the workers.
+    Column("is_chosen", Boolean, nullable=False, server_default=text("false")),
+    Column("idempotency_key", Text),
+    Column("content_hash", Text),
+    _at("enqueued_at", nullable=False),
+    _at("started_at"),
+    _at("ended_at"),
+    _at("due_at"),
+    _created(),
+    _values("state", JobState),
+    CheckConstraint(
+        "(state in ('done', 'timeout')) = (ended_at is not null)",
+        name="a_finished_job_has_an_end",
+    ),
+    CheckConstraint("priority between -9 and 9", name="priority_is_in_range"),
+    Index(
+        "uq_job_idempotency",
+        "submitter_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key is not null"),
+    ),
+    Index("ix_job_due", "due_at", postgresql_where=text(OPEN_STATES)),
+    Index("ix_job_open", "sample_sha256", postgresql_where=text(OPEN_STATES)),
+    Index(None, "sample_sha256", "enqueued_at"),
+    Index(None, "enqueued_at", "id"),
+    Index("ix_job_ended", "ended_at", postgresql_where=text("ended_at is not null")),
+)
+
+job_task = Table(
+    "job_task",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _reference("worker_id", "worker.id"),
+    # Copies, for the indexes of backlog and verdict.
+    Column("sample_sha256", Text, nullable=False),
+    Column("submitter_id", UUID(as_uuid=True), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("message", Text),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("losses", Integer, nullable=False, server_default="0"),
+    Column("holder", Text),
+    #: Enqueue time less ten minutes per step of priority: age is priority.
+    _at("order_at", nullable=False),
+    _at("not_before"),
+    _at("enqueued_at", nullable=False),
+    _at("queued_at", nullable=False),
+    _at("published_at"),
+    _at("started_at"),
+    _at("ended_at"),
+    _at("due_at"),
+    _json("options"),
+    Column("late", Boolean, nullable=False, server_default=text("false")),
+    _created(),
+    UniqueConstraint("job_id", "worker_id"),
+    _values("state", TaskState),
+    CheckConstraint(
+        f"({OPEN_STATES}) = (ended_at is null)", name="an_ended_task_has_an_end"
+    ),
+    CheckConstraint(
+        f"({OPEN_STATES}) = (due_at is not null)", name="an_open_task_has_a_clock"
+    ),
+    CheckConstraint(
+        "state <> 'executing' or (started_at is not null and holder is not null)",
+        name="an_executing_task_has_a_holder",
+    ),
+    CheckConstraint("attempt >= 1 and losses >= 0", name="counts_are_counts"),
+    Index(
+        "ix_job_task_backlog",
+        "worker_id",
+        "submitter_id",
+        "order_at",
+        postgresql_where=text("state = 'enqueued' and published_at is null"),
+    ),
+    Index(
+        "ix_job_task_in_flight",
+        "worker_id",
+        "published_at",
+        postgresql_where=text(f"published_at is not null and {OPEN_STATES}"),
+    ),
+    Index("ix_job_task_due", "due_at", postgresql_where=text(OPEN_STATES)),
+    Index(
+        "ix_job_task_finished",
+        "worker_id",
+        "ended_at",
+        postgresql_where=text("ended_at is not null"),
+    ),
+    Index("ix_job_task_sample", "sample_sha256", "worker_id"),
+    # Half of all updates move a task between states; leave room for them on the page.
+    postgresql_with={"fillfactor": "70"},
+)
+
+task_event = Table(
+    "task_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("task_id", UUID(as_uuid=True), nullable=False),
+    Column("job_id", UUID(as_uuid=True), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text),
+    Column("message", Text),
+    _created(),
+    Index(None, "task_id", "id"),
+    Index(None, "created_at"),
+)
+
+analysis = Table(
+    "analysis",
+    metadata,
+    _id(),
+    _sha256(),
+    _reference("customer_id", "customer.id"),
+    _reference("created_by", "api_user.id", nullable=True),
+    _reference("worker_id", "worker.id", nullable=True),
+    Column("agent_name", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    Column("score", SmallInteger, nullable=False),
+    Column("result", JSONB),
+    #: SHA-256 of the result in the store, when it was too large for a message.
+    Column("result_ref", Text),
+    _json("tags", "[]"),
+    _json("detections", "[]"),
+    Column("possible_detections", Integer),
+    Column("status_override", Text),
+    Column("profile", Text),
+    Column("internet_access", Boolean, nullable=False, server_default=text("false")),
+    Column("tlp", Text, nullable=False, server_default="amber"),
+    #: Children and evidence that the replica put into the store.
+    _json("files", "[]"),
+    Column("content_hash", Text),
+    _created(),
+    CheckConstraint("score between -1 and 100", name="score_is_in_range"),
+    CheckConstraint(
+        "status_override in ('malicious', 'benign')", name="override_is_known"
+    ),
+    Index(None, "sample_sha256", "created_at"),
+)
+
+task_analysis = Table(
+    "task_analysis",
+    metadata,
+    Column(
+        "task_id",
+        UUID(as_uuid=True),
+        ForeignKey("job_task.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column(
+        "analysis_id", UUID(as_uuid=True), ForeignKey("analysis.id"), primary_key=True
+    ),
+    Column("attempt", Integer, nullable=False),
+    Column("late", Boolean, nullable=False, server_default=text("false")),
+    _created(),
+    Index(None, "analysis_id"),
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    _id(),
+    _sha256(),
+    Column(
+        "job_id", UUID(as_uuid=True), ForeignKey("job.id", ondelete="SET NULL")
+    ),
+    Column("score", SmallInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_override", Text),
+    Column("is_contradicting", Boolean, nullable=False, server_default=text("false")),
+    Column("is_manual", Boolean, nullable=False, server_default=text("false")),
+    Column("comment", Text),
+    Column("coverage_percent", Double),
+    #: The status set by hand that stood when this was rolled: an input.
+    Column("manual_override", Text),
+    _json("tags", "[]"),
+    _reference("created_by", "api_user.id", nullable=True),
+    _created(),
+    CheckConstraint("score between -1 and 100", name="score_is_in_range"),
+    CheckConstraint(
+        "status in ('malicious', 'suspicious', 'benign', 'unknown')",
+        name="status_is_known",
+    ),
+    CheckConstraint(
+        "status_override in ('malicious', 'benign')", name="override_is_known"
+    ),
+    CheckConstraint(
+        "coverage_percent between 0 and 100", name="coverage_is_in_range"
+    ),
+    Index(None, "sample_sha256", "created_at"),
+    Index(None, "job_id"),
+)
+
+verdict_input = Table(
+    "verdict_input",
+    metadata,
+    Column(
+        "verdict_id",
+        UUID(as_uuid=True),
+        ForeignKey("verdict.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column(
+        "worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True
+    ),
+    Column("short_name", Text, nullable=False),
+    #: own, previous, missing or excluded.
+    Column("source", Text, nullable=False),
+    Column("why", Text),
+    _reference("analysis_id", "analysis.id", nullable=True),
+    Column("score", SmallInteger),
+    Column("weight", Double, nullable=False),
+    Column("impact", Double),
+    Column("difference", Double),
+    Column("status_override", Text),
+    Column("age_seconds", Double),
+    Column("worker_version", Text),
+    _created(),
+    Index(None, "analysis_id"),
+)
+
+poison = Table(
+    "poison",
+    metadata,
+    _sha256(),
+    _reference("worker_id", "worker.id"),
+    Column("version", Text, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    _at("first_at", nullable=False),
+    _at("last_at", nullable=False),
+    #: Null: deaths are counted, nothing is refused yet.
+    _at("poisoned_at"),
+    _at("cleared_at"),
+    Column("cleared_by", Text),
+    _created(),
+    UniqueConstraint("sample_sha256", "worker_id", "version"),
+)
+poison.append_constraint(
+    CheckConstraint("deaths >= 1", name="deaths_is_positive"),
+)
+
+rejected_report = Table(
+    "rejected_report",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("reason", Text, nullable=False),
+    #: At most the first 4 KiB, to see what it was.
+    Column("body", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    _created(),
+    Index(None, "created_at"),
+)

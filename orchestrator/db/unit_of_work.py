@@ -1,0 +1,189 @@
+"""
+The unit of work: the only place that commits.
+
+``with database.uow() as tx:`` is one request, one batch or one sweep. Leaving it commits,
+an exception rolls back. What was notified goes out after the commit, never before it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+Channel = Literal["work", "stop"]
+
+#: Milliseconds. A batch that takes longer holds up everybody behind it.
+STATEMENT_TIMEOUT_MS = 5_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+
+#: Seconds between two rounds of notifications: a burst of commits wakes nobody twice.
+NOTIFY_INTERVAL_SECONDS = 0.01
+
+#: Bytes. PostgreSQL refuses payloads of 8000 and more.
+NOTIFY_MAX_BYTES = 7_900
+
+
+@dataclass(slots=True)
+class Transaction:
+    """
+    One open transaction.
+
+    ``now`` is the transaction's timestamp: the one clock of everything below the API.
+    """
+
+    connection: Connection
+    now: datetime
+    notices: list[tuple[Channel, str]] = field(default_factory=list)
+
+    def notify(self, channel: Channel, payload: str = "") -> None:
+        """Wake whoever listens, after the commit; lost if the process dies before."""
+        self.notices.append((channel, payload))
+
+
+class Database:
+    """
+    The engine and what goes with it; one per process, safe to share by threads.
+
+    Args:
+        url: ``postgresql+psycopg://…``.
+        pool_size: Connections kept; as many again may be opened for a moment.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = url
+        self.engine = _engine(url, pool_size=pool_size)
+        self._notifier = Notifier(self)
+
+    @contextmanager
+    def uow(self) -> Iterator[Transaction]:
+        """
+        Open a transaction, commit it at the end, then send its notifications.
+
+        Raises:
+            OperationalError: The database is away, or a lock took too long; nothing was
+                written, and trying again is safe.
+        """
+        with self.engine.begin() as connection:
+            now = connection.execute(select(func.transaction_timestamp())).scalar_one()
+            tx = Transaction(connection=connection, now=now)
+            yield tx
+        for channel, payload in tx.notices:
+            self._notifier.send(channel, payload)
+
+    def raw_connection(self, *, application_name: str) -> psycopg.Connection:
+        """Open an autocommit connection outside the pool: for LISTEN and for locks."""
+        return psycopg.connect(
+            driver_url(self.url), autocommit=True, application_name=application_name
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._notifier.close()
+        self.engine.dispose()
+
+
+class Notifier:
+    """
+    Sends NOTIFY on a connection of its own, at most one round per 10 ms and process.
+
+    Best effort: whoever listens also has a tick.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pending: dict[tuple[Channel, str], None] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def send(self, channel: Channel, payload: str) -> None:
+        """Queue one notification; equal ones of a round go out once."""
+        with self._changed:
+            self._pending[channel, payload] = None
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="notifier", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is pending and stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        connection: psycopg.Connection | None = None
+        pause = threading.Event()
+        while batch := self._take():
+            connection = self._deliver(connection, batch)
+            pause.wait(NOTIFY_INTERVAL_SECONDS)
+        if connection is not None:
+            connection.close()
+
+    def _take(self) -> list[tuple[Channel, str]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._closed)
+            batch = list(self._pending)
+            self._pending.clear()
+            return batch
+
+    def _deliver(
+        self, connection: psycopg.Connection | None, batch: list[tuple[Channel, str]]
+    ) -> psycopg.Connection | None:
+        try:
+            if connection is None or connection.closed:
+                connection = self._database.raw_connection(
+                    application_name="assay notify"
+                )
+            with connection.cursor() as cursor:
+                cursor.executemany("SELECT pg_notify(%s, %s)", batch)
+        except psycopg.Error:
+            # The database is away: its listeners are too, and they have a tick.
+            if connection is not None:
+                with suppress(psycopg.Error):
+                    connection.close()
+            return None
+        return connection
+
+
+def driver_url(url: str) -> str:
+    """Return the URL as psycopg itself reads it."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether trying the same transaction again may succeed."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def set_local_timeout(tx: Transaction, milliseconds: int) -> None:
+    """Let this transaction's statements take longer or less than the usual 5 s."""
+    tx.connection.execute(text(f"SET LOCAL statement_timeout = {int(milliseconds)}"))
+
+
+def _engine(url: str, *, pool_size: int) -> Engine:
+    options = (
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} "
+        "-c timezone=UTC"
+    )
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        # A restarted database must cost no request: a dead connection is replaced.
+        pool_pre_ping=True,
+        connect_args={"options": options, "connect_timeout": 5},
+    )

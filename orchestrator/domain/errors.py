@@ -1,0 +1,124 @@
+"""
+What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it.
+
+* AssayError
+    * InvalidError                the caller's words are off: the field is named
+        * UnknownWorkerError
+        * SampleTooLargeError
+        * EmptyBodyError
+    * NotFoundError
+    * ConflictError               well-formed, but the state does not allow it
+        * IllegalTransitionError
+        * HeldByOtherError
+        * IdempotencyConflictError
+    * AuthenticationError
+    * PermissionDeniedError
+    * SampleMissingError          the row is here, the bytes are not
+    * SupersededError             another process has taken over
+    * ConfigurationError          a setting is missing or wrong
+"""
+
+from __future__ import annotations
+
+
+class AssayError(Exception):
+    """Base of everything that Assay itself raises."""
+
+    code = "assay_error"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        #: The field, parameter or setting that is wrong, where there is one.
+        self.field = field
+
+
+class InvalidError(AssayError):
+    """An argument is missing, of the wrong type or out of range."""
+
+    code = "invalid"
+
+
+class UnknownWorkerError(InvalidError):
+    """No registered worker has this name."""
+
+    code = "unknown_worker"
+
+
+class EmptyBodyError(InvalidError):
+    """A body is needed and none came."""
+
+    code = "empty_body"
+
+
+class SampleTooLargeError(InvalidError):
+    """The sample is above ``ASSAY_SAMPLE_MAX_BYTES``."""
+
+    code = "sample_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"the sample is larger than {limit_bytes} bytes (ASSAY_SAMPLE_MAX_BYTES)",
+            field="body",
+        )
+        self.limit_bytes = limit_bytes
+
+
+class NotFoundError(AssayError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class ConflictError(AssayError):
+    """The request is well-formed, but the present state does not allow it."""
+
+    code = "conflict"
+
+
+class IllegalTransitionError(ConflictError):
+    """The table of states has no such move."""
+
+    code = "illegal_transition"
+
+
+class HeldByOtherError(ConflictError):
+    """Somebody else has this attempt in hand."""
+
+    code = "held_by_other"
+
+
+class IdempotencyConflictError(ConflictError):
+    """The same idempotency key came with other content."""
+
+    code = "idempotency_conflict"
+
+
+class AuthenticationError(AssayError):
+    """The key is missing, unknown, revoked or expired."""
+
+    code = "authentication_failed"
+
+
+class PermissionDeniedError(AssayError):
+    """The key is good, but its role does not allow this."""
+
+    code = "permission_denied"
+
+
+class SampleMissingError(AssayError):
+    """The sample is known, but its bytes are not in the store."""
+
+    code = "sample_missing"
+
+
+class SupersededError(AssayError):
+    """Another process has taken over this one's part; stop."""
+
+    code = "superseded"
+
+
+class ConfigurationError(AssayError):
+    """A setting is missing or wrong; the message says which and how to set it."""
+
+    code = "configuration"

@@ -1,0 +1,47 @@
+"""
+What follows the loss of an attempt: another one after a back-off, or the end.
+
+Decides; ``domain/states.py`` makes the change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+#: Base of the back-off: 2 s after the first loss, 4 s after the second, and so on.
+BACKOFF_BASE_SECONDS = 2
+
+#: A free loss is the orchestrator's own silence: trying again need not wait.
+FREE = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryDecision:
+    """
+    ``again``: whether there is another attempt. ``losses``: the new count.
+
+    ``delay``: how long the next attempt stays in the backlog.
+    """
+
+    again: bool
+    losses: int
+    delay: timedelta
+
+
+def after_loss(*, losses: int, max_losses: int, free: bool = False) -> RetryDecision:
+    """
+    Decide what follows one more loss.
+
+    Args:
+        losses: Those before this one.
+        max_losses: The one that reaches this ends the task.
+        free: The silence was ours (reports stood unread): it uses no budget.
+
+    With ``max_losses`` 3: next attempt after 2 s, next attempt after 4 s, the end.
+    """
+    if free:
+        return RetryDecision(again=True, losses=losses, delay=FREE)
+    counted = losses + 1
+    delay = timedelta(seconds=BACKOFF_BASE_SECONDS**counted)
+    return RetryDecision(again=counted < max_losses, losses=counted, delay=delay)

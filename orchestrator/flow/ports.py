@@ -1,0 +1,89 @@
+"""
+What the steps are given: limits as values, and the broker as two small interfaces.
+
+Implemented by ``messaging/``; built by ``bootstrap.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from orchestrator.contracts.token import KeyRing
+from orchestrator.domain.clocks import TaskLimits
+from orchestrator.domain.verdict import Bands
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Every duration and size that the steps obey; from the settings of the same name."""
+
+    lease_seconds: float = 15.0
+    heartbeat_seconds: float = 5.0
+    run_seconds: float = 120.0
+    run_grace_seconds: float = 5.0
+    queue_wait_seconds: float = 43_200.0
+    no_worker_seconds: float = 3_600.0
+    job_seconds: float = 86_400.0
+    max_losses: int = 3
+    window_max: int = 512
+    ageing_seconds: float = 600.0
+    sample_max_bytes: int = 268_435_456
+    bands: Bands = field(default_factory=Bands)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a silent holder is believed."""
+        return timedelta(seconds=self.lease_seconds)
+
+    def of_task(
+        self, *, run_seconds: float | None, max_losses: int | None
+    ) -> TaskLimits:
+        """Return the limits of a worker's tasks: its own, else the settings'."""
+        return TaskLimits(
+            run_seconds=run_seconds or self.run_seconds,
+            run_grace_seconds=self.run_grace_seconds,
+            queue_wait_seconds=self.queue_wait_seconds,
+            max_losses=max_losses or self.max_losses,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """What every step needs to know besides its transaction."""
+
+    limits: Limits
+    keys: KeyRing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """One assignment on its way; ``body`` is its JSON."""
+
+    worker: str
+    task_id: UUID
+    attempt: int
+    token: str
+    body: str
+
+
+class AssignmentPublisher(Protocol):
+    """Sends assignments; says which of them the broker did not take."""
+
+    def publish(self, messages: Sequence[Outgoing]) -> PublishResult:
+        """Publish; what is refused, or of unknown fate, comes back."""
+
+
+class PublishResult(Protocol):
+    """``refused``: not taken, or nobody knows. ``error``: why, without secrets."""
+
+    @property
+    def refused(self) -> Sequence[Outgoing]:
+        """Messages to be published again."""
+
+    @property
+    def error(self) -> str | None:
+        """What the broker said."""
