@@ -1,0 +1,192 @@
+"""
+How every bundled analyzer turns what it found into a score that explains itself.
+
+An analyzer declares its kinds of finding in one table, with their points. The score is
+the sum of the points of the kinds that were found, each counted once however often it
+occurs. Nothing here knows a file format.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from workers import Analysis, Detection, Tag
+from workers.analysis import JSON
+
+#: A finding this strong is malicious by itself: where verdicts turn malicious.
+MALICIOUS_POINTS = 70
+
+_TEXT_LIMIT = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """
+    One kind of finding.
+
+    ``points``: what it adds to the score, 0 for a plain observation.
+    ``reason``: the sentence that explains those points.
+    ``behaviour``: value of the behaviour tag that it gives the sample, if any.
+    """
+
+    points: int
+    reason: str
+    behaviour: str | None = None
+
+
+class Findings:
+    """Collects the findings of one analysis."""
+
+    def __init__(
+        self, kinds: Mapping[str, Kind], *, highest: int = 100, per_kind: int = 50
+    ) -> None:
+        """
+        Start without findings.
+
+        Args:
+            kinds: The table of the analyzer.
+            highest: The score never exceeds it, whatever the sum.
+            per_kind: Findings kept of each kind; further ones are only counted.
+        """
+        self.truncated = False
+        self._kinds = kinds
+        self._highest = highest
+        self._per_kind = per_kind
+        self._seen: Counter[str] = Counter()
+        self._rows: list[dict[str, str]] = []
+
+    def add(self, kind: str, **details: str | None) -> None:
+        """Note one finding; an exact repetition changes nothing."""
+        given = {name: clean(text) for name, text in details.items() if text}
+        row = {"kind": kind, **given}
+        if row in self._rows[-self._per_kind :]:
+            return
+        self._seen[kind] += 1
+        if self._seen[kind] > self._per_kind:
+            self.truncated = True
+            return
+        self._rows.append(row)
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._seen
+
+    @property
+    def score(self) -> int:
+        """The sum of the points, -1 when nothing scored."""
+        points = sum(self._kinds[kind].points for kind in self._scoring())
+        return min(points, self._highest) or -1
+
+    def analysis(self, facts: Mapping[str, JSON]) -> Analysis:
+        """Put *facts* and the findings together; the shape is :func:`schema`."""
+        reasons = [
+            {"points": self._kinds[kind].points, "reason": self._kinds[kind].reason}
+            for kind in self._scoring()
+        ]
+        summary = self._summary()
+        truncated = self.truncated or bool(facts.get("truncated"))
+        return Analysis(
+            score=self.score,
+            result={
+                **facts,
+                "findings": self._rows,
+                "reasons": reasons,
+                "summary": summary,
+                "truncated": truncated,
+            },
+            tags=self._tags(),
+            detections=[_detection(kind, self._kinds[kind]) for kind in self._seen],
+            possible_detections=len(self._kinds),
+            message=summary,
+        )
+
+    def _scoring(self) -> list[str]:
+        found = [kind for kind in self._seen if self._kinds[kind].points]
+        return sorted(found, key=lambda kind: -self._kinds[kind].points)
+
+    def _tags(self) -> list[Tag]:
+        behaviours = {self._kinds[kind].behaviour for kind in self._seen} - {None}
+        return [
+            Tag(type="behaviour", value=value) for value in sorted(map(str, behaviours))
+        ]
+
+    def _summary(self) -> str:
+        scoring = self._scoring()
+        if not scoring:
+            return "Nothing that scores was found."
+        parts = "; ".join(
+            f"{self._kinds[kind].reason} (+{self._kinds[kind].points})"
+            for kind in scoring
+        )
+        total = sum(self._kinds[kind].points for kind in scoring)
+        capped = f", capped at {self._highest}" if total > self._highest else ""
+        return f"Score {self.score}{capped}: {parts}"
+
+
+def schema(facts: Mapping[str, JSON]) -> dict[str, JSON]:
+    """JSON Schema of a result: *facts* are its properties beside the common ones."""
+    text = {"type": "string"}
+    return strict(
+        {
+            **facts,
+            "findings": array(
+                {
+                    "type": "object",
+                    "properties": {
+                        "kind": text,
+                        "name": text,
+                        "module": text,
+                        "where": text,
+                        "detail": text,
+                    },
+                    "required": ["kind"],
+                    "additionalProperties": False,
+                }
+            ),
+            "reasons": array(strict({"points": {"type": "integer"}, "reason": text})),
+            "summary": text,
+            "truncated": {"type": "boolean"},
+        }
+    )
+
+
+def strict(properties: Mapping[str, JSON]) -> dict[str, JSON]:
+    """JSON Schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def array(items: Mapping[str, JSON]) -> dict[str, JSON]:
+    """JSON Schema of a list of *items*."""
+    return {"type": "array", "items": dict(items)}
+
+
+def clean(text: str | bytes, limit: int = _TEXT_LIMIT) -> str:
+    """
+    Make text of a sample fit for a result: printable, at most *limit* characters.
+
+    PostgreSQL refuses NUL and lone surrogates in JSON, and control characters would
+    reach somebody's terminal; a sample can hold all of them.
+    """
+    if isinstance(text, bytes):
+        text = text[: limit * 4].decode("utf-8", "replace")
+    shown = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for char in text[: limit + 1]
+    )
+    if len(shown) <= limit:
+        return shown
+    return shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _detection(name: str, kind: Kind) -> Detection:
+    if kind.points >= MALICIOUS_POINTS:
+        return Detection(name=name, assessment="malicious")
+    if kind.points:
+        return Detection(name=name, assessment="unknown")
+    return Detection(name=name, assessment="informational")
