@@ -65,7 +65,8 @@ def rule(
     name: str = "a rule", *, kind: str = "customer", at: int = 0, **fields
 ) -> Rule:
     return Rule(
-        rule_id=UUID(int=at),
+        # Ids run against time, so that none can stand in for it.
+        rule_id=UUID(int=10_000 - at),
         name=name,
         created_at=EPOCH + timedelta(seconds=at),
         match=fields.pop("match", MATCHING_TEXT[kind]),
@@ -201,16 +202,20 @@ def test_a_rule_that_changes_nothing_is_not_what_decided():
     assert choice.rule is None
 
 
-def test_the_last_rule_in_order_of_kind_decides_whenever_it_was_created():
-    by_submission = rule("S", kind="submission", at=1, workers=adding("pe"))
-    by_customer = rule("C", kind="customer", at=2, workers=removing("pe"))
-    by_classification = rule("K", kind="classification", at=3, workers=removing("pe"))
-    policy = holding("pe", rules=(by_submission, by_customer, by_classification))
+@pytest.mark.parametrize(
+    ("general", "particular"),
+    [("classification", "customer"), ("customer", "submission")],
+)
+def test_the_more_particular_kind_of_rule_decides_whenever_it_was_created(
+    general, particular
+):
+    removes = rule("removes", kind=general, at=2, workers=removing("pe"))
+    adds = rule("adds", kind=particular, at=1, workers=adding("pe"))
 
-    choice = choice_of(candidate("pe"), policy=policy)
+    choice = choice_of(candidate("pe"), policy=holding("pe", rules=(removes, adds)))
 
     assert choice.selected
-    assert choice.rule == "S"
+    assert choice.rule == "adds"
 
 
 def test_of_two_rules_of_one_kind_the_one_created_later_decides():
