@@ -3,7 +3,7 @@ How every bundled analyzer turns what it found into a score that explains itself
 
 An analyzer declares its kinds of finding in one table, with their points. The score is
 the sum of the points of the kinds that were found, each counted once however often it
-occurs. Nothing here knows a file format.
+occurs; where kinds overlap by nature, it is the highest. Nothing here knows a format.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from workers.analysis import JSON
 MALICIOUS_POINTS = 70
 
 _TEXT_LIMIT = 256
+_SUMMARY_LIMIT = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +41,12 @@ class Findings:
     """Collects the findings of one analysis."""
 
     def __init__(
-        self, kinds: Mapping[str, Kind], *, highest: int = 100, per_kind: int = 50
+        self,
+        kinds: Mapping[str, Kind],
+        *,
+        highest: int = 100,
+        per_kind: int = 50,
+        strongest_only: bool = False,
     ) -> None:
         """
         Start without findings.
@@ -49,11 +55,14 @@ class Findings:
             kinds: The table of the analyzer.
             highest: The score never exceeds it, whatever the sum.
             per_kind: Findings kept of each kind; further ones are only counted.
+            strongest_only: The score is the highest points instead of the sum, for
+                kinds that overlap by nature.
         """
         self.truncated = False
         self._kinds = kinds
         self._highest = highest
         self._per_kind = per_kind
+        self._strongest_only = strongest_only
         self._seen: Counter[str] = Counter()
         self._rows: list[dict[str, str]] = []
 
@@ -74,9 +83,8 @@ class Findings:
 
     @property
     def score(self) -> int:
-        """The sum of the points, -1 when nothing scored."""
-        points = sum(self._kinds[kind].points for kind in self._scoring())
-        return min(points, self._highest) or -1
+        """The sum of the points (or the highest), -1 when nothing scored."""
+        return min(self._total(), self._highest) or -1
 
     def analysis(self, facts: Mapping[str, JSON]) -> Analysis:
         """Put *facts* and the findings together; the shape is :func:`schema`."""
@@ -101,6 +109,10 @@ class Findings:
             message=summary,
         )
 
+    def _total(self) -> int:
+        points = [self._kinds[kind].points for kind in self._seen]
+        return max(points, default=0) if self._strongest_only else sum(points)
+
     def _scoring(self) -> list[str]:
         found = [kind for kind in self._seen if self._kinds[kind].points]
         return sorted(found, key=lambda kind: -self._kinds[kind].points)
@@ -119,9 +131,10 @@ class Findings:
             f"{self._kinds[kind].reason} (+{self._kinds[kind].points})"
             for kind in scoring
         )
-        total = sum(self._kinds[kind].points for kind in scoring)
-        capped = f", capped at {self._highest}" if total > self._highest else ""
-        return f"Score {self.score}{capped}: {parts}"
+        rule = ", the strongest of" if self._strongest_only else ""
+        if self._total() > self._highest:
+            rule = f", capped at {self._highest}"
+        return clean(f"Score {self.score}{rule}: {parts}", _SUMMARY_LIMIT)
 
 
 def schema(facts: Mapping[str, JSON]) -> dict[str, JSON]:
