@@ -6,12 +6,12 @@ Owns the base model and the limits; it knows no particular message.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 #: Version written into every message; a reader refuses any other.
-MESSAGE_VERSION = 1
+MESSAGE_VERSION: Final = 1
 
 #: Bytes. A message above this is rejected; larger results go to the store by
 #: reference. One MiB keeps a batch of reports within a consumer's memory.

@@ -1,0 +1,412 @@
+"""
+The Celery application of an analyzer: how messages reach a replica, and how it stops.
+
+Owns the settings (workers read the environment here and nowhere else), Celery's
+configuration and the hooks that make ``celery -A module worker`` behave like
+``python -m workers run``. What an assignment means is the runtime's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from celery.app.amqp import AMQP
+from celery.worker.control import control_command
+from kombu.connection import Connection
+
+from orchestrator.contracts import names
+from orchestrator.contracts.assignment import celery_task_name
+from orchestrator.contracts.wire import TOKEN_HEADER
+from workers.analyzer import Analyzer
+from workers.attempts import Attempts
+from workers.confinement import protect_process
+from workers.identity import Identity
+from workers.reporting import Line, Reporter
+from workers.runtime import Runtime, parse_key
+from workers.sandbox import Sandbox
+from workers.transfer import Transfer
+
+log = logging.getLogger(__name__)
+
+_MOST_SLOTS_BY_DEFAULT = 4
+
+#: Reports that may wait while the broker is away, beside four for each slot.
+_SPARE_REPORTS = 64
+
+_REDIS_OPTIONS = {
+    "priority_steps": [0],
+    # Without a timeout a broken network leaves a replica deaf for ever.
+    "socket_timeout": 15,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+_RABBITMQ_OPTIONS = {"confirm_publish": True}
+
+#: Celery's signal handlers know a worker by its node name only.
+_by_name: dict[str, _Replica] = {}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and how to set it."""
+
+
+class AnalysisFailedError(Exception):
+    """Ends the Celery task of a failed analysis, so that Flower shows a failure."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """
+    What a replica is told by its environment.
+
+    ``events``: whether Celery sends the task events that Flower shows.
+    """
+
+    broker_url: str = field(repr=False)
+    api_url: str
+    secret: str = field(repr=False)
+    heartbeat_seconds: float = 5.0
+    stop_grace_seconds: float = 10.0
+    slots: int = 1
+    events: bool = True
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], *, worker: str) -> Settings:
+        """
+        Read the settings of a replica of *worker*.
+
+        Raises:
+            SettingsError: One is missing or is not what it must be.
+        """
+        broker_url = _required(
+            environment, "ASSAY_BROKER_URL", "for example redis://127.0.0.1:6379/0"
+        )
+        api_url = _required(
+            environment, "ASSAY_API_URL", "for example http://127.0.0.1:8000"
+        )
+        return cls(
+            broker_url=broker_url,
+            api_url=api_url,
+            secret=_secret(environment, worker),
+            heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
+            stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
+            slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
+            events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
+        )
+
+    @property
+    def rabbitmq(self) -> bool:
+        """Whether the broker is RabbitMQ (else it is Redis)."""
+        return names.is_rabbitmq(self.broker_url)
+
+    @property
+    def transport_options(self) -> dict[str, Any]:
+        """Return kombu's options for this broker."""
+        return dict(_RABBITMQ_OPTIONS if self.rabbitmq else _REDIS_OPTIONS)
+
+
+def celery_app(analyzer: Analyzer) -> Celery:
+    """
+    Return the Celery application of *analyzer*, configured by the environment.
+
+    ``celery -A module worker`` comes here through ``module.app``. A missing setting
+    ends the process with one line: there is nobody above who could do better.
+    """
+    try:
+        return build_app(analyzer, Settings.read(os.environ, worker=analyzer.name))
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201  (for the person who typed it)
+        raise SystemExit(2) from None
+
+
+def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
+    """Return the Celery application of *analyzer* with these *settings*."""
+    app = _App(f"assay.{analyzer.name}", set_as_current=False, amqp=_Amqp, loader="app")
+    app.replica = _Replica(analyzer, settings)
+    app.conf.update(_configuration(analyzer, settings))
+    app.steps["worker"].add(_ReplicaStep)
+
+    def analyze(task: Any, **message: object) -> str:
+        return app.replica.perform(task.request, message)
+
+    name = celery_task_name(analyzer.name)
+    app.task(name=name, bind=True, throws=(AnalysisFailedError,))(analyze)
+    return app
+
+
+def new_replica_id(worker: str) -> str:
+    """Return a node name that no replica has had before."""
+    return f"{worker}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}"
+
+
+class _Connection(Connection):  # type: ignore[misc]  # kombu has no types
+    """Comes back to a restarted broker within 2 s, where Celery would wait up to 30."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
+        return super().ensure_connection(*args, **{**pace, **options})
+
+
+class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = _Connection
+
+
+class _App(Celery):  # type: ignore[misc]  # Celery has no types
+    replica: _Replica
+
+
+class _Replica:
+    """What one Celery worker process holds beside Celery: made early, started late."""
+
+    def __init__(self, analyzer: Analyzer, settings: Settings) -> None:
+        self.analyzer = analyzer
+        self.settings = settings
+        self.name = new_replica_id(analyzer.name)
+        self.attempts = Attempts()
+        self._runtime: Runtime | None = None
+        self._scratch: Path | None = None
+        _by_name[self.name] = self
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError("the replica has not started")
+        return self._runtime
+
+    def start(self, slots: int) -> None:
+        protect_process()
+        identity = Identity(replica=self.name, analyzer=self.analyzer, slots=slots)
+        self._scratch = Path(tempfile.mkdtemp(prefix="assay-replica-"))
+        sandbox = self._start_sandbox(slots, self._scratch)
+        reporter = Reporter(
+            _line(self.settings),
+            partial(identity.alive, self.attempts),
+            heartbeat_seconds=self.settings.heartbeat_seconds,
+            capacity=4 * slots + _SPARE_REPORTS,
+        )
+        self._runtime = Runtime(
+            identity,
+            attempts=self.attempts,
+            reporter=reporter,
+            transfer=Transfer(self.settings.api_url, slots=slots),
+            sandbox=sandbox,
+            scratch=self._scratch,
+        )
+        reporter.start()
+
+    def _start_sandbox(self, slots: int, scratch: Path) -> Sandbox:
+        sandbox = Sandbox(
+            self.analyzer.module,
+            analyzer_name=self.analyzer.name,
+            slots=slots,
+            scratch=scratch,
+            network=self.analyzer.network,
+            memory_bytes=self.analyzer.memory_bytes,
+        )
+        for warning in sandbox.start():
+            log.warning("sandbox.weaker reason=%s", warning)
+        return sandbox
+
+    def perform(self, request: Any, message: Mapping[str, object]) -> str:
+        token = (request.headers or {}).get(TOKEN_HEADER)
+        report = self.runtime.perform(message.get("assignment"), token)
+        if report is None:
+            return "nothing to report"
+        if report.kind in {"failed", "timed_out"}:
+            raise AnalysisFailedError(report.reason or report.kind)
+        return report.kind
+
+    def announce_stop(self, *, hurry: bool) -> None:
+        if self._runtime is not None:
+            self._runtime.announce_stop(hurry=hurry)
+
+    def stop(self) -> None:
+        if self._runtime is not None:
+            self._runtime.stop(grace_seconds=self.settings.stop_grace_seconds)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """
+    Starts and stops the replica within Celery's worker.
+
+    It requires the pool, and Celery's consumer comes last: so it stops when nothing is
+    consumed any more and the pool's threads can still end their work.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        parent.app.replica.start(parent.concurrency)
+
+    def stop(self, parent: Any) -> None:
+        parent.app.replica.stop()
+
+    def terminate(self, parent: Any) -> None:
+        parent.app.replica.announce_stop(hurry=True)
+        parent.app.replica.stop()
+
+
+def _name_the_node(instance: Any, **_: object) -> None:
+    if isinstance(instance.app, _App):
+        instance.hostname = instance.app.replica.name
+
+
+signals.celeryd_init.connect(_name_the_node, weak=False)
+
+
+def _force_what_a_replica_needs(sender: Any, **_: object) -> None:
+    # After the command line was read: a flag of ``celery worker`` must not turn a
+    # replica into something that loses or hoards assignments.
+    if isinstance(sender.app, _App):
+        sender.pool_cls = "threads"
+        sender.prefetch_multiplier = 1
+        sender.options.update(without_gossip=True, without_mingle=True)
+
+
+signals.worker_init.connect(_force_what_a_replica_needs, weak=False)
+
+
+def _note_the_delivery(request: Any, **_: object) -> None:
+    key = parse_key(request.id)
+    if key is not None and isinstance(request.app, _App):
+        token = request.request_dict.get("headers", {}).get(TOKEN_HEADER, "")
+        request.app.replica.attempts.receive(*key, token)
+
+
+signals.task_received.connect(_note_the_delivery, weak=False)
+
+
+def _note_a_revocation(sender: Any, request: Any, **_: object) -> None:
+    key = parse_key(request.id)
+    if key is not None and isinstance(sender.app, _App):
+        sender.app.replica.attempts.forget_unstarted(*key)
+
+
+signals.task_revoked.connect(_note_a_revocation, weak=False)
+
+
+def _note_a_signal(sender: str, how: str, **_: object) -> None:
+    replica = _by_name.get(sender)
+    if replica is not None:
+        replica.announce_stop(hurry=how == "Cold")
+
+
+signals.worker_shutting_down.connect(_note_a_signal, weak=False)
+
+
+def _stop_attempts(state: Any, attempts: object = (), **_: object) -> dict[str, int]:
+    """Drop or stop attempts that are over."""
+    wanted = attempts if isinstance(attempts, list) else []
+    keys = [key for name in wanted if (key := parse_key(str(name))) is not None]
+    return {"stopped": state.app.replica.attempts.stop(keys)}
+
+
+control_command(name=names.STOP_COMMAND)(_stop_attempts)
+
+
+def _line(settings: Settings) -> Line:
+    return Line(
+        connect=lambda: Connection(
+            settings.broker_url,
+            transport_options=settings.transport_options,
+            connect_timeout=5,
+        ),
+        queue=names.report_queue(rabbitmq=settings.rabbitmq),
+        one_by_one=settings.rabbitmq,
+        secret=settings.secret,
+    )
+
+
+def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
+    queue = names.worker_queue(analyzer.name, rabbitmq=settings.rabbitmq)
+    return {
+        "broker_url": settings.broker_url,
+        "broker_transport_options": settings.transport_options,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_queues": [queue],
+        "task_default_queue": queue.name,
+        # Celery replaces the nameless exchange of a queue by this one.
+        "task_default_exchange": "",
+        "task_default_routing_key": queue.name,
+        "task_create_missing_queues": False,
+        # Acknowledged at start: the orchestrator recovers what is lost, and a broker
+        # that delivers again would run an analysis twice.
+        "task_acks_late": False,
+        "worker_pool": "threads",
+        "worker_concurrency": settings.slots,
+        "worker_prefetch_multiplier": 1,
+        "worker_enable_prefetch_count_reduction": False,
+        # Only for late acknowledgement, which is not ours; unset, it warns each time.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": settings.events,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _required(environment: Mapping[str, str], name: str, example: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set; set it, {example}")
+    return value
+
+
+def _secret(environment: Mapping[str, str], worker: str) -> str:
+    file = environment.get("ASSAY_WORKER_SECRET_FILE")
+    if not file:
+        return _required(
+            environment,
+            "ASSAY_WORKER_SECRET",
+            f"as `assay worker register {worker}` printed it",
+        )
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(
+            f"ASSAY_WORKER_SECRET_FILE: {file}: {error.strerror}"
+        ) from error
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if value < 0 or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
+        raise SettingsError(f"{name} is {text!r}; set it to a number above 0")
+    return value
+
+
+def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, "").strip().lower()
+    if not text:
+        return default
+    if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+        raise SettingsError(f"{name} is {text!r}; set it to true or false")
+    return text in {"1", "true", "yes", "on"}
+
+
+def _default_slots() -> int:
+    return min(len(os.sched_getaffinity(0)), _MOST_SLOTS_BY_DEFAULT)

@@ -1,0 +1,297 @@
+"""
+Everything a replica says: reports and heartbeats, in order, from one thread.
+
+Owns the spool, the connection to the broker and the pace of the heartbeats. A report is
+never dropped while the process lives: the thread tries for ever, and a full spool
+blocks whoever wants to add to it. It does not know what a report means.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kombu import Queue
+from kombu.connection import Connection
+from kombu.exceptions import ChannelError
+from kombu.messaging import Producer
+
+from orchestrator.contracts.alive import Alive, body_signature
+from orchestrator.contracts.report import Report
+from orchestrator.contracts.wire import SIGNATURE_HEADER
+
+log = logging.getLogger(__name__)
+
+#: Of one pipelined write to Redis. Beyond it a round trip is no longer what costs.
+_BATCH_REPORTS = 200
+_FIRST_PAUSE_SECONDS = 0.1
+#: A broker that is back is noticed within this time.
+_LONGEST_PAUSE_SECONDS = 2.0
+_CONFIRM_SECONDS = 10.0
+_MANIFEST_SECONDS = 60.0
+
+
+class ComposeAlive(Protocol):
+    """Builds the heartbeat of this moment."""
+
+    def __call__(self, *, sequence: int, manifest: bool, leaving: bool) -> Alive: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """
+    How to reach the broker.
+
+    ``one_by_one``: the broker confirms each message by itself (RabbitMQ).
+    """
+
+    connect: Callable[[], Connection]
+    queue: Queue
+    one_by_one: bool
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    report: Report
+    on_confirmed: Callable[[], None] | None
+
+
+class Reporter:
+    """
+    The thread that speaks for a replica.
+
+    Args:
+        line: How to reach the broker, and the secret that signs the heartbeats.
+        compose: Called in the thread for each heartbeat.
+        heartbeat_seconds: From one heartbeat to the next.
+        capacity: Reports that may wait; :meth:`put` blocks above it.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        compose: ComposeAlive,
+        *,
+        heartbeat_seconds: float,
+        capacity: int,
+    ) -> None:
+        self._line = line
+        self._compose = compose
+        self._heartbeat_seconds = heartbeat_seconds
+        self._capacity = capacity
+        self._batch_size = 1 if line.one_by_one else _BATCH_REPORTS
+        self._spool: deque[_Waiting] = deque()
+        self._later: deque[tuple[float, Callable[[], Report | None]]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._abandoned = threading.Event()
+        self._sequence = 0
+        self._alive_due = time.monotonic()
+        self._manifest_due = self._alive_due
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._pause_seconds = 0.0
+        self._thread = threading.Thread(
+            target=self._run, name="assay-reporter", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to speak; the first heartbeat goes out at once."""
+        self._thread.start()
+
+    def put(self, report: Report, on_confirmed: Callable[[], None]) -> None:
+        """
+        Add *report*; wait while the spool is full.
+
+        Args:
+            report: Sent after everything added before it.
+            on_confirmed: Called in the reporter's thread once the broker has it.
+        """
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+            self._spool.append(_Waiting(report, on_confirmed))
+            self._changed.notify_all()
+
+    def put_later(
+        self, delay_seconds: float, make: Callable[[], Report | None]
+    ) -> None:
+        """
+        Call *make* after a delay, and send what it returns, if anything.
+
+        Args:
+            delay_seconds: The same in every call: they are kept in call order.
+            make: Called under the spool's lock: what it sees cannot be overtaken by a
+                report that is put later.
+        """
+        with self._changed:
+            first = not self._later
+            self._later.append((time.monotonic() + delay_seconds, make))
+            if first:
+                self._changed.notify_all()
+
+    def close(self, timeout_seconds: float) -> bool:
+        """
+        Send what waits, then the heartbeat that says goodbye.
+
+        Returns:
+            Whether everything went out in time; if not, the leases will tell.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_seconds)
+        flushed = not self._thread.is_alive()
+        self._abandoned.set()
+        with self._changed:
+            self._changed.notify_all()
+        if not flushed:
+            log.warning("reports.abandoned count=%d", len(self._spool))
+        return flushed
+
+    def _has_room(self) -> bool:
+        return len(self._spool) < self._capacity or self._abandoned.is_set()
+
+    def _run(self) -> None:
+        while not self._abandoned.is_set():
+            self._wait_for_work()
+            try:
+                finished = self._speak()
+            except Exception as error:  # noqa: BLE001  (this loop must outlive anything)
+                self._back_off(error)
+                continue
+            self._note_success()
+            if finished:
+                break
+        self._disconnect()
+
+    def _wait_for_work(self) -> None:
+        with self._changed:
+            while not (self._spool or self._closing):
+                now = time.monotonic()
+                self._add_what_is_due(now)
+                due = min([self._alive_due, *(when for when, _ in self._next_later())])
+                if self._spool or due <= now:
+                    return
+                self._changed.wait(due - now)
+            self._add_what_is_due(time.monotonic())
+
+    def _next_later(self) -> list[tuple[float, Callable[[], Report | None]]]:
+        return [self._later[0]] if self._later else []
+
+    def _add_what_is_due(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, make = self._later.popleft()
+            report = make()
+            if report is not None:
+                self._spool.append(_Waiting(report, None))
+
+    def _speak(self) -> bool:
+        with self._changed:
+            batch = [
+                self._spool[index]
+                for index in range(min(self._batch_size, len(self._spool)))
+            ]
+        if batch:
+            self._publish([(_body(each.report), {}) for each in batch])
+            self._confirm(batch)
+        with self._changed:
+            leaving = self._closing and not self._spool
+        if leaving or time.monotonic() >= self._alive_due:
+            self._say_alive(leaving=leaving)
+        return leaving
+
+    def _confirm(self, batch: Sequence[_Waiting]) -> None:
+        with self._changed:
+            for _ in batch:
+                self._spool.popleft()
+            self._changed.notify_all()
+        for each in batch:
+            if each.on_confirmed is not None:
+                each.on_confirmed()
+
+    def _say_alive(self, *, leaving: bool) -> None:
+        now = time.monotonic()
+        with_manifest = now >= self._manifest_due
+        # A number is used once, even if its message may not have arrived: a reader
+        # takes a number that it has seen for a replay.
+        self._sequence += 1
+        alive = self._compose(
+            sequence=self._sequence, manifest=with_manifest, leaving=leaving
+        )
+        body = _body(alive)
+        signature = body_signature(self._line.secret, body)
+        self._publish([(body, {SIGNATURE_HEADER: signature})])
+        self._alive_due = now + self._heartbeat_seconds
+        if with_manifest:
+            self._manifest_due = now + _MANIFEST_SECONDS
+
+    def _publish(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
+        producer = self._producer or self._connect()
+        with producer.batch():
+            for body, headers in messages:
+                producer.publish(
+                    body,
+                    exchange=self._line.queue.exchange,
+                    routing_key=self._line.queue.routing_key,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    headers=headers,
+                    timeout=_CONFIRM_SECONDS,
+                    confirm_timeout=_CONFIRM_SECONDS,
+                )
+
+    def _connect(self) -> Producer:
+        self._connection = self._line.connect()
+        self._connection.connect()
+        if self._line.one_by_one:
+            self._declare(self._connection)
+        self._producer = Producer(self._connection.channel(), auto_declare=False)
+        return self._producer
+
+    def _declare(self, connection: Connection) -> None:
+        # Looking needs no rights to configure, which workers should not have; only on
+        # a broker that has never seen the queue is it made here.
+        try:
+            with connection.channel() as channel:
+                self._line.queue(channel).queue_declare(passive=True)
+        except ChannelError:
+            with connection.channel() as channel:
+                self._line.queue(channel).declare()
+
+    def _back_off(self, error: Exception) -> None:
+        if not self._pause_seconds:
+            log.warning(
+                "broker.lost waiting_reports=%d error=%s: %s",
+                len(self._spool),
+                type(error).__name__,
+                error,
+            )
+        self._disconnect()
+        self._pause_seconds = min(
+            max(self._pause_seconds * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
+        )
+        self._abandoned.wait(self._pause_seconds)
+
+    def _note_success(self) -> None:
+        if self._pause_seconds:
+            log.warning("broker.regained")
+            self._pause_seconds = 0.0
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except Exception:
+            log.debug("broker.close_failed", exc_info=True)
+
+
+def _body(message: Report | Alive) -> bytes:
+    return message.model_dump_json(exclude_defaults=False).encode()

@@ -1,0 +1,332 @@
+"""
+What happens to one assignment, from its message to its last report.
+
+Owns the life of an attempt in this replica and the order in which a replica stops. It
+knows neither Celery nor how a sandbox works.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from orchestrator.contracts.assignment import Assignment, celery_id
+from orchestrator.contracts.report import (
+    FailureReason,
+    Reference,
+    Report,
+    ReportedAnalysis,
+)
+from workers.analysis import Classification, File
+from workers.attempts import Attempt, Attempts, Key
+from workers.identity import Identity, wall_clock
+from workers.reporting import Reporter
+from workers.results import (
+    INLINE_MAX_BYTES,
+    RejectedResultError,
+    ResultCheck,
+)
+from workers.sandbox import (
+    BadResult,
+    Crashed,
+    Finished,
+    Job,
+    Outcome,
+    OutOfMemory,
+    Raised,
+    Sandbox,
+    Stopped,
+    TimedOut,
+)
+from workers.transfer import AbandonedError, Grant, Transfer, TransferError, Upload
+
+log = logging.getLogger(__name__)
+
+#: An analysis that takes longer says ``executing`` first.
+EXECUTING_AFTER_SECONDS = 0.25
+
+#: A killed sandbox is gone well within this time.
+_KILL_SECONDS = 5.0
+_FLUSH_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+
+_REASONS: dict[type, FailureReason] = {
+    Crashed: "crashed",
+    OutOfMemory: "out_of_memory",
+    BadResult: "bad_result",
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run:
+    assignment: Assignment
+    attempt: Attempt
+    report: Callable[..., Report]
+    references: list[Reference] = field(default_factory=list)
+
+    @property
+    def grant(self) -> Grant:
+        return Grant(
+            task_id=self.attempt.task_id,
+            attempt=self.attempt.number,
+            token=self.attempt.token,
+            stopped=self.attempt.stopped,
+        )
+
+
+class Runtime:
+    """
+    The working part of a replica.
+
+    Args:
+        identity: Who it is.
+        sandbox: Already started, with as many slots as *identity* says.
+        scratch: A folder of its own, for results too large for a message.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        attempts: Attempts,
+        reporter: Reporter,
+        transfer: Transfer,
+        sandbox: Sandbox,
+        scratch: Path,
+    ) -> None:
+        self._identity = identity
+        self._attempts = attempts
+        self._reporter = reporter
+        self._transfer = transfer
+        self._sandbox = sandbox
+        self._scratch = scratch
+        self._check = ResultCheck(identity.analyzer.schema)
+        self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(identity.slots):
+            self._free_slots.put(slot)
+        self._stopping = False
+        self._hurry = False
+        self._discarded = 0
+
+    def perform(self, message: object, token: object) -> Report | None:
+        """
+        Do what one message asks, and hand its report to the reporter.
+
+        Args:
+            message: An assignment as JSON; anything else is logged and dropped.
+            token: The attempt's token, which travels beside the message.
+
+        Returns:
+            The last report, or ``None`` when nothing is said: the message was garbage,
+            the attempt is in hand already, or it was stopped.
+        """
+        assignment = self._read(message)
+        if assignment is None or not isinstance(token, str) or not token:
+            self._discard("no token" if assignment else "not an assignment of ours")
+            return None
+        attempt = self._attempts.begin(assignment.task_id, assignment.attempt, token)
+        if attempt is None:
+            log.info("attempt.refused attempt=%s", _name(assignment))
+            return None
+        reported = False
+        try:
+            report = self._run(self._new_run(assignment, attempt))
+            reported = report is not None
+            if report is not None:
+                self._attempts.end(attempt)
+                self._reporter.put(report, partial(self._attempts.forget, attempt))
+            return report
+        finally:
+            self._attempts.leave(attempt, reported=reported)
+
+    def stop_attempts(self, keys: Iterable[Key]) -> int:
+        """Drop or stop those of *keys* that are in hand; return how many."""
+        return self._attempts.stop(keys)
+
+    def announce_stop(self, *, hurry: bool) -> None:
+        """
+        Take nothing up any more; with *hurry*, or called again, give no grace either.
+
+        Made to be called in a signal handler: it takes no lock.
+        """
+        self._hurry = self._hurry or hurry or self._stopping
+        self._stopping = True
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """
+        End: what waits is released, what runs gets the grace, then it is killed.
+
+        Returns when the last heartbeat is out, or the broker stayed away too long.
+        """
+        self._stopping = True
+        for attempt in self._attempts.drop_unstarted():
+            self._reporter.put(self._identity.report(attempt, "released"), lambda: None)
+        self._wait_for_the_running(grace_seconds)
+        self._attempts.interrupt()
+        if not self._attempts.wait_until_idle(_KILL_SECONDS):
+            log.error("replica.stuck: an analysis did not end when it was killed")
+        self._reporter.close(_FLUSH_SECONDS)
+        self._sandbox.close()
+        self._transfer.close()
+
+    def _wait_for_the_running(self, grace_seconds: float) -> None:
+        deadline = time.monotonic() + grace_seconds
+        while not self._hurry and time.monotonic() < deadline:
+            if self._attempts.wait_until_idle(_LOOK_SECONDS):
+                return
+
+    def _new_run(self, assignment: Assignment, attempt: Attempt) -> _Run:
+        report = partial(self._identity.report, attempt, started_at=wall_clock())
+        return _Run(assignment=assignment, attempt=attempt, report=report)
+
+    def _read(self, message: object) -> Assignment | None:
+        try:
+            assignment = Assignment.model_validate(message)
+        except ValidationError:
+            return None
+        return assignment if assignment.worker == self._identity.analyzer.name else None
+
+    def _discard(self, why: str) -> None:
+        self._discarded += 1
+        log.warning("message.discarded reason=%r so_far=%d", why, self._discarded)
+
+    def _run(self, run: _Run) -> Report | None:
+        if self._stopping:
+            return run.report("released")
+        self._reporter.put_later(EXECUTING_AFTER_SECONDS, partial(self._executing, run))
+        slot = self._free_slots.get()
+        try:
+            outcome = self._analyse(run, slot)
+        finally:
+            self._free_slots.put(slot)
+        return self._conclude(run, outcome)
+
+    def _executing(self, run: _Run) -> Report | None:
+        if run.attempt.phase != "running" or run.attempt.over:
+            return None
+        return run.report("executing")
+
+    def _analyse(self, run: _Run, slot: int) -> Outcome:
+        assignment = run.assignment
+        sample = assignment.sample
+        job = Job(
+            deliver=lambda target: self._transfer.deliver(sample, target, run.grant),
+            sha256=sample.sha256,
+            size=sample.size,
+            file_name=sample.file_name,
+            classification=Classification(**assignment.classification.model_dump()),
+            options=assignment.options,
+            timeout_seconds=assignment.timeout_seconds,
+        )
+        try:
+            return self._sandbox.run(
+                slot,
+                job,
+                stopped=run.attempt.stopped,
+                collect=partial(self._collect, run),
+            )
+        except AbandonedError:
+            return Stopped()
+        except TransferError as error:
+            return Raised(
+                kind="error", recoverable=error.recoverable, message=str(error)
+            )
+        except Exception as error:
+            log.exception("attempt.broken attempt=%s", _name(assignment))
+            return Raised(
+                kind="error",
+                recoverable=True,
+                message=f"the replica failed: {type(error).__name__}: {error}",
+            )
+
+    def _collect(self, run: _Run, file: File, path: Path) -> None:
+        upload = Upload(
+            kind=file.kind,
+            source=path,
+            file_name=file.file_name,
+            mime_type=file.mime_type,
+        )
+        run.references.append(self._transfer.upload(upload, run.grant))
+
+    def _conclude(self, run: _Run, outcome: Outcome) -> Report | None:
+        match outcome:
+            case Finished():
+                return self._succeed(run, outcome)
+            case Stopped():
+                # Stopped because we leave: the attempt goes to somebody else. Stopped
+                # because it is over: nobody waits for a word about it.
+                return None if run.attempt.over else run.report("released")
+            case TimedOut(message=message):
+                return run.report("timed_out", message=message)
+            case Raised(kind=reason, recoverable=recoverable, message=message):
+                return _fail(run, reason, message, recoverable=recoverable)
+            case Crashed() | OutOfMemory() | BadResult():
+                return _fail(run, _REASONS[type(outcome)], outcome.message)
+            case _:
+                assert_never(outcome)
+
+    def _succeed(self, run: _Run, outcome: Finished) -> Report | None:
+        try:
+            checked = self._check(outcome.analysis)
+            analysis = checked.analysis
+            if checked.size_bytes > INLINE_MAX_BYTES:
+                analysis = self._offload(run, analysis)
+        except RejectedResultError as error:
+            return _fail(run, "bad_result", str(error))
+        except TransferError as error:
+            return _fail(run, "error", str(error), recoverable=error.recoverable)
+        except AbandonedError:
+            return self._conclude(run, Stopped())
+        return run.report(
+            "success",
+            message=checked.message,
+            analysis=analysis.model_copy(
+                update={"references": (*run.references, *analysis.references)}
+            ),
+        )
+
+    def _offload(self, run: _Run, analysis: ReportedAnalysis) -> ReportedAnalysis:
+        rest = analysis.model_copy(update={"result": None})
+        if len(rest.model_dump_json()) > INLINE_MAX_BYTES:
+            raise RejectedResultError(
+                f"tags, detections: more than {INLINE_MAX_BYTES} bytes of them; "
+                "put what is long into the result"
+            )
+        with tempfile.NamedTemporaryFile(dir=self._scratch) as spill:
+            spill.write(to_json(analysis.result))
+            spill.flush()
+            upload = Upload(
+                kind="result", source=Path(spill.name), mime_type="application/json"
+            )
+            stored = self._transfer.upload(upload, run.grant)
+        return rest.model_copy(update={"references": (stored,)})
+
+
+def _fail(
+    run: _Run, reason: FailureReason, message: str, *, recoverable: bool = False
+) -> Report:
+    return run.report("failed", reason=reason, message=message, recoverable=recoverable)
+
+
+def parse_key(name: str) -> Key | None:
+    """Read ``<task_id>.<attempt>``, the Celery id of an attempt."""
+    task_id, dot, number = name.rpartition(".")
+    try:
+        return (UUID(task_id), int(number)) if dot else None
+    except ValueError:
+        return None
+
+
+def _name(assignment: Assignment) -> str:
+    return celery_id(assignment.task_id, assignment.attempt)
