@@ -1,0 +1,283 @@
+"""
+Runs an analyzer on one sample at a time per slot, in processes that hold no secret.
+
+Owns who runs, for how long, and what becomes of it. Does not fetch samples, report or
+retry: its caller does.
+
+What holds for an analyzer that a sample has taken over, on Linux with Landlock and
+seccomp (``start`` returns what this machine lacks):
+
+* It can read the interpreter, the packages that its module imported, the system's
+  programs and libraries, and its own slot's directory; it can write ``work`` in there.
+  That is this sample and no other: nothing else is delivered to that directory, and
+  both are emptied after each analysis. What it cannot open it may still ``stat``.
+* It has no environment, file descriptor or memory of the replica's, can neither trace
+  nor signal the replica or another slot, and makes no socket. With ``network`` it has
+  IPv4 and IPv6, to *any* address, and still no Unix socket: use the machine's firewall.
+* Started as root, each slot has a user of its own. Started as an ordinary user it runs
+  as that user, and Landlock alone stands between it and that user's files.
+* When an outcome is returned for which the child was killed, nothing that it started is
+  alive; when ``close`` returns, nothing at all is.
+
+What does not hold: it is no virtual machine, and a hole in the kernel is a way out. A
+child serves up to :data:`RUNS_PER_CHILD` samples, so one that takes it over without
+being noticed can see and falsify the later ones of that child. The memory limit is per
+process. The disk is limited per file, not in total.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from workers.analysis import JSON, Classification, File
+from workers.confinement import can_change_user
+from workers.outcome import (
+    BadResult,
+    Crashed,
+    Finished,
+    Judged,
+    Outcome,
+    OutOfMemory,
+    Raised,
+    Stopped,
+    TimedOut,
+    judge,
+)
+from workers.scratch import NoUserError, SlotDirectory, SlotUser, UnsafeFileError
+from workers.slot import Child, Slot
+from workers.spawner import (
+    Recipe,
+    SandboxError,
+    Spawner,
+    TemplateLostError,
+    kill_strays,
+)
+
+__all__ = [
+    "RUNS_PER_CHILD",
+    "BadResult",
+    "Crashed",
+    "Finished",
+    "Job",
+    "OutOfMemory",
+    "Outcome",
+    "Raised",
+    "Sandbox",
+    "SandboxError",
+    "Stopped",
+    "TimedOut",
+]
+
+#: A child is replaced after so many analyses: bounds what leaks, and what a sample that
+#: took its child over can see. Four milliseconds each, so the cost is not felt.
+RUNS_PER_CHILD = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """
+    One analysis to run.
+
+    ``deliver``: writes the sample's bytes to the path it is given; called in this
+    process, may raise. ``size``: bytes. The rest as in :class:`workers.sample.Sample`.
+    """
+
+    deliver: Callable[[Path], None]
+    sha256: str
+    size: int
+    file_name: str | None = None
+    classification: Classification = field(default_factory=Classification)
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    timeout_seconds: float
+
+
+class Sandbox:
+    """
+    The slots of one analyzer.
+
+    Args:
+        analyzer_module: What to import; it holds an ``Analyzer`` named *analyzer_name*.
+        slots: How many analyses at a time; they are numbered from 0.
+        scratch: A directory of its own on a local disk; made if missing, emptied.
+        network: Leave IPv4 and IPv6 to the analyzer.
+        memory_bytes: Address space of each process.
+    """
+
+    def __init__(
+        self,
+        analyzer_module: str,
+        *,
+        analyzer_name: str,
+        slots: int,
+        scratch: Path,
+        network: bool,
+        memory_bytes: int,
+    ) -> None:
+        self._recipe = Recipe(
+            module=analyzer_module,
+            analyzer=analyzer_name,
+            network=network,
+            memory_bytes=memory_bytes,
+        )
+        self._scratch = scratch.absolute()
+        self._lock = threading.Lock()
+        self._spawner: Spawner | None = None
+        self._users: list[SlotUser] = []
+        self._slots = [Slot(number) for number in range(slots)]
+
+    def start(self) -> tuple[str, ...]:
+        """
+        Import the analyzer and return what protection this machine lacks, in sentences.
+
+        Raises:
+            SandboxError: With the traceback of the import.
+        """
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        # Others pass through to what is theirs below; they cannot list it.
+        self._scratch.chmod(0o711)
+        warnings = self._claim_users()
+        for slot in self._slots:
+            uid = self._users[slot.number].uid if self._users else None
+            slot.prepare(self._scratch, uid)
+        with self._lock:
+            self._spawner = Spawner(self._recipe, home=self._scratch)
+            return (*self._spawner.warnings, *warnings)
+
+    def run(
+        self,
+        slot: int,
+        job: Job,
+        *,
+        stopped: threading.Event,
+        collect: Callable[[File, Path], None],
+    ) -> Outcome:
+        """
+        Run one analysis; blocks. Distinct slots may run in distinct threads.
+
+        Args:
+            stopped: Set it to kill the analysis.
+            collect: Called here for every file that a finished analysis names, with a
+                path that lasts for the call; may raise.
+
+        Raises:
+            SandboxError: No child can be made any more.
+            Exception: What *deliver* or *collect* raised; the slot is clean again.
+        """
+        if stopped.is_set():
+            return Stopped()
+        with self._slots[slot].lock:
+            return self._run(self._slots[slot], job, stopped, collect)
+
+    def close(self) -> None:
+        """
+        Kill everything; return when nothing is left. Further calls do nothing.
+
+        What runs comes back as crashed; it is waited for, ``deliver`` and ``collect``
+        included.
+        """
+        with self._lock:
+            if self._spawner is not None:
+                self._end_spawner(self._spawner)
+                self._spawner = None
+        for slot in self._slots:
+            with slot.lock:
+                slot.close()
+        while self._users:
+            self._users.pop().release()
+
+    def _claim_users(self) -> tuple[str, ...]:
+        if os.geteuid() != 0 or not can_change_user() or self._users:
+            return ()
+        try:
+            self._users = [SlotUser() for _ in self._slots]
+        except NoUserError as error:
+            return (f"{error}: analyzers run as root",)
+        return ()
+
+    def _run(
+        self,
+        place: Slot,
+        job: Job,
+        stopped: threading.Event,
+        collect: Callable[[File, Path], None],
+    ) -> Outcome:
+        child = self._child(place)
+        try:
+            place.directory.put_sample(job.deliver)
+            judged = self._analyze(place, child, job, stopped)
+            if not self._may_stay(child, judged):
+                place.discard()
+            return _collected(place.directory, judged, collect)
+        finally:
+            place.directory.clean()
+
+    def _child(self, place: Slot) -> Child:
+        if place.child is not None and place.child.is_fresh(RUNS_PER_CHILD):
+            return place.child
+        place.discard()
+        try:
+            return place.fork(self._current_spawner(None))
+        except TemplateLostError as error:
+            lost = place.spawner
+            place.forget()
+            try:
+                return place.fork(self._current_spawner(lost))
+            except TemplateLostError:
+                raise SandboxError(
+                    f"the template does not stay alive: {error}"
+                ) from error
+
+    def _current_spawner(self, lost: Spawner | None) -> Spawner:
+        with self._lock:
+            if self._spawner is None:
+                raise SandboxError("the sandbox is closed or was not started")
+            if self._spawner is lost:
+                self._end_spawner(lost)
+                self._spawner = Spawner(self._recipe, home=self._scratch)
+            return self._spawner
+
+    def _end_spawner(self, spawner: Spawner) -> None:
+        spawner.close()
+        kill_strays(user.uid for user in self._users)
+
+    def _analyze(
+        self, place: Slot, child: Child, job: Job, stopped: threading.Event
+    ) -> Judged:
+        begun = monotonic()
+        deadline = begun + job.timeout_seconds
+        answer = child.ask(_request(place.directory, job), deadline, stopped)
+        if isinstance(answer, bytes):
+            return judge(answer, monotonic() - begun)
+        return Judged(outcome=place.explain(answer, job.timeout_seconds))
+
+    def _may_stay(self, child: Child, judged: Judged) -> bool:
+        # Half the limit: the next analysis needs room too.
+        return judged.is_reusable and child.is_tidy(self._recipe.memory_bytes // 2)
+
+
+def _request(directory: SlotDirectory, job: Job) -> bytes:
+    request = {
+        "path": str(directory.sample),
+        "sha256": job.sha256,
+        "size": job.size,
+        "file_name": job.file_name,
+        "classification": asdict(job.classification),
+        "options": dict(job.options),
+    }
+    return json.dumps(request).encode()
+
+
+def _collected(
+    directory: SlotDirectory, judged: Judged, collect: Callable[[File, Path], None]
+) -> Outcome:
+    try:
+        directory.take(judged.files, collect)
+    except UnsafeFileError as error:
+        return BadResult(message=str(error))
+    return judged.outcome

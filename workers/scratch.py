@@ -1,0 +1,191 @@
+"""
+The directory and the user of each slot: what a sandbox child finds, and leaves behind.
+
+The child owns what is in ``work`` and may race with us there: everything here goes by
+name only where it cannot write, and follows no link where it can. Starts no sandbox.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+from workers.analysis import File
+
+#: First of the users that slots get, and how many; far above people and services.
+#: Where a container maps fewer users, those below the last 16-bit one.
+_USER_RANGES = ((200_000, 10_000), (64_000, 1_000))
+
+
+class UnsafeFileError(Exception):
+    """A file that an analysis names is not a regular file inside its scratch."""
+
+
+class NoUserError(Exception):
+    """No unprivileged user is left for a slot, or the container maps none."""
+
+
+class SlotUser:
+    """
+    A user of its own for one slot, that no other replica on this machine has.
+
+    Claimed by a lock, which the kernel releases when the replica ends.
+    """
+
+    def __init__(self) -> None:
+        directory = _lock_directory()
+        for uid in _mapped_users():
+            lock = (directory / str(uid)).open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self.uid = uid
+            self._lock = lock
+            return
+        msg = "no unprivileged user is free, or this container maps none"
+        raise NoUserError(msg)
+
+    def release(self) -> None:
+        """Let another replica have it; nothing may run as it any more."""
+        self._lock.close()
+
+
+def _lock_directory() -> Path:
+    run = Path("/run")
+    base = run if os.access(run, os.W_OK) else Path(tempfile.gettempdir())
+    directory = base / "assay-slot-users"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.lstat().st_uid != os.geteuid() or directory.is_symlink():
+        msg = f"{directory}: belongs to somebody else; remove it"
+        raise NoUserError(msg)
+    return directory
+
+
+def _mapped_users() -> Iterable[int]:
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    maps = [(int(first), int(size)) for first, _, size in map(str.split, lines)]
+    for first, count in _USER_RANGES:
+        if any(low <= first and first + count <= low + size for low, size in maps):
+            yield from range(first, first + count)
+
+
+class SlotDirectory:
+    """
+    ``directory``: ours; a child may only read it. ``sample`` and ``work`` are in it.
+
+    ``work``: the child's own, its working directory and the only place it may write.
+    """
+
+    def __init__(self, root: Path, slot: int, uid: int | None) -> None:
+        self._uid = uid
+        self._staged = root / f"{slot}.taken"
+        self.directory = root / str(slot)
+        self.work = self.directory / "work"
+        self.sample = self.directory / "sample"
+
+    def create(self) -> None:
+        """Make it, empty, whatever an earlier replica left."""
+        self.remove()
+        self.directory.mkdir(mode=0o750, parents=True)
+        self._staged.mkdir(mode=0o700)
+        self.work.mkdir(mode=0o700)
+        if self._uid is not None:
+            os.chown(self.directory, -1, self._uid)
+            os.chown(self.work, self._uid, self._uid)
+
+    def put_sample(self, deliver: Callable[[Path], None]) -> None:
+        """Have *deliver* write the sample, and let the child read it, not write it."""
+        deliver(self.sample)
+        self.sample.chmod(0o440)
+        if self._uid is not None:
+            os.chown(self.sample, -1, self._uid)
+
+    def take(
+        self, files: Iterable[File], collect: Callable[[File, Path], None]
+    ) -> None:
+        """
+        Move each file out of the child's reach and give it to *collect*.
+
+        Raises:
+            UnsafeFileError: One is not a regular file of the child's, in ``work``; the
+                files before it have been collected.
+        """
+        taken: dict[str, Path] = {}
+        for file in files:
+            if file.path not in taken:
+                taken[file.path] = self._take(file.path, self._staged / str(len(taken)))
+            collect(file, taken[file.path])
+
+    def clean(self) -> None:
+        """Remove the sample and everything that the analysis wrote."""
+        self.sample.unlink(missing_ok=True)
+        for directory in (self.work, self._staged):
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    _remove(entry)
+
+    def remove(self) -> None:
+        """Remove it all; no child may be left."""
+        for directory in (self.directory, self._staged):
+            if directory.exists():
+                _remove_deep(directory)
+
+    def open_log(self) -> IO[bytes]:
+        """Return a nameless file that many may append to, for what a child prints."""
+        log = tempfile.TemporaryFile(dir=self._staged)  # noqa: SIM115  (the caller's)
+        fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
+        return log
+
+    def _take(self, name: str, target: Path) -> Path:
+        try:
+            self._move(name, target)
+            found = target.lstat()
+        except (OSError, ValueError) as error:
+            msg = f"files: {name!r}: {error}"
+            raise UnsafeFileError(msg) from error
+        owner = os.geteuid() if self._uid is None else self._uid
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
+            msg = f"files: {name!r} is not a regular file that the analyzer wrote"
+            raise UnsafeFileError(msg)
+        return target
+
+    def _move(self, name: str, target: Path) -> None:
+        *folders, last = Path(name).parts or ("",)
+        if Path(name).is_absolute() or ".." in (*folders, last):
+            msg = "must be relative to the working directory, without '..'"
+            raise ValueError(msg)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        at = os.open(self.work, flags)
+        try:
+            for folder in folders:
+                inner = os.open(folder, flags, dir_fd=at)
+                os.close(at)
+                at = inner
+            # Takes a link itself, not its target, to where the child cannot reach it.
+            os.rename(last, target, src_dir_fd=at)
+        finally:
+            os.close(at)
+
+
+def _remove(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        _remove_deep(Path(entry.path))
+    else:
+        Path(entry.path).unlink(missing_ok=True)
+
+
+def _remove_deep(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except (OSError, RecursionError):
+        # Deeper than Python's stack, or changing under our hands; rm knows both.
+        subprocess.run(["rm", "-rf", "--", directory], check=True, close_fds=True)

@@ -1,0 +1,209 @@
+"""
+The replica's end of the template: starts it, and asks it to fork and kill children.
+
+Knows processes and sockets; what children are for is ``workers.sandbox``'s matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.processes import kill_trees, pids
+from workers.template import PACKET_MAX_BYTES, Settings
+
+#: Seconds. The heaviest bundled module imports in one.
+_IMPORT_SECONDS = 120.0
+#: Seconds to fork, or to kill and bury; the kernel may be busy freeing gigabytes.
+_REPLY_SECONDS = 30.0
+
+
+class SandboxError(Exception):
+    """No sandbox could be made; the message says why, with the traceback if any."""
+
+
+class TemplateLostError(Exception):
+    """The template ended (killed, say), and every child with it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Which analyzer a template is for, and what its children are allowed."""
+
+    module: str
+    analyzer: str
+    network: bool
+    memory_bytes: int
+
+
+class Spawner:
+    """
+    One running template. Thread-safe; one request at a time.
+
+    Raises:
+        SandboxError: From the constructor: the module does not import, or has no such
+            analyzer.
+    """
+
+    def __init__(self, recipe: Recipe, *, home: Path) -> None:
+        self._lock = threading.Lock()
+        # The kernel ends the template when the *thread* that forked it ends, so that
+        # thread must live as long as this object, unlike the one that runs a task.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="assay-template")
+        self._control, theirs = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+        )
+        with theirs:
+            start = self._thread.submit(_start, recipe, home, theirs.fileno())
+            self._process = start.result()
+        self.warnings = self._greeting(recipe.module)
+
+    def fork(self, request: dict[str, Any], fds: list[int]) -> int:
+        """
+        Fork a child and return its pid, which stays its own until :meth:`kill`.
+
+        Raises:
+            TemplateLostError: Start another template.
+        """
+        pid = self._ask({"do": "fork", **request}, fds)["pid"]
+        return int(pid)
+
+    def kill(self, slot: int) -> int:
+        """
+        Kill the child of *slot* and all it has started; return its wait status.
+
+        Returns when they are gone. If it had ended by itself the status tells how.
+
+        Raises:
+            TemplateLostError: They are dying by the kernel's hand.
+        """
+        return int(self._ask({"do": "kill", "slot": slot}, [])["status"])
+
+    def close(self) -> None:
+        """End the template, which ends every child and all they have started."""
+        with self._lock:
+            self._control.close()
+            try:
+                self._process.wait(_REPLY_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._thread.shutdown()
+
+    def _greeting(self, module: str) -> tuple[str, ...]:
+        try:
+            answer = self._receive(_IMPORT_SECONDS)
+        except TemplateLostError as error:
+            self._process.kill()
+            self.close()
+            msg = f"importing {module!r}: the process ended or took too long: {error}"
+            raise SandboxError(msg) from error
+        if "failed" in answer:
+            self.close()
+            msg = f"importing {module!r} failed:\n{answer['failed']}"
+            raise SandboxError(msg)
+        return tuple(answer["warnings"])
+
+    def _ask(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        with self._lock:
+            try:
+                socket.send_fds(self._control, [json.dumps(request).encode()], fds)
+            except OSError as error:
+                raise TemplateLostError(str(error)) from error
+            return self._receive(_REPLY_SECONDS)
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        self._control.settimeout(seconds)
+        try:
+            packet = self._control.recv(PACKET_MAX_BYTES)
+        except OSError as error:
+            raise TemplateLostError(str(error) or "no answer") from error
+        if not packet:
+            msg = "it closed the connection"
+            raise TemplateLostError(msg)
+        answer: dict[str, Any] = json.loads(packet)
+        return answer
+
+
+def kill_strays(uids: Iterable[int]) -> None:
+    """
+    Kill what a killed template's children have left: processes of theirs that forked.
+
+    Found by their user (*uids*), else because they fell to this process (see
+    :func:`workers.confinement.protect_process`) and carry a filter that we do not.
+    """
+    users = set(uids)
+    own_filters = _status("self").get("Seccomp_filters", "0")
+    while strays := {pid for pid in pids() if _is_stray(pid, users, own_filters)}:
+        kill_trees(strays)
+        for pid in strays:
+            _bury(pid)
+
+
+def _start(recipe: Recipe, home: Path, control: int) -> subprocess.Popen[bytes]:
+    settings = Settings(
+        module=recipe.module,
+        analyzer=recipe.analyzer,
+        control=control,
+        parent=os.getpid(),
+        network=recipe.network,
+        memory_bytes=recipe.memory_bytes,
+    )
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "workers.template", settings.to_json()],
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        pass_fds=[control],
+        env=_clean_environment(home),
+        cwd=home,
+        start_new_session=True,
+    )
+
+
+def _clean_environment(home: Path) -> dict[str, str]:
+    # Nothing is inherited: what a replica has in its environment are secrets.
+    search = [str(Path(entry or ".").absolute()) for entry in sys.path]
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(
+            entry for entry in search if Path(entry).exists()
+        ),
+    }
+
+
+def _is_stray(pid: int, uids: set[int], own_filters: str) -> bool:
+    status = _status(str(pid))
+    if not status or status["State"].startswith("Z"):
+        return False
+    if int(status["Uid"].split()[0]) in uids:
+        return True
+    is_ours = int(status["PPid"]) == os.getpid()
+    return is_ours and int(status.get("Seccomp_filters", "0")) > int(own_filters)
+
+
+def _status(pid: str) -> dict[str, str]:
+    try:
+        lines = Path("/proc", pid, "status").read_text(errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    fields = (line.partition(":") for line in lines)
+    return {name: value.strip() for name, _, value in fields}
+
+
+def _bury(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        # It was init's, not ours.
+        return
