@@ -334,6 +334,11 @@ job_task = Table(
     ),
     Index("ix_job_task_due", "due_at", postgresql_where=text(OPEN_STATES)),
     Index(
+        "ix_job_task_executing",
+        "holder",
+        postgresql_where=text("state = 'executing'"),
+    ),
+    Index(
         "ix_job_task_finished",
         "worker_id",
         "ended_at",

@@ -7,6 +7,8 @@ an exception rolls back. What was notified goes out after the commit, never befo
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -163,9 +165,11 @@ def driver_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
-def is_transient(error: DBAPIError) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether trying the same transaction again may succeed."""
-    return isinstance(error, OperationalError) or error.connection_invalidated
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError)
 
 
 def set_local_timeout(tx: Transaction, milliseconds: int) -> None:
@@ -185,5 +189,15 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         max_overflow=pool_size,
         # A restarted database must cost no request: a dead connection is replaced.
         pool_pre_ping=True,
+        json_serializer=_json_text,
         connect_args={"options": options, "connect_timeout": 5},
     )
+
+
+# A NUL in JSON, unless the backslash itself is escaped.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def _json_text(value: object) -> str:
+    # jsonb holds every character but NUL, and what workers find in samples has those.
+    return _NUL.sub(r"\1\\ufffd", json.dumps(value))

@@ -104,8 +104,8 @@ _FINAL: Mapping[TaskEvent, Move] = {
     TaskEvent.POISONED: Move.ILLEGAL,
 }
 
-#: The whole machine. ``LATE`` holds for endings that a clock made; after an ending that
-#: the holder itself reported, :func:`move` reads it as ``STALE``.
+#: The whole machine. ``LATE`` holds once, after an ending that a clock made; after one
+#: that the holder itself reported, or a second time, :func:`move` reads it as ``STALE``.
 MOVES: Mapping[TaskState, Mapping[TaskEvent, Move]] = {
     TaskState.ENQUEUED: {
         **_OPEN,
@@ -210,7 +210,7 @@ def move(task: Task, happening: Happening) -> Move:
     if not passes_fence(task, happening):
         return Move.STALE
     found = MOVES[task.state][happening.event]
-    if found is Move.LATE and not task.ended_by_clock:
+    if found is Move.LATE and (task.late or not task.ended_by_clock):
         return Move.STALE
     return found
 

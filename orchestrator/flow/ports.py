@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
-from uuid import UUID
 
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.clocks import TaskLimits
 from orchestrator.domain.verdict import Bands
+from orchestrator.messaging.publisher import Outgoing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,17 +57,6 @@ class Engine:
 
     limits: Limits
     keys: KeyRing
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
-    """One assignment on its way; ``body`` is its JSON."""
-
-    worker: str
-    task_id: UUID
-    attempt: int
-    token: str
-    body: str
 
 
 class AssignmentPublisher(Protocol):

@@ -613,6 +613,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state in ('enqueued', 'executing')"),
     )
     op.create_index(
+        "ix_job_task_executing",
+        "job_task",
+        ["holder"],
+        unique=False,
+        postgresql_where=sa.text("state = 'executing'"),
+    )
+    op.create_index(
         "ix_job_task_finished",
         "job_task",
         ["worker_id", "ended_at"],
@@ -805,6 +812,11 @@ def downgrade() -> None:
         "ix_job_task_finished",
         table_name="job_task",
         postgresql_where=sa.text("ended_at is not null"),
+    )
+    op.drop_index(
+        "ix_job_task_executing",
+        table_name="job_task",
+        postgresql_where=sa.text("state = 'executing'"),
     )
     op.drop_index(
         "ix_job_task_due",

@@ -1,0 +1,78 @@
+"""
+The Celery application of beat and maintenance: one task, one beat entry.
+
+Assignments are published by ``messaging/publisher.py``; replicas have apps of their own.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from celery.beat import Scheduler
+
+from orchestrator.bootstrap import Services
+from orchestrator.config import Settings, require
+from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
+from orchestrator.maintenance import tick
+from orchestrator.messaging.publisher import Publisher
+from orchestrator.messaging.topology import celery_settings
+
+#: A tick that waited longer says nothing that the next one does not.
+_TICK_EXPIRES_SECONDS = 2
+
+
+def build_celery_app(settings: Settings) -> Celery:
+    """
+    Build the application; it connects when it runs.
+
+    Raises:
+        ConfigurationError: A setting that it needs is missing.
+    """
+    broker_url = require(settings.broker_url, "BROKER_URL")
+    app = Celery("assay", set_as_current=False)
+    app.conf.update(
+        celery_settings(broker_url),
+        beat_schedule={
+            "tick": {
+                "task": TICK_TASK,
+                "schedule": settings.tick_seconds,
+                "options": {"queue": MAINTENANCE, "expires": _TICK_EXPIRES_SECONDS},
+            }
+        },
+        # The schedule is one constant entry: nothing to remember between runs.
+        beat_scheduler=Scheduler,
+        beat_max_loop_interval=settings.tick_seconds,
+    )
+    _add_tick(app, settings, broker_url)
+    return app
+
+
+def run_beat(settings: Settings) -> None:
+    """Send ticks until stopped; any number may run."""
+    app = build_celery_app(settings)
+    app.Beat(loglevel="WARNING", quiet=True, pidfile=None).run()
+
+
+def run_maintenance(settings: Settings) -> int:
+    """Do what the ticks ask until stopped; any number may run."""
+    app = build_celery_app(settings)
+    worker = app.Worker(
+        hostname="maintenance@%h",
+        pool_cls="solo",
+        queues=[MAINTENANCE],
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _add_tick(app: Celery, settings: Settings, broker_url: str) -> None:
+    services = Services(settings)
+    publisher = Publisher(broker_url)
+
+    def run() -> None:
+        tick(services.database, publisher, engine=services.engine)
+
+    app.task(name=TICK_TASK, ignore_result=True)(run)

@@ -1,0 +1,199 @@
+"""
+The settings: read once at the start of a process, passed on as values.
+
+From the environment; where that says nothing, from the file ``env`` that ``assay up``
+writes into the data directory. Nothing below ``bootstrap`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestrator.contracts.token import KeyRing
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.flow.ports import Engine, Limits
+
+PREFIX = "ASSAY_"
+
+
+class Settings(BaseSettings):
+    """
+    Every setting of the orchestrator, as ``ASSAY_<NAME>``.
+
+    Durations are seconds, sizes bytes. What a process needs and is not set ends it with
+    one line (:func:`require`).
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    #: ``postgresql+psycopg://user:password@host/name``.
+    database_url: SecretStr | None = None
+    #: ``redis://``, ``redis+socket://`` or ``amqp://``.
+    broker_url: SecretStr | None = None
+    #: A folder, or ``s3://``, ``gs://``, ``az://``; the folder ``samples`` of the data
+    #: directory if unset.
+    sample_store: str | None = None
+    #: ``id:hex[,id:hex…]``: the first signs, all verify.
+    secret_key: SecretStr | None = None
+    #: Where ``assay up`` keeps everything.
+    data_dir: Path = Field(default_factory=lambda: data_directory())
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    #: Where clients and replicas reach the API.
+    api_url: str | None = None
+    api_key: SecretStr | None = None
+    flower_port: int = Field(default=5555, ge=0, le=65535)
+    flower_user: str | None = None
+    flower_password: SecretStr | None = None
+    #: How long a silent holder is believed.
+    lease_seconds: float = Field(default=15.0, gt=0)
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    #: Run time of workers whose manifest names none.
+    run_seconds: float = Field(default=120.0, gt=0)
+    run_grace_seconds: float = Field(default=5.0, ge=0)
+    queue_wait_seconds: float = Field(default=43_200.0, gt=0)
+    no_worker_seconds: float = Field(default=3_600.0, gt=0)
+    job_seconds: float = Field(default=86_400.0, gt=0)
+    max_losses: int = Field(default=3, ge=1)
+    tick_seconds: float = Field(default=0.5, gt=0)
+    #: The most assignments of one worker in the broker.
+    window_max: int = Field(default=512, ge=1)
+    #: One step of priority is worth this much waiting.
+    ageing_seconds: float = Field(default=600.0, ge=0)
+    #: How long a replica that stops lets its analyses go on.
+    stop_grace_seconds: float = Field(default=10.0, ge=0)
+    sample_max_bytes: int = Field(default=268_435_456, ge=1)
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> Settings:
+        if 2 * self.heartbeat_seconds >= self.lease_seconds:
+            msg = (
+                f"ASSAY_LEASE_SECONDS: {self.lease_seconds} must be above twice"
+                f" ASSAY_HEARTBEAT_SECONDS ({self.heartbeat_seconds}); else one late"
+                " heartbeat loses every attempt"
+            )
+            raise ValueError(msg)
+        return self
+
+    def limits(self) -> Limits:
+        """Return the durations and sizes that the steps obey."""
+        return Limits(
+            lease_seconds=self.lease_seconds,
+            heartbeat_seconds=self.heartbeat_seconds,
+            run_seconds=self.run_seconds,
+            run_grace_seconds=self.run_grace_seconds,
+            queue_wait_seconds=self.queue_wait_seconds,
+            no_worker_seconds=self.no_worker_seconds,
+            job_seconds=self.job_seconds,
+            max_losses=self.max_losses,
+            window_max=self.window_max,
+            ageing_seconds=self.ageing_seconds,
+            sample_max_bytes=self.sample_max_bytes,
+        )
+
+    def engine(self) -> Engine:
+        """
+        Return the limits and the keys.
+
+        Raises:
+            ConfigurationError: ``ASSAY_SECRET_KEY`` is missing or malformed.
+        """
+        try:
+            keys = KeyRing.parse(require(self.secret_key, "SECRET_KEY"))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"ASSAY_SECRET_KEY: {error}", field="ASSAY_SECRET_KEY"
+            ) from None
+        return Engine(limits=self.limits(), keys=keys)
+
+    def sample_store_url(self) -> str:
+        """Return where sample bytes are kept."""
+        return self.sample_store or str(self.data_dir / "samples")
+
+
+#: What to write for each setting that a process may miss.
+_EXAMPLES = {
+    "DATABASE_URL": "postgresql+psycopg://user:password@host/assay",
+    "BROKER_URL": "redis://:password@host:6379/0 or amqp://user:password@host//",
+    "SECRET_KEY": "k1:<64 hex digits>, for example k1:$(openssl rand -hex 32)",
+    "API_URL": "http://127.0.0.1:8000",
+    "API_KEY": "a key printed by `assay key create`",
+    "FLOWER_USER": "a name of your choice",
+    "FLOWER_PASSWORD": "a password of your choice",
+}
+
+
+def require(value: SecretStr | str | None, name: str) -> str:
+    """
+    Return a setting that a process can not do without.
+
+    Raises:
+        ConfigurationError: It is unset; the message says how to set it.
+    """
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not text:
+        example = _EXAMPLES.get(name, "a value")
+        raise ConfigurationError(
+            f"{PREFIX}{name} is not set; export {PREFIX}{name}={example}"
+            " (or run `assay up`, which writes it for every command)",
+            field=f"{PREFIX}{name}",
+        )
+    return text
+
+
+def data_directory() -> Path:
+    """Return ``ASSAY_DATA_DIR``, else ``assay`` in the user's data folder."""
+    given = os.environ.get("ASSAY_DATA_DIR")
+    if given:
+        return Path(given).absolute()
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "assay"
+
+
+def read_settings() -> Settings:
+    """
+    Read the settings of this process.
+
+    Raises:
+        ConfigurationError: One is malformed; the message names it.
+    """
+    env_file = data_directory() / "env"
+    try:
+        return Settings(_env_file=env_file if _is_readable(env_file) else None)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name}: {message}", field=name) from None
+
+
+def _is_readable(path: Path) -> bool:
+    # Of another user, or in a folder that may not be entered: as if it were not there.
+    return os.access(path, os.R_OK)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientSettings:
+    """What a client of the HTTP API needs."""
+
+    api_url: str
+    api_key: str
+
+
+def client_settings() -> ClientSettings:
+    """
+    Return where the API is and the key to use.
+
+    Raises:
+        ConfigurationError: One of them is unset; the message says how to set it.
+    """
+    settings = read_settings()
+    return ClientSettings(
+        api_url=require(settings.api_url, "API_URL").rstrip("/"),
+        api_key=require(settings.api_key, "API_KEY"),
+    )

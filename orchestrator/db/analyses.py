@@ -1,0 +1,141 @@
+"""
+Analyses and their links to tasks: what workers found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, text
+
+from orchestrator.db.tables import analysis
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.verdict import Finding, StatusOverride, Tag
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewAnalysis:
+    """
+    An analysis row to be. ``values`` are the columns that the contract names.
+
+    ``task_id``: the task whose result it is, if any; ``late``: a clock had ended it.
+    """
+
+    id: UUID
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """That a task's attempt produced an analysis."""
+
+    task_id: UUID
+    analysis_id: UUID
+    attempt: int
+    late: bool
+
+
+def add_analyses(
+    tx: Transaction, analyses: Sequence[NewAnalysis], links: Sequence[Link]
+) -> None:
+    """Insert analyses and what they belong to."""
+    if analyses:
+        rows = [{"id": one.id, **one.values} for one in analyses]
+        tx.connection.execute(insert(analysis), rows)
+    add_links(tx, links)
+
+
+def add_links(tx: Transaction, links: Sequence[Link]) -> None:
+    """Say which tasks produced which analyses; a repeat changes nothing."""
+    if not links:
+        return
+    tx.connection.execute(
+        text(
+            "INSERT INTO task_analysis (task_id, analysis_id, attempt, late)"
+            " VALUES (:task_id, :analysis_id, :attempt, :late) ON CONFLICT DO NOTHING"
+        ),
+        [
+            {
+                "task_id": link.task_id,
+                "analysis_id": link.analysis_id,
+                "attempt": link.attempt,
+                "late": link.late,
+            }
+            for link in links
+        ],
+    )
+
+
+def findings_of_tasks(
+    tx: Transaction, task_ids: Sequence[UUID]
+) -> dict[UUID, list[Finding]]:
+    """Return the analyses linked to each task, oldest first."""
+    rows = tx.connection.execute(
+        text(
+            f"SELECT ta.task_id, {_FINDING} FROM task_analysis ta"
+            " JOIN analysis a ON a.id = ta.analysis_id"
+            " WHERE ta.task_id = ANY(:ids) ORDER BY a.created_at, a.id"
+        ),
+        {"ids": list(task_ids)},
+    )
+    found: dict[UUID, list[Finding]] = {}
+    for row in rows:
+        found.setdefault(row.task_id, []).append(_finding(row))
+    return found
+
+
+def previous_findings(
+    tx: Transaction, wanted: Sequence[tuple[UUID, str, UUID]]
+) -> dict[tuple[UUID, UUID], Finding]:
+    """
+    Return, per (job, worker), the newest earlier analysis of the worker on the sample.
+
+    Args:
+        wanted: (job id, sample, worker id). "Previous" is what is linked to a task of
+            another job that ended in success, or late.
+    """
+    if not wanted:
+        return {}
+    rows = tx.connection.execute(
+        _PREVIOUS,
+        {
+            "jobs": [job_id for job_id, _, _ in wanted],
+            "samples": [sample for _, sample, _ in wanted],
+            "workers": [worker_id for _, _, worker_id in wanted],
+        },
+    )
+    return {(row.job_id, row.worker_id): _finding(row) for row in rows}
+
+
+_FINDING = (
+    "a.id, a.score, a.status_override, a.agent_version, a.created_at, a.tags"
+)
+_PREVIOUS = text(
+    f"""
+    SELECT r.job_id, r.worker_id, a.*
+      FROM unnest(CAST(:jobs AS uuid[]), CAST(:samples AS text[]),
+                  CAST(:workers AS uuid[])) AS r(job_id, sample_sha256, worker_id),
+           LATERAL (
+             SELECT {_FINDING}
+               FROM job_task t
+               JOIN task_analysis ta ON ta.task_id = t.id
+               JOIN analysis a ON a.id = ta.analysis_id
+              WHERE t.sample_sha256 = r.sample_sha256 AND t.worker_id = r.worker_id
+                AND t.job_id <> r.job_id AND (t.state = 'success' OR ta.late)
+              ORDER BY a.created_at DESC, a.id DESC LIMIT 1) a
+    """
+)
+
+
+def _finding(row: Row[Any]) -> Finding:
+    return Finding(
+        analysis_id=row.id,
+        score=row.score,
+        override=StatusOverride(row.status_override) if row.status_override else None,
+        worker_version=row.agent_version,
+        created_at=row.created_at,
+        tags=frozenset(Tag(type=tag["type"], value=tag["value"]) for tag in row.tags),
+    )

@@ -1,0 +1,216 @@
+"""
+The backlog: which tasks go to the broker next, and which are there.
+
+A task row that is enqueued and has no ``published_at`` is the outbox and the queue. This
+file claims from it and gives back to it; it publishes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from orchestrator.db.unit_of_work import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """
+    A worker that can take work now.
+
+    ``slots``: of its live replicas together. ``window_cap``: an administrator's.
+    """
+
+    worker_id: UUID
+    short_name: str
+    slots: int
+    run_seconds: float | None
+    window_cap: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A claimed task with what its assignment needs."""
+
+    task_id: UUID
+    job_id: UUID
+    attempt: int
+    options: dict[str, Any]
+    sample_sha256: str
+    size_bytes: int
+    file_name: str | None
+    type: str | None
+    super_type: str | None
+    platform: str | None
+    arch: str | None
+    mime_type: str | None
+
+
+def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
+    """Return the workers with a live replica and a backlog, that are not paused."""
+    rows = tx.connection.execute(
+        text(
+            """
+            SELECT w.id, w.short_name, sum(r.slots) AS slots, w.window_cap,
+                   coalesce(w.run_seconds, v.run_seconds) AS run_seconds
+              FROM worker w
+              JOIN replica r ON r.worker_id = w.id
+               AND r.seen_at >= :alive_after AND NOT r.leaving
+              LEFT JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+             WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
+               AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id
+                            AND t.state = 'enqueued' AND t.published_at IS NULL)
+             GROUP BY w.id, v.run_seconds
+             ORDER BY w.id
+            """
+        ),
+        {"alive_after": alive_after},
+    )
+    return [
+        Desk(
+            worker_id=row.id,
+            short_name=row.short_name,
+            slots=row.slots,
+            run_seconds=row.run_seconds,
+            window_cap=row.window_cap,
+        )
+        for row in rows
+    ]
+
+
+def lock_desk(tx: Transaction, worker_id: UUID) -> None:
+    """Make counting and claiming for one worker one dispatcher's at a time."""
+    tx.connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
+        {"key": f"dispatch {worker_id}"},
+    )
+
+
+def count_in_flight(tx: Transaction, worker_id: UUID) -> int:
+    """Return how many of the worker's attempts are published and not over."""
+    return int(
+        tx.connection.execute(
+            text(
+                "SELECT count(*) FROM job_task WHERE worker_id = :worker"
+                " AND published_at IS NOT NULL AND state IN ('enqueued', 'executing')"
+            ),
+            {"worker": worker_id},
+        ).scalar_one()
+    )
+
+
+def count_finished_since(
+    tx: Transaction, worker_id: UUID, *, since: datetime, limit: int
+) -> int:
+    """Return how many of the worker's tasks ended since then, at most *limit*."""
+    return int(
+        tx.connection.execute(
+            text(
+                "SELECT count(*) FROM (SELECT 1 FROM job_task WHERE worker_id = :worker"
+                " AND ended_at > :since LIMIT :limit) AS ended"
+            ),
+            {"worker": worker_id, "since": since, "limit": limit},
+        ).scalar_one()
+    )
+
+
+def claim(tx: Transaction, worker_id: UUID, *, limit: int) -> list[Claim]:
+    """
+    Take up to *limit* tasks out of a worker's backlog and mark them published.
+
+    Every submitter's backlog is ranked by ``order_at``; the claim takes by (rank,
+    ``order_at``): one from everybody, then a second from everybody.
+
+    Returns:
+        In the order of publishing; locked until this transaction ends.
+    """
+    rows = tx.connection.execute(
+        _CLAIM, {"worker": worker_id, "limit": limit, "now": tx.now}
+    )
+    return [Claim(**row._mapping) for row in rows]  # noqa: SLF001  (a public name)
+
+
+def unpublish(
+    tx: Transaction, attempts: Sequence[tuple[UUID, int]], *, published_at: datetime
+) -> None:
+    """Give back what the broker did not take, unless it moved on since."""
+    if not attempts:
+        return
+    tx.connection.execute(
+        text(
+            """
+            UPDATE job_task t SET published_at = NULL
+              FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]))
+                   AS r(id, attempt)
+             WHERE t.id = r.id AND t.attempt = r.attempt AND t.state = 'enqueued'
+               AND t.published_at = :published_at
+            """
+        ),
+        {
+            "ids": [task_id for task_id, _ in attempts],
+            "attempts": [attempt for _, attempt in attempts],
+            "published_at": published_at,
+        },
+    )
+
+
+def seconds_ago(now: datetime, seconds: float) -> datetime:
+    """Return the moment *seconds* before *now*."""
+    return now - timedelta(seconds=seconds)
+
+
+# The recursive part hops from submitter to submitter along the backlog's index, so that
+# a million tasks of one submitter cost no more than one.
+_CLAIM = text(
+    """
+    WITH RECURSIVE submitters AS (
+        (SELECT submitter_id FROM job_task
+          WHERE worker_id = :worker AND state = 'enqueued' AND published_at IS NULL
+          ORDER BY submitter_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT t.submitter_id FROM job_task t
+                 WHERE t.worker_id = :worker AND t.state = 'enqueued'
+                   AND t.published_at IS NULL AND t.submitter_id > s.submitter_id
+                 ORDER BY t.submitter_id LIMIT 1)
+          FROM submitters s WHERE s.submitter_id IS NOT NULL
+    ), ranked AS (
+        SELECT head.id, head.order_at, head.rank
+          FROM submitters s, LATERAL (
+               SELECT t.id, t.order_at,
+                      row_number() OVER (ORDER BY t.order_at, t.id) AS rank
+                 FROM (SELECT id, order_at FROM job_task
+                        WHERE worker_id = :worker AND submitter_id = s.submitter_id
+                          AND state = 'enqueued' AND published_at IS NULL
+                          AND (not_before IS NULL OR not_before <= :now)
+                        ORDER BY order_at LIMIT :limit) t) head
+         WHERE s.submitter_id IS NOT NULL
+    ), chosen AS (
+        SELECT id, order_at, rank FROM ranked ORDER BY rank, order_at LIMIT :limit
+    ), locked AS (
+        SELECT t.id FROM job_task t
+         WHERE t.id IN (SELECT id FROM chosen)
+           AND t.state = 'enqueued' AND t.published_at IS NULL
+         ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
+    ), marked AS (
+        UPDATE job_task t SET published_at = :now
+          FROM locked WHERE t.id = locked.id
+        RETURNING t.id, t.job_id, t.attempt, t.options, t.sample_sha256
+    )
+    SELECT m.id AS task_id, m.job_id, m.attempt, m.options, m.sample_sha256,
+           s.size_bytes, j.file_name,
+           c.type, c.super_type, c.platform, c.arch, c.mime_type
+      FROM marked m
+      JOIN chosen ON chosen.id = m.id
+      JOIN job j ON j.id = m.job_id
+      JOIN sample s ON s.sha256 = m.sample_sha256
+      LEFT JOIN LATERAL (
+           SELECT * FROM classification WHERE sample_sha256 = m.sample_sha256
+            ORDER BY created_at DESC LIMIT 1) c ON true
+     ORDER BY chosen.rank, chosen.order_at
+    """
+)

@@ -1,0 +1,154 @@
+"""
+What was out of the ordinary: task events, refused messages, and deaths by a sample.
+
+Append-only, but for the poison counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import insert, text
+
+from orchestrator.db.tables import rejected_report, task_event
+from orchestrator.db.unit_of_work import Transaction
+
+#: Bytes of a refused message that are kept, to see what it was.
+KEPT_BYTES = 4096
+
+#: Deaths of one (sample, worker, version) after which it is poison.
+POISON_DEATHS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something out of the ordinary in a task's life; shown by ``task show``."""
+
+    task_id: UUID
+    job_id: UUID
+    attempt: int
+    kind: str
+    reason: str | None
+    actor: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A message that changed nothing, and why. ``reason`` starts with its kind."""
+
+    reason: str
+    body: bytes
+
+
+def add_events(tx: Transaction, events: Sequence[Event]) -> None:
+    """Append to the history of tasks."""
+    if not events:
+        return
+    rows = [
+        {
+            "task_id": event.task_id,
+            "job_id": event.job_id,
+            "attempt": event.attempt,
+            "kind": event.kind,
+            "reason": event.reason,
+            "actor": event.actor,
+            "message": event.message,
+        }
+        for event in events
+    ]
+    tx.connection.execute(insert(task_event), rows)
+
+
+def add_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
+    """Keep refused messages, cut to their first 4 KiB."""
+    if not rejected:
+        return
+    rows = [
+        {
+            "reason": one.reason,
+            "body": one.body[:KEPT_BYTES],
+            "size_bytes": len(one.body),
+        }
+        for one in rejected
+    ]
+    tx.connection.execute(insert(rejected_report), rows)
+
+
+def count_death(
+    tx: Transaction, *, sample_sha256: str, worker_id: UUID, version: str
+) -> bool:
+    """
+    Count one death of a worker's version by a sample.
+
+    Returns:
+        Whether it is poison now: the third death, over all jobs, while the worker
+        finished another sample after the first of them. A cleared one counts anew.
+    """
+    key = {"sample": sample_sha256, "worker": worker_id, "version": version}
+    row = tx.connection.execute(_COUNT_DEATH, {**key, "now": tx.now}).one()
+    if row.poisoned_at is not None:
+        return True
+    if row.deaths < POISON_DEATHS:
+        return False
+    poisoned = tx.connection.execute(_POISON, {**key, "now": tx.now})
+    return poisoned.first() is not None
+
+
+def poisoned_workers(tx: Transaction, sample_sha256: str) -> set[tuple[UUID, str]]:
+    """Return the (worker, version) pairs for which this sample is poison."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT worker_id, version FROM poison WHERE sample_sha256 = :sample"
+            " AND poisoned_at IS NOT NULL AND cleared_at IS NULL"
+        ),
+        {"sample": sample_sha256},
+    )
+    return {(row.worker_id, row.version) for row in rows}
+
+
+def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
+    """Return open tasks of samples that are poison for the worker as it is now."""
+    rows = tx.connection.execute(
+        text(
+            """
+            SELECT t.id FROM poison p
+              JOIN worker w ON w.id = p.worker_id AND w.version = p.version
+              JOIN job_task t ON t.sample_sha256 = p.sample_sha256
+               AND t.worker_id = p.worker_id AND t.state IN ('enqueued', 'executing')
+             WHERE p.poisoned_at IS NOT NULL AND p.cleared_at IS NULL
+             LIMIT :limit
+            """
+        ),
+        {"limit": limit},
+    )
+    return list(rows.scalars())
+
+
+_COUNT_DEATH = text(
+    """
+    INSERT INTO poison (sample_sha256, worker_id, version, deaths, first_at, last_at)
+    VALUES (:sample, :worker, :version, 1, :now, :now)
+    ON CONFLICT (sample_sha256, worker_id, version) DO UPDATE SET
+           deaths = CASE WHEN poison.cleared_at IS NULL THEN poison.deaths + 1
+                         ELSE 1 END,
+           first_at = CASE WHEN poison.cleared_at IS NULL THEN poison.first_at
+                           ELSE :now END,
+           poisoned_at = CASE WHEN poison.cleared_at IS NULL THEN poison.poisoned_at
+                         END,
+           last_at = :now, cleared_at = NULL, cleared_by = NULL
+    RETURNING deaths, poisoned_at
+    """
+)
+_POISON = text(
+    """
+    UPDATE poison p SET poisoned_at = :now
+     WHERE sample_sha256 = :sample AND worker_id = :worker AND version = :version
+       AND EXISTS (SELECT 1 FROM job_task t
+                    WHERE t.worker_id = :worker AND t.ended_at > p.first_at
+                      AND t.state = 'success' AND t.sample_sha256 <> :sample)
+    RETURNING worker_id
+    """
+)

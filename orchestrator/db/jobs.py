@@ -1,0 +1,206 @@
+"""
+Jobs: creating them once, reading their tasks' states, saving what follows from those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects import postgresql
+
+from orchestrator.db.tables import job
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import JobState, Reason, TaskState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job row to be."""
+
+    id: UUID
+    sample_sha256: str
+    customer_id: UUID
+    submitter_id: UUID
+    priority: int
+    file_name: str | None
+    options: Mapping[str, Any]
+    selection: Sequence[Mapping[str, Any]]
+    is_chosen: bool
+    idempotency_key: str | None
+    content_hash: str | None
+    enqueued_at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRow:
+    """What settling needs of a job."""
+
+    id: UUID
+    sample_sha256: str
+    state: JobState
+    enqueued_at: datetime
+    started_at: datetime | None
+    is_chosen: bool
+    selection: Sequence[Mapping[str, Any]]
+
+
+def add_job(tx: Transaction, new: NewJob) -> bool:
+    """
+    Insert a job, unless its submitter used the idempotency key before.
+
+    Returns:
+        Whether it is new. A concurrent insert of the same key is waited for.
+    """
+    values = {
+        "id": new.id,
+        "sample_sha256": new.sample_sha256,
+        "customer_id": new.customer_id,
+        "submitter_id": new.submitter_id,
+        "state": JobState.ENQUEUED.value,
+        "priority": new.priority,
+        "file_name": new.file_name,
+        "options": dict(new.options),
+        "selection": [dict(choice) for choice in new.selection],
+        "is_chosen": new.is_chosen,
+        "idempotency_key": new.idempotency_key,
+        "content_hash": new.content_hash,
+        "enqueued_at": new.enqueued_at,
+        "due_at": new.due_at,
+    }
+    if new.idempotency_key is None:
+        tx.connection.execute(insert(job), values)
+        return True
+    statement = postgresql.insert(job).values(values).on_conflict_do_nothing(
+        index_elements=["submitter_id", "idempotency_key"],
+        index_where=text("idempotency_key is not null"),
+    )
+    return tx.connection.execute(statement.returning(job.c.id)).first() is not None
+
+
+def find_by_idempotency_key(
+    tx: Transaction, submitter_id: UUID, key: str
+) -> tuple[UUID, str | None] | None:
+    """Return (job id, content hash) of the submitter's job of this key."""
+    row = tx.connection.execute(
+        select(job.c.id, job.c.content_hash).where(
+            job.c.submitter_id == submitter_id, job.c.idempotency_key == key
+        )
+    ).first()
+    return (row.id, row.content_hash) if row else None
+
+
+def find_open_job(
+    tx: Transaction, submitter_id: UUID, sample_sha256: str, *, newer_than: timedelta
+) -> UUID | None:
+    """Return the submitter's newest open job of this sample, if it is that new."""
+    return tx.connection.execute(
+        select(job.c.id)
+        .where(
+            job.c.sample_sha256 == sample_sha256,
+            job.c.submitter_id == submitter_id,
+            job.c.state.in_([JobState.ENQUEUED, JobState.EXECUTING]),
+            job.c.enqueued_at > tx.now - newer_than,
+        )
+        .order_by(job.c.enqueued_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def lock_submissions(tx: Transaction, submitter_id: UUID, sample_sha256: str) -> None:
+    """Let one request at a time decide whether this submitter's job is a repeat."""
+    tx.connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
+        {"key": f"submit {submitter_id} {sample_sha256}"},
+    )
+
+
+def get_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
+    """Return the jobs (locked already by the caller), by id."""
+    rows = tx.connection.execute(
+        select(job).where(job.c.id.in_(ids)).order_by(job.c.id)
+    )
+    return [
+        JobRow(
+            id=row.id,
+            sample_sha256=row.sample_sha256,
+            state=JobState(row.state),
+            enqueued_at=row.enqueued_at,
+            started_at=row.started_at,
+            is_chosen=row.is_chosen,
+            selection=row.selection,
+        )
+        for row in rows
+    ]
+
+
+def task_states(
+    tx: Transaction, ids: Sequence[UUID]
+) -> dict[UUID, set[tuple[TaskState, Reason | None]]]:
+    """Return which (state, reason) pairs the tasks of each job are in."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT DISTINCT job_id, state, reason FROM job_task"
+            " WHERE job_id = ANY(:ids)"
+        ),
+        {"ids": list(ids)},
+    )
+    states: dict[UUID, set[tuple[TaskState, Reason | None]]] = {}
+    for row in rows:
+        pair = (TaskState(row.state), Reason(row.reason) if row.reason else None)
+        states.setdefault(row.job_id, set()).add(pair)
+    return states
+
+
+def save_states(tx: Transaction, states: Mapping[UUID, JobState]) -> None:
+    """Write the derived states; a job starts once, and ends when it is over."""
+    if not states:
+        return
+    tx.connection.execute(
+        text(
+            """
+            UPDATE job j SET state = r.state,
+                   started_at = CASE WHEN r.state = 'enqueued' THEN j.started_at
+                                     ELSE coalesce(j.started_at, :now) END,
+                   ended_at = CASE WHEN r.state IN ('done', 'timeout') THEN :now END
+              FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]))
+                   AS r(id, state)
+             WHERE j.id = r.id
+            """
+        ),
+        {
+            "ids": list(states),
+            "states": [state.value for state in states.values()],
+            "now": tx.now,
+        },
+    )
+
+
+def extend(tx: Transaction, job_id: UUID, *, due_at: datetime) -> None:
+    """Give a job a new deadline."""
+    tx.connection.execute(update(job).where(job.c.id == job_id).values(due_at=due_at))
+
+
+def find_due(tx: Transaction, *, before: datetime, limit: int) -> list[UUID]:
+    """Return open jobs whose deadline has passed, oldest first."""
+    rows = tx.connection.execute(
+        select(job.c.id)
+        .where(
+            job.c.due_at <= before,
+            job.c.state.in_([JobState.ENQUEUED, JobState.EXECUTING]),
+        )
+        .order_by(job.c.due_at)
+        .limit(limit)
+    )
+    return list(rows.scalars())
+
+
+def exists(tx: Transaction, job_id: UUID) -> bool:
+    """Whether there is such a job."""
+    found = select(func.count()).select_from(job).where(job.c.id == job_id)
+    return bool(tx.connection.execute(found).scalar_one())

@@ -1,0 +1,56 @@
+"""
+The one row that says how far ``reports`` has been read, and who reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from orchestrator.db.tables import stream
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.clocks import Watermark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stream:
+    """``canary_at``: when a canary was applied last; ``dispatched_at``: last turn."""
+
+    watermark: Watermark
+    canary_at: datetime
+    dispatched_at: datetime
+
+
+def get_stream(tx: Transaction) -> Stream:
+    """Return how things stand, without a lock."""
+    row = tx.connection.execute(select(stream)).one()
+    return Stream(
+        watermark=Watermark(at=row.watermark_at, gap_ended_at=row.gap_ended_at),
+        canary_at=row.canary_at,
+        dispatched_at=row.dispatched_at,
+    )
+
+
+def move_watermark(tx: Transaction, sent_at: datetime) -> None:
+    """Apply a canary that was sent then; the watermark never goes back."""
+    row = tx.connection.execute(select(stream).with_for_update()).one()
+    present = Watermark(at=row.watermark_at, gap_ended_at=row.gap_ended_at)
+    moved = present.moved_to(sent_at)
+    tx.connection.execute(
+        update(stream).values(
+            watermark_at=moved.at, gap_ended_at=moved.gap_ended_at, canary_at=tx.now
+        )
+    )
+
+
+def mark_dispatched(tx: Transaction) -> None:
+    """Say that a dispatcher had its turn."""
+    tx.connection.execute(update(stream).values(dispatched_at=tx.now))
+
+
+def next_epoch(tx: Transaction) -> int:
+    """Begin the next consumer's turn; its number is above all before it."""
+    statement = update(stream).values(epoch=stream.c.epoch + 1)
+    return int(tx.connection.execute(statement.returning(stream.c.epoch)).scalar_one())

@@ -1,0 +1,204 @@
+"""
+Job tasks: locking them in the one order, reading and saving them in batches.
+
+The backlog and its claims are in ``db/backlog.py``; the rules are the domain's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, text
+
+from orchestrator.db.tables import job_task
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import Reason, Task, TaskState
+
+_COLUMNS = (
+    "t.id, t.job_id, t.worker_id, t.sample_sha256, t.state, t.reason, t.message, "
+    "t.attempt, t.losses, t.holder, t.not_before, t.queued_at, t.published_at, "
+    "t.started_at, t.ended_at, t.due_at, t.late"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTask:
+    """A task row to be: enqueued, not yet published."""
+
+    id: UUID
+    job_id: UUID
+    worker_id: UUID
+    sample_sha256: str
+    submitter_id: UUID
+    order_at: datetime
+    enqueued_at: datetime
+    due_at: datetime
+    options: Mapping[str, Any]
+
+
+def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
+    """Insert the tasks of a new job."""
+    if not tasks:
+        return
+    rows = [
+        {
+            "id": task.id,
+            "job_id": task.job_id,
+            "worker_id": task.worker_id,
+            "sample_sha256": task.sample_sha256,
+            "submitter_id": task.submitter_id,
+            "state": TaskState.ENQUEUED.value,
+            "order_at": task.order_at,
+            "enqueued_at": task.enqueued_at,
+            "queued_at": task.enqueued_at,
+            "due_at": task.due_at,
+            "options": dict(task.options),
+        }
+        for task in tasks
+    ]
+    tx.connection.execute(insert(job_task), rows)
+
+
+def get_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
+    """
+    Lock the jobs of these tasks, then the tasks, each by id; wait for both.
+
+    Everybody locks in this order, so nobody ever waits in a circle.
+
+    Returns:
+        The tasks that exist, by id.
+    """
+    wanted = {"ids": list(ids)}
+    tx.connection.execute(
+        text(
+            "SELECT id FROM job WHERE id IN"
+            " (SELECT job_id FROM job_task WHERE id = ANY(:ids))"
+            " ORDER BY id FOR NO KEY UPDATE"
+        ),
+        wanted,
+    )
+    rows = tx.connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM job_task t WHERE id = ANY(:ids)"
+            " ORDER BY id FOR NO KEY UPDATE"
+        ),
+        wanted,
+    )
+    return {row.id: _task(row) for row in rows}
+
+
+def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
+    """
+    Lock as :func:`get_tasks_for_update`, but leave out what somebody else has locked.
+
+    For sweeps: who is left out is there again in the next one.
+    """
+    wanted = {"ids": list(ids)}
+    if not wanted["ids"]:
+        return {}
+    jobs = tx.connection.execute(
+        text(
+            "SELECT id FROM job WHERE id IN"
+            " (SELECT job_id FROM job_task WHERE id = ANY(:ids))"
+            " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+        ),
+        wanted,
+    )
+    rows = tx.connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM job_task t WHERE id = ANY(:ids)"
+            " AND job_id = ANY(:jobs) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+        ),
+        {**wanted, "jobs": list(jobs.scalars())},
+    )
+    return {row.id: _task(row) for row in rows}
+
+
+def get_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
+    """Lock a job, then its tasks by id, and return them."""
+    key = {"job": job_id}
+    tx.connection.execute(
+        text("SELECT id FROM job WHERE id = :job FOR NO KEY UPDATE"), key
+    )
+    rows = tx.connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM job_task t WHERE job_id = :job"
+            " ORDER BY id FOR NO KEY UPDATE"
+        ),
+        key,
+    )
+    return [_task(row) for row in rows]
+
+
+def open_task_ids(tx: Transaction, job_id: UUID) -> list[UUID]:
+    """Return the tasks of a job that have not ended, without a lock."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT id FROM job_task WHERE job_id = :job"
+            " AND state IN ('enqueued', 'executing') ORDER BY id"
+        ),
+        {"job": job_id},
+    )
+    return list(rows.scalars())
+
+
+def save_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:
+    """Write locked tasks back, all in one statement."""
+    if not tasks:
+        return
+    tx.connection.execute(_SAVE, _arrays(tasks))
+
+
+_SAVED: Mapping[str, str] = {
+    "id": "uuid",
+    "state": "text",
+    "reason": "text",
+    "message": "text",
+    "attempt": "int",
+    "losses": "int",
+    "holder": "text",
+    "not_before": "timestamptz",
+    "queued_at": "timestamptz",
+    "published_at": "timestamptz",
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz",
+    "due_at": "timestamptz",
+    "late": "boolean",
+}
+_SAVE = text(
+    "UPDATE job_task t SET "
+    + ", ".join(f"{name} = r.{name}" for name in _SAVED if name != "id")
+    + " FROM unnest("
+    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _SAVED.items())
+    + f") AS r({', '.join(_SAVED)}) WHERE t.id = r.id"
+)
+
+
+def _arrays(tasks: Sequence[Task]) -> dict[str, list[object]]:
+    return {name: [getattr(task, name) for task in tasks] for name in _SAVED}
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(
+        id=row.id,
+        job_id=row.job_id,
+        worker_id=row.worker_id,
+        sample_sha256=row.sample_sha256,
+        state=TaskState(row.state),
+        reason=Reason(row.reason) if row.reason else None,
+        message=row.message,
+        attempt=row.attempt,
+        losses=row.losses,
+        holder=row.holder,
+        not_before=row.not_before,
+        queued_at=row.queued_at,
+        published_at=row.published_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        due_at=row.due_at,
+        late=row.late,
+    )

@@ -1,0 +1,197 @@
+"""
+Verdicts with their inputs, and which of them is a sample's current one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, text
+
+from orchestrator.db.tables import verdict, verdict_input
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import TaskState
+from orchestrator.domain.verdict import Contribution, StatusOverride, Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rolled:
+    """A verdict to be stored; ``job_id`` is ``None`` for one made by hand."""
+
+    id: UUID
+    sample_sha256: str
+    job_id: UUID | None
+    verdict: Verdict
+    manual_override: StatusOverride | None = None
+    comment: str | None = None
+    created_by: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskOfJob:
+    """A task as the verdict sees it."""
+
+    task_id: UUID
+    job_id: UUID
+    worker_id: UUID
+    short_name: str
+    weight: float
+    state: TaskState
+
+
+def tasks_of_jobs(tx: Transaction, job_ids: Sequence[UUID]) -> list[TaskOfJob]:
+    """Return every task of these jobs, with its worker's weight."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT t.id, t.job_id, t.worker_id, w.short_name, w.weight, t.state"
+            " FROM job_task t JOIN worker w ON w.id = t.worker_id"
+            " WHERE t.job_id = ANY(:jobs) ORDER BY t.job_id, w.short_name"
+        ),
+        {"jobs": list(job_ids)},
+    )
+    return [
+        TaskOfJob(
+            task_id=row.id,
+            job_id=row.job_id,
+            worker_id=row.worker_id,
+            short_name=row.short_name,
+            weight=row.weight,
+            state=TaskState(row.state),
+        )
+        for row in rows
+    ]
+
+
+def weights(tx: Transaction, worker_ids: Collection[UUID]) -> dict[UUID, float]:
+    """Return the weights of these workers."""
+    if not worker_ids:
+        return {}
+    rows = tx.connection.execute(
+        text("SELECT id, weight FROM worker WHERE id = ANY(:ids)"),
+        {"ids": list(worker_ids)},
+    )
+    return {row.id: row.weight for row in rows}
+
+
+def lock_samples(tx: Transaction, sha256s: Sequence[str]) -> None:
+    """Lock samples by id; after jobs and tasks, as everybody does."""
+    tx.connection.execute(
+        text(
+            "SELECT sha256 FROM sample WHERE sha256 = ANY(:ids)"
+            " ORDER BY sha256 FOR NO KEY UPDATE"
+        ),
+        {"ids": list(sha256s)},
+    )
+
+
+def manual_overrides(
+    tx: Transaction, sha256s: Sequence[str]
+) -> dict[str, StatusOverride]:
+    """Return the status of each sample's newest verdict made by hand, if there is one."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT DISTINCT ON (sample_sha256) sample_sha256, status_override"
+            " FROM verdict WHERE sample_sha256 = ANY(:ids) AND is_manual"
+            " ORDER BY sample_sha256, created_at DESC, id DESC"
+        ),
+        {"ids": list(sha256s)},
+    )
+    return {row.sample_sha256: StatusOverride(row.status_override) for row in rows}
+
+
+def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:
+    """Insert verdicts with all that they were rolled from."""
+    if not rolled:
+        return
+    tx.connection.execute(insert(verdict), [_row(one) for one in rolled])
+    inputs = [
+        _input(one.id, part) for one in rolled for part in one.verdict.contributions
+    ]
+    if inputs:
+        tx.connection.execute(insert(verdict_input), inputs)
+
+
+def make_current(tx: Transaction, rolled: Mapping[UUID, UUID]) -> None:
+    """
+    Let each sample point at its verdict: that of its newest job, or a newer manual one.
+
+    Args:
+        rolled: Job id → id of the verdict just rolled for it. Samples are locked.
+    """
+    if not rolled:
+        return
+    tx.connection.execute(
+        text(
+            """
+            WITH rolled AS (
+                SELECT DISTINCT ON (j.sample_sha256)
+                       j.sample_sha256, j.enqueued_at, r.verdict_id
+                  FROM unnest(CAST(:jobs AS uuid[]), CAST(:verdicts AS uuid[]))
+                       AS r(job_id, verdict_id)
+                  JOIN job j ON j.id = r.job_id
+                 ORDER BY j.sample_sha256, j.enqueued_at DESC
+            )
+            UPDATE sample s SET verdict_id = r.verdict_id
+              FROM rolled r
+             WHERE s.sha256 = r.sample_sha256
+               AND NOT EXISTS (
+                   SELECT 1 FROM verdict v LEFT JOIN job old ON old.id = v.job_id
+                    WHERE v.id = s.verdict_id
+                      AND coalesce(old.enqueued_at, v.created_at) > r.enqueued_at)
+            """
+        ),
+        {"jobs": list(rolled), "verdicts": list(rolled.values())},
+    )
+
+
+def point_sample_at(tx: Transaction, sha256: str, verdict_id: UUID) -> None:
+    """Make a verdict by hand the sample's current one."""
+    tx.connection.execute(
+        text("UPDATE sample SET verdict_id = :verdict WHERE sha256 = :sha256"),
+        {"verdict": verdict_id, "sha256": sha256},
+    )
+
+
+def _row(rolled: Rolled) -> dict[str, Any]:
+    made = rolled.verdict
+    return {
+        "id": rolled.id,
+        "sample_sha256": rolled.sample_sha256,
+        "job_id": rolled.job_id,
+        "score": made.score,
+        "status": made.status.value,
+        "status_override": made.status_override.value if made.status_override else None,
+        "is_contradicting": made.contradicting,
+        "is_manual": rolled.job_id is None,
+        "comment": rolled.comment,
+        "coverage_percent": None if rolled.job_id is None else made.coverage_percent,
+        "manual_override": (
+            rolled.manual_override.value if rolled.manual_override else None
+        ),
+        "tags": [
+            {"type": one.tag.type, "value": one.tag.value, "count": one.count}
+            for one in made.tags
+        ],
+        "created_by": rolled.created_by,
+    }
+
+
+def _input(verdict_id: UUID, part: Contribution) -> dict[str, Any]:
+    return {
+        "verdict_id": verdict_id,
+        "worker_id": part.worker_id,
+        "short_name": part.short_name,
+        "source": part.source.value,
+        "why": part.why.value if part.why else None,
+        "analysis_id": part.analysis_id,
+        "score": part.score,
+        "weight": part.weight,
+        "impact": part.impact,
+        "difference": part.difference,
+        "status_override": part.override.value if part.override else None,
+        "age_seconds": part.age_seconds,
+        "worker_version": part.worker_version,
+    }

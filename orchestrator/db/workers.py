@@ -1,0 +1,206 @@
+"""
+Registered workers, the versions they announced, and their live replicas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from orchestrator.contracts.alive import Alive, Manifest
+from orchestrator.db.tables import worker, worker_version
+from orchestrator.db.unit_of_work import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRow:
+    """
+    A registered worker with what its newest manifest says.
+
+    ``run_seconds`` and ``max_losses``: the administrator's, else the manifest's, else
+    ``None``. ``version`` is ``None`` until a manifest came.
+    """
+
+    id: UUID
+    short_name: str
+    version: str | None
+    generation: int
+    weight: float
+    run_seconds: float | None
+    max_losses: int | None
+    is_paused: bool
+    is_deleted: bool
+    accepts: tuple[str, ...]
+    max_bytes: int | None
+    max_tlp: str
+    sends_data_out: bool
+
+
+def list_workers(tx: Transaction) -> list[WorkerRow]:
+    """Return every worker, deleted ones included, by short name."""
+    rows = tx.connection.execute(
+        select(
+            worker.c.id,
+            worker.c.short_name,
+            worker.c.version,
+            worker.c.generation,
+            worker.c.weight,
+            worker.c.run_seconds.label("own_run_seconds"),
+            worker_version.c.run_seconds,
+            worker.c.max_losses,
+            worker.c.paused_at,
+            worker.c.deleted_at,
+            worker_version.c.accepts,
+            worker_version.c.max_bytes,
+            worker_version.c.max_tlp,
+            worker_version.c.sends_data_out,
+        )
+        .select_from(
+            worker.outerjoin(
+                worker_version,
+                (worker_version.c.worker_id == worker.c.id)
+                & (worker_version.c.version == worker.c.version),
+            )
+        )
+        .order_by(worker.c.short_name)
+    )
+    return [_worker(row) for row in rows]
+
+
+def add_worker(tx: Transaction, *, worker_id: UUID, short_name: str) -> bool:
+    """Insert a worker that nothing is known of but its name; ``False`` if it is here."""
+    statement = (
+        insert(worker)
+        .values(id=worker_id, short_name=short_name)
+        .on_conflict_do_nothing(index_elements=["short_name"])
+    )
+    return tx.connection.execute(statement.returning(worker.c.id)).first() is not None
+
+
+def add_version(tx: Transaction, worker_id: UUID, alive: Alive) -> None:
+    """Store a manifest, once per version, and make it the worker's newest."""
+    manifest = alive.manifest
+    if manifest is None:
+        return
+    tx.connection.execute(
+        insert(worker_version)
+        .values(
+            worker_id=worker_id,
+            version=alive.worker_version,
+            accepts=list(manifest.accepts),
+            max_bytes=manifest.max_bytes,
+            run_seconds=manifest.run_seconds,
+            max_tlp=manifest.max_tlp,
+            sends_data_out=manifest.sends_data_out,
+            manifest=manifest.model_dump(mode="json"),
+        )
+        .on_conflict_do_nothing(index_elements=["worker_id", "version"])
+    )
+    _adopt(tx, worker_id, alive.worker_version, manifest)
+
+
+def _adopt(tx: Transaction, worker_id: UUID, version: str, manifest: Manifest) -> None:
+    # What people registered by hand stands; the manifest fills what they left empty.
+    tx.connection.execute(
+        text(
+            """
+            UPDATE worker SET version = :version,
+                   localized_names = CASE WHEN localized_names = '{}'
+                       THEN CAST(:names AS jsonb) ELSE localized_names END,
+                   localized_descriptions = CASE WHEN localized_descriptions = '{}'
+                       THEN CAST(:descriptions AS jsonb)
+                       ELSE localized_descriptions END,
+                   result_schema = CAST(:schema AS jsonb)
+             WHERE id = :id AND version IS DISTINCT FROM :version
+            """
+        ),
+        {
+            "id": worker_id,
+            "version": version,
+            **_texts(manifest),
+        },
+    )
+
+
+def _texts(manifest: Manifest) -> dict[str, str]:
+    dumped = manifest.model_dump(mode="json")
+    return {
+        "names": json.dumps(dumped["localized_names"]),
+        "descriptions": json.dumps(dumped["localized_descriptions"]),
+        "schema": json.dumps(dumped["result_schema"]),
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beat:
+    """One heartbeat to be applied; ``holds`` as ``<task_id>.<attempt>``."""
+
+    replica: str
+    worker_id: UUID
+    version: str
+    slots: int
+    sequence: int
+    holds: Sequence[str]
+    leaving: bool
+
+
+def save_beat(tx: Transaction, beat: Beat) -> bool:
+    """
+    Remember a replica's heartbeat beside the one before it.
+
+    Returns:
+        ``False`` if its sequence is not above the last one's: stale, nothing written.
+    """
+    saved = tx.connection.execute(
+        text(
+            """
+            INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,
+                                 holds, leaving)
+            VALUES (:id, :worker_id, :version, :slots, :sequence, :now, :holds,
+                    :leaving)
+            ON CONFLICT (id) DO UPDATE
+               SET version = excluded.version, slots = excluded.slots,
+                   sequence = excluded.sequence, leaving = excluded.leaving,
+                   seen_before_at = replica.seen_at, held_before = replica.holds,
+                   seen_at = excluded.seen_at, holds = excluded.holds
+             WHERE replica.sequence < excluded.sequence
+               AND replica.worker_id = excluded.worker_id
+            RETURNING id
+            """
+        ),
+        {
+            "id": beat.replica,
+            "worker_id": beat.worker_id,
+            "version": beat.version,
+            "slots": beat.slots,
+            "sequence": beat.sequence,
+            "holds": list(beat.holds),
+            "leaving": beat.leaving,
+            "now": tx.now,
+        },
+    )
+    return saved.first() is not None
+
+
+def _worker(row: Row[Any]) -> WorkerRow:
+    return WorkerRow(
+        id=row.id,
+        short_name=row.short_name,
+        version=row.version,
+        generation=row.generation,
+        weight=row.weight,
+        run_seconds=row.own_run_seconds or row.run_seconds,
+        max_losses=row.max_losses,
+        is_paused=row.paused_at is not None,
+        is_deleted=row.deleted_at is not None,
+        accepts=tuple(row.accepts or ()),
+        max_bytes=row.max_bytes,
+        max_tlp=row.max_tlp or "red",
+        sends_data_out=bool(row.sends_data_out),
+    )

@@ -1,0 +1,118 @@
+"""
+The dispatcher: the only process that writes towards workers. A loop around
+``flow/dispatch.py`` that wakes on NOTIFY ``work`` or its tick, and sends ``stop``.
+
+Any number may run at once; the window is counted under a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+import psycopg
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from orchestrator.db.unit_of_work import Database
+from orchestrator.flow.dispatch import Locator, dispatch
+from orchestrator.flow.ports import AssignmentPublisher, Engine
+from orchestrator.messaging.control import Stopper
+from orchestrator.messaging.errors import BrokerUnavailableError
+
+log = structlog.get_logger()
+
+#: Seconds between two rounds at most: work whose notice was lost waits no longer.
+_TICK_SECONDS = 0.5
+
+#: Seconds after a broker refused: no busy loop against a broker that is away.
+_REFUSED_PAUSE_SECONDS = 0.5
+
+
+class Dispatcher:
+    """
+    Args:
+        locate: Where a replica finds a sample's bytes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: AssignmentPublisher,
+        stopper: Stopper,
+        *,
+        engine: Engine,
+        locate: Locator,
+    ) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._stopper = stopper
+        self._engine = engine
+        self._locate = locate
+
+    def run(self, stopping: threading.Event) -> None:
+        """Dispatch until *stopping* is set; a lost database is waited for."""
+        while not stopping.is_set():
+            try:
+                self._listen(stopping)
+            except (psycopg.OperationalError, OperationalError) as error:
+                log.warning("dispatcher.database_unavailable", error=type(error).__name__)
+            except Exception:
+                log.exception("dispatcher.failed")
+            stopping.wait(_REFUSED_PAUSE_SECONDS)
+
+    def _listen(self, stopping: threading.Event) -> None:
+        with self._database.raw_connection(
+            application_name="assay dispatcher"
+        ) as connection:
+            connection.execute("LISTEN work")
+            connection.execute("LISTEN stop")
+            while not stopping.is_set():
+                self._round(stopping)
+                self._send_stops(_wait(connection, _TICK_SECONDS))
+
+    def _round(self, stopping: threading.Event) -> None:
+        more = True
+        while more and not stopping.is_set():
+            outcome = dispatch(
+                self._database,
+                self._publisher,
+                engine=self._engine,
+                locate=self._locate,
+            )
+            more = outcome.more and not outcome.refused
+            if outcome.published:
+                log.info("task.dispatched", count=outcome.published)
+            if outcome.refused:
+                log.warning(
+                    "task.refused_by_broker", count=outcome.refused, error=outcome.error
+                )
+                stopping.wait(_REFUSED_PAUSE_SECONDS)
+
+    def _send_stops(self, notices: Iterator[str]) -> None:
+        for payload in notices:
+            told = json.loads(payload)
+            attempts = [_attempt(one) for one in told["attempts"]]
+            try:
+                self._stopper.stop(told["replica"], attempts)
+            except BrokerUnavailableError as error:
+                # The next heartbeat that lists it brings the notice back.
+                log.warning("replica.stop_failed", error=str(error))
+
+
+def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:
+    """Yield the payloads of ``stop`` that came; return at the first notice of any."""
+    deadline = time.monotonic() + seconds
+    for notice in connection.notifies(timeout=seconds, stop_after=1):
+        if notice.channel == "stop":
+            yield notice.payload
+        if time.monotonic() > deadline:
+            return
+
+
+def _attempt(text: str) -> tuple[UUID, int]:
+    task_id, _, attempt = text.rpartition(".")
+    return UUID(task_id), int(attempt)

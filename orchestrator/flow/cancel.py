@@ -1,0 +1,87 @@
+"""
+Cancelling: a job's open tasks, one task, or all of a worker's that was disabled.
+
+A row update, and a ``stop`` where somebody holds the attempt. No broker is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from orchestrator.db import tasks
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.clocks import TaskLimits
+from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
+from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.values import Reason, Task
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.settle import settle
+
+#: Cancelling uses no clock; any limits do.
+_NO_LIMITS = TaskLimits()
+
+
+def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> int:
+    """
+    Cancel every open task of a job, which is done by that.
+
+    Returns:
+        How many tasks were cancelled; 0 if the job was over already.
+
+    Raises:
+        NotFoundError: There is no such job.
+    """
+    found = tasks.get_tasks_of_job_for_update(tx, job_id)
+    if not found:
+        raise NotFoundError(f"there is no job {job_id} with tasks", field="jobID")
+    open_tasks = [task for task in found if not task.state.is_final]
+    return len(_cancel(tx, open_tasks, engine=engine, reason=_commanded(actor)))
+
+
+def cancel_task(tx: Transaction, task_id: UUID, *, engine: Engine, actor: str) -> None:
+    """
+    Cancel one task. Cancelling it again changes nothing.
+
+    Raises:
+        NotFoundError: There is no such task.
+        IllegalTransitionError: It has ended otherwise.
+    """
+    found = tasks.get_tasks_for_update(tx, [task_id])
+    if task_id not in found:
+        raise NotFoundError(f"there is no task {task_id}", field="taskID")
+    changes = _cancel(tx, [found[task_id]], engine=engine, reason=_commanded(actor))
+    if changes[0].move is Move.REFUSED:
+        state = changes[0].before.state
+        raise IllegalTransitionError(
+            f"the task has ended: {state}; only open tasks can be cancelled",
+            field="state",
+        )
+
+
+def cancel_disabled(
+    tx: Transaction, task_ids: Sequence[UUID], *, engine: Engine, actor: str
+) -> int:
+    """Cancel the open tasks among these, whose worker was disabled."""
+    found = tasks.find_tasks_for_update(tx, task_ids)
+    open_tasks = [task for task in found.values() if not task.state.is_final]
+    happening = Happening(
+        event=TaskEvent.CANCELLED, reason=Reason.WORKER_DISABLED, actor=actor
+    )
+    return len(_cancel(tx, open_tasks, engine=engine, reason=happening))
+
+
+def _commanded(actor: str) -> Happening:
+    return Happening(event=TaskEvent.CANCELLED, reason=Reason.CANCELLED, actor=actor)
+
+
+def _cancel(
+    tx: Transaction, found: Sequence[Task], *, engine: Engine, reason: Happening
+) -> list[Change]:
+    changes = [change(task, reason, limits=_NO_LIMITS, now=tx.now) for task in found]
+    settle(
+        tx,
+        [one for one in changes if one.move is Move.CANCEL],
+        bands=engine.limits.bands,
+    )
+    return changes

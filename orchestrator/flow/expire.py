@@ -1,0 +1,116 @@
+"""
+Ends what has run past a clock: tasks, and the tasks of jobs past their deadline.
+
+Candidates are found without a lock, locked in the one order leaving out what somebody
+else holds, and checked again. Whoever is left out is there again in the next tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from orchestrator.db import history, jobs, stream, sweeps, tasks
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.clocks import DUE_REASONS, TaskLimits, Watermark
+from orchestrator.domain.states import Change, Happening, TaskEvent, change
+from orchestrator.domain.values import Reason, Task, TaskState
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.settle import settle
+
+#: At most this many per sweep and transaction; the next tick goes on.
+_LIMIT = 500
+
+#: Expiring needs no limits: it starts no clock.
+_NO_LIMITS = TaskLimits()
+
+
+def expire(tx: Transaction, *, engine: Engine) -> int:
+    """
+    Apply every clock that the watermark has passed, once.
+
+    Returns:
+        How many tasks were ended.
+    """
+    if not sweeps.try_lock_sweep(tx, "expire"):
+        return 0
+    watermark = stream.get_stream(tx).watermark
+    sweeps.update_homes(tx, alive_after=watermark.horizon(engine.limits.lease))
+    ended = _expire_tasks(tx, watermark, engine=engine)
+    ended += _expire_homeless(tx, watermark, engine=engine)
+    ended += _expire_poisoned(tx, engine=engine)
+    return ended + _expire_jobs(tx, watermark, engine=engine)
+
+
+def _expire_tasks(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
+    found = sweeps.find_due_tasks(tx, watermark, limit=_LIMIT)
+    locked = tasks.find_tasks_for_update(tx, found)
+    due = [task for task in locked.values() if _is_due(task, watermark)]
+    changes = [
+        _end(tx, task, TaskEvent.EXPIRED, DUE_REASONS[task.state]) for task in due
+    ]
+    settle(tx, changes, bands=engine.limits.bands)
+    return len(changes)
+
+
+def _is_due(task: Task, watermark: Watermark) -> bool:
+    if task.state.is_final or task.due_at is None or task.due_at > watermark.at:
+        return False
+    if task.published_at is None:
+        return True
+    started = task.started_at if task.state is TaskState.EXECUTING else None
+    since = started or task.queued_at
+    return watermark.silent(since, task.due_at - since)
+
+
+def _expire_homeless(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
+    limit = timedelta(seconds=engine.limits.no_worker_seconds)
+    before = watermark.horizon(limit)
+    found = sweeps.find_homeless_tasks(tx, since_before=before, limit=_LIMIT)
+    locked = tasks.find_tasks_for_update(tx, found)
+    changes = [
+        _end(tx, task, TaskEvent.EXPIRED, Reason.NO_WORKER)
+        for task in locked.values()
+        if task.state is TaskState.ENQUEUED and task.queued_at < before
+    ]
+    settle(tx, changes, bands=engine.limits.bands)
+    return len(changes)
+
+
+def _expire_poisoned(tx: Transaction, *, engine: Engine) -> int:
+    found = history.find_poisoned_tasks(tx, limit=_LIMIT)
+    return _end_open(tx, found, TaskEvent.POISONED, Reason.POISON, engine=engine)
+
+
+def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
+    ended = 0
+    for job_id in jobs.find_due(tx, before=watermark.at, limit=_LIMIT):
+        found = tasks.open_task_ids(tx, job_id)
+        ended += _end_open(
+            tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine
+        )
+    return ended
+
+
+def _end_open(
+    tx: Transaction,
+    ids: Iterable[UUID],
+    event: TaskEvent,
+    reason: Reason,
+    *,
+    engine: Engine,
+) -> int:
+    locked = tasks.find_tasks_for_update(tx, ids)
+    changes = [
+        _end(tx, task, event, reason)
+        for task in locked.values()
+        if not task.state.is_final
+    ]
+    settle(tx, changes, bands=engine.limits.bands)
+    return len(changes)
+
+
+def _end(tx: Transaction, task: Task, event: TaskEvent, reason: Reason) -> Change:
+    happening = Happening(event=event, reason=reason, actor="clock")
+    return change(task, happening, limits=_NO_LIMITS, now=tx.now)

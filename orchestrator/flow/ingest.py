@@ -1,0 +1,243 @@
+"""
+Applies a batch of messages from ``reports``: one transaction, then the reader acks.
+
+Reports change tasks, heartbeats change their replica's row and nothing else, canaries
+move the watermark. The rules are ``domain/states.py``; carrying out is ``settle.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import StatementError
+from uuid_utils.compat import uuid7
+
+from orchestrator.contracts.report import Report
+from orchestrator.db import analyses, history, stream, tasks
+from orchestrator.db.analyses import Link, NewAnalysis
+from orchestrator.db.history import Rejected
+from orchestrator.db.unit_of_work import Database, Transaction, is_transient
+from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.values import Reason, Task
+from orchestrator.flow.beats import apply_beats
+from orchestrator.flow.intake import Intake, sort_out
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.settle import settle
+from orchestrator.messaging.codec import RawMessage
+
+#: Deaths that may be the sample's fault; a lost lease says something of the replica.
+_DEATHS = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ingested:
+    """What became of a batch, in numbers."""
+
+    reports: int
+    rejected: int
+    canaries: int
+
+
+def ingest(
+    database: Database, messages: Sequence[RawMessage], *, engine: Engine
+) -> Ingested:
+    """
+    Apply a batch in one transaction.
+
+    A batch that fails is halved under savepoints until the bad report stands alone; that
+    one is kept as rejected, the others are applied.
+
+    Raises:
+        OperationalError: The database is away; nothing was applied, read it again.
+    """
+    with database.uow() as tx:
+        rules = read_rules(tx, engine)
+        generations = {one.short_name: one.generation for one in rules.by_id.values()}
+        intake = sort_out(messages, keys=engine.keys, generations=generations)
+        rejected = [
+            *intake.rejected,
+            *_apply_halving(tx, intake.reports, rules=rules, engine=engine),
+            *apply_beats(tx, intake.alives, rules=rules),
+        ]
+        history.add_rejected(tx, rejected)
+        _apply_canaries(tx, intake)
+    return Ingested(
+        reports=len(intake.reports),
+        rejected=len(rejected),
+        canaries=len(intake.canaries),
+    )
+
+
+def _apply_canaries(tx: Transaction, intake: Intake) -> None:
+    # The newest of a batch: all that came before it has been applied by this.
+    if intake.canaries:
+        stream.move_watermark(tx, max(one.sent_at for one in intake.canaries))
+
+
+def _apply_halving(
+    tx: Transaction, reports: Sequence[Report], *, rules: Rules, engine: Engine
+) -> list[Rejected]:
+    if not reports:
+        return []
+    try:
+        with tx.connection.begin_nested():
+            return _apply(tx, reports, rules=rules, engine=engine)
+    except (StatementError, LookupError, TypeError, ValueError) as error:
+        if is_transient(error):
+            raise
+        if len(reports) == 1:
+            return [_refused(reports[0], f"inapplicable: {type(error).__name__}")]
+    middle = len(reports) // 2
+    return [
+        *_apply_halving(tx, reports[:middle], rules=rules, engine=engine),
+        *_apply_halving(tx, reports[middle:], rules=rules, engine=engine),
+    ]
+
+
+def _apply(
+    tx: Transaction, reports: Sequence[Report], *, rules: Rules, engine: Engine
+) -> list[Rejected]:
+    present = tasks.get_tasks_for_update(tx, {report.task_id for report in reports})
+    changes: list[Change] = []
+    new: list[NewAnalysis] = []
+    links: list[Link] = []
+    rejected: list[Rejected] = []
+    for report in reports:
+        task = present.get(report.task_id)
+        if task is None:
+            rejected.append(_refused(report, "unknown_task: no such task (any more)"))
+            continue
+        made = _change(tx, task, report, rules=rules)
+        present[task.id] = made.after
+        changes.append(made)
+        if report.analysis is not None and made.move in {Move.SUCCEED, Move.LATE}:
+            one = _analysis(task, report)
+            new.append(one)
+            links.append(_link(made, one))
+    # Analyses first: settling rolls verdicts out of them.
+    _add_analyses(tx, new, links)
+    settle(tx, changes, bands=engine.limits.bands)
+    return rejected
+
+
+def _change(tx: Transaction, task: Task, report: Report, *, rules: Rules) -> Change:
+    limits = rules.limits[task.worker_id]
+    made = change(task, _happening(report), limits=limits, now=tx.now)
+    died = made.move is Move.FAIL and made.happening.reason in _DEATHS
+    if died and _is_poison(tx, task, report):
+        poisoned = Happening(
+            event=TaskEvent.FAILED,
+            attempt=report.attempt,
+            reporter=report.replica,
+            reason=Reason.POISON,
+            message=report.message,
+            run_time=made.happening.run_time,
+        )
+        return change(task, poisoned, limits=limits, now=tx.now)
+    return made
+
+
+def _is_poison(tx: Transaction, task: Task, report: Report) -> bool:
+    return history.count_death(
+        tx,
+        sample_sha256=task.sample_sha256,
+        worker_id=task.worker_id,
+        version=report.worker_version,
+    )
+
+
+def _happening(report: Report) -> Happening:
+    timed_out = report.kind == "timed_out"
+    reason = Reason(report.reason) if report.reason else None
+    return Happening(
+        event=TaskEvent(report.kind),
+        attempt=report.attempt,
+        reporter=report.replica,
+        reason=Reason.RUN_TIME if timed_out else reason,
+        message=_printable(report.message),
+        recoverable=report.recoverable,
+        run_time=_run_time(report),
+    )
+
+
+def _run_time(report: Report) -> timedelta | None:
+    if report.started_at is None or report.ended_at is None:
+        return None
+    if (report.started_at.tzinfo is None) != (report.ended_at.tzinfo is None):
+        return None
+    return report.ended_at - report.started_at
+
+
+def _printable(message: str | None) -> str | None:
+    # PostgreSQL's text holds every character but this one.
+    return message.replace("\x00", "\ufffd") if message else message
+
+
+def _analysis(task: Task, report: Report) -> NewAnalysis:
+    found = report.analysis
+    assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
+    result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
+    files = [r.model_dump(mode="json") for r in found.references if r.kind != "result"]
+    return NewAnalysis(
+        id=uuid7(),
+        values={
+            "sample_sha256": task.sample_sha256,
+            "worker_id": task.worker_id,
+            "agent_name": report.worker,
+            "agent_version": report.worker_version,
+            "score": found.score,
+            "result": found.result,
+            "result_ref": result_ref,
+            "tags": [tag.model_dump() for tag in found.tags],
+            "detections": [one.model_dump() for one in found.detections],
+            "possible_detections": found.possible_detections,
+            "status_override": found.override,
+            "profile": found.profile,
+            "internet_access": found.internet_access,
+            "files": files,
+        },
+    )
+
+
+def _link(made: Change, one: NewAnalysis) -> Link:
+    return Link(
+        task_id=made.after.id,
+        analysis_id=one.id,
+        attempt=made.after.attempt,
+        late=made.move is Move.LATE,
+    )
+
+
+def _add_analyses(
+    tx: Transaction, new: Sequence[NewAnalysis], links: Sequence[Link]
+) -> None:
+    if not new:
+        return
+    customers = _customers(tx, [link.task_id for link in links])
+    owned = [
+        NewAnalysis(
+            id=one.id, values={**one.values, "customer_id": customers[link.task_id]}
+        )
+        for one, link in zip(new, links, strict=True)
+    ]
+    analyses.add_analyses(tx, owned, links)
+
+
+def _customers(tx: Transaction, task_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    rows = tx.connection.execute(
+        text(
+            "SELECT t.id, j.customer_id FROM job_task t JOIN job j ON j.id = t.job_id"
+            " WHERE t.id = ANY(:ids)"
+        ),
+        {"ids": list(task_ids)},
+    )
+    return {row.id: row.customer_id for row in rows}
+
+
+def _refused(report: Report, reason: str) -> Rejected:
+    return Rejected(reason=reason, body=report.model_dump_json().encode())

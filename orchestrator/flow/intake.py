@@ -1,0 +1,126 @@
+"""
+Sorts a batch of messages out: what each one is, and whether its sender may say it.
+
+Pure: one effect per kind of bad message, a :class:`~orchestrator.db.history.Rejected`
+with its reason. It touches no row.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.contracts.alive import Alive, Canary, body_signature
+from orchestrator.contracts.report import Report
+from orchestrator.contracts.token import KeyRing
+from orchestrator.contracts.wire import SIGNATURE_HEADER, Wire
+from orchestrator.db.history import Rejected
+from orchestrator.messaging.codec import RawMessage
+
+
+class _Envelope(Wire):
+    type: str = "report"
+    version: int = 0
+
+
+_ENVELOPE = TypeAdapter(_Envelope)
+_MODELS: Mapping[str, type[Report | Alive | Canary]] = {
+    "report": Report,
+    "alive": Alive,
+    "canary": Canary,
+}
+
+
+@dataclass(slots=True)
+class Intake:
+    """A batch, sorted; each list in the order of arrival."""
+
+    reports: list[Report] = field(default_factory=list)
+    alives: list[Alive] = field(default_factory=list)
+    canaries: list[Canary] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def sort_out(
+    messages: Sequence[RawMessage],
+    *,
+    keys: KeyRing,
+    generations: Mapping[str, int],
+) -> Intake:
+    """
+    Read and verify every message.
+
+    Args:
+        keys: The service's; tokens and enrolment secrets derive from them.
+        generations: Short name → enrolment generation, of the registered workers.
+    """
+    intake = Intake()
+    for message in messages:
+        reason = _take(intake, message, keys, generations)
+        if reason is not None:
+            intake.rejected.append(Rejected(reason=reason, body=message.body))
+    return intake
+
+
+def _take(
+    intake: Intake,
+    message: RawMessage,
+    keys: KeyRing,
+    generations: Mapping[str, int],
+) -> str | None:
+    """Put one message where it belongs, or return why it is refused."""
+    read = _read(message)
+    match read:
+        case str():
+            return read
+        case Report():
+            if not keys.is_attempt_token(
+                read.token, read.task_id, read.attempt, worker=read.worker
+            ):
+                return "forged_token: it was not given for this attempt"
+            intake.reports.append(read)
+        case Alive():
+            if not _is_signed(read, message, keys, generations):
+                return "forged_signature: not by an enrolled replica of this worker"
+            intake.alives.append(read)
+        case Canary():
+            if not keys.is_canary_token(read.token, read.sent_at.isoformat()):
+                return "forged_token: not a canary of ours"
+            intake.canaries.append(read)
+    return None
+
+
+def _read(message: RawMessage) -> Report | Alive | Canary | str:
+    if message.problem is not None:
+        return f"undecodable: {message.problem}"
+    try:
+        envelope = _ENVELOPE.validate_json(message.body)
+        model = _MODELS.get(envelope.type)
+        if model is None:
+            return f"unknown_type: {envelope.type[:64]}"
+        if envelope.version != 1:
+            return f"unknown_version: {envelope.version}"
+        return model.model_validate_json(message.body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        return f"invalid: {where}: {first['msg']}"
+
+
+def _is_signed(
+    alive: Alive,
+    message: RawMessage,
+    keys: KeyRing,
+    generations: Mapping[str, int],
+) -> bool:
+    signature = message.headers.get(SIGNATURE_HEADER)
+    if not isinstance(signature, str):
+        return False
+    generation = generations.get(alive.worker, 0)
+    return any(
+        hmac.compare_digest(signature.encode(), body_signature(one, message.body).encode())
+        for one in keys.enrolment_secrets(alive.worker, generation)
+    )

@@ -1,0 +1,126 @@
+"""
+Asks of every published attempt: is it in somebody's hands? If not, it moves on.
+
+An executing one becomes a loss; one that never started goes back to the backlog as the
+same attempt. A false alarm is a second copy, which the holder rule makes harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestrator.db import history, stream, sweeps, tasks
+from orchestrator.db.sweeps import Lost
+from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.clocks import Watermark
+from orchestrator.domain.states import Change, Happening, TaskEvent, change
+from orchestrator.domain.values import Reason, Task, TaskState
+from orchestrator.flow.cancel import cancel_disabled
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.settle import settle
+
+_LIMIT = 500
+
+#: Short names → messages waiting in each worker's queue.
+Depths = Callable[[Sequence[str]], Mapping[str, int]]
+
+
+def recover(database: Database, *, engine: Engine, depths: Depths) -> int:
+    """
+    Move on what nobody holds.
+
+    Args:
+        depths: Asks the broker how many messages wait in the queues of these workers.
+
+    Returns:
+        How many attempts were moved on.
+
+    Raises:
+        OperationalError: The database is away; safe to retry.
+        BrokerUnavailableError: From *depths*; losses were applied already.
+    """
+    with database.uow() as tx:
+        moved = _recover_executing(tx, engine=engine)
+        disabled = sweeps.find_disabled_tasks(tx, limit=_LIMIT)
+        cancel_disabled(tx, disabled, engine=engine, actor="maintenance")
+    return moved + _recover_published(database, engine=engine, depths=depths)
+
+
+def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
+    if not sweeps.try_lock_sweep(tx, "recover"):
+        return 0
+    watermark = stream.get_stream(tx).watermark
+    lost = {
+        one.task_id: one
+        for one in sweeps.find_lost(
+            tx, watermark, lease=engine.limits.lease, limit=_LIMIT
+        )
+    }
+    if not lost:
+        return 0
+    rules = read_rules(tx, engine)
+    locked = tasks.find_tasks_for_update(tx, lost)
+    changes = [
+        _lose(tx, task, lost[task.id], watermark, rules=rules)
+        for task in locked.values()
+        if task.state is TaskState.EXECUTING and task.attempt == lost[task.id].attempt
+    ]
+    settle(tx, changes, bands=engine.limits.bands)
+    return len(changes)
+
+
+def _lose(
+    tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, rules: Rules
+) -> Change:
+    happening = Happening(
+        event=TaskEvent.LOST,
+        reason=Reason.WORKER_LOST,
+        message=f"{task.holder} fell silent, or let go of the attempt without a report",
+        # Its report may have been in what was lost while nobody read: our fault.
+        free=lost.heard_at < watermark.gap_ended_at,
+        actor="lease",
+    )
+    limits = rules.limits[task.worker_id]
+    return change(task, happening, limits=limits, now=tx.now)
+
+
+def _recover_published(database: Database, *, engine: Engine, depths: Depths) -> int:
+    with database.uow() as tx:
+        waiting = sweeps.find_deliveries(tx)
+        asked_at = tx.now
+    if not waiting:
+        return 0
+    counts = depths([one.short_name for one in waiting])
+    empty = {
+        one.worker_id: asked_at for one in waiting if counts[one.short_name] == 0
+    }
+    with database.uow() as tx:
+        if not sweeps.try_lock_sweep(tx, "deliver"):
+            return 0
+        sweeps.note_drained(tx, empty, [one.worker_id for one in waiting])
+        return _give_back(tx, engine=engine)
+
+
+def _give_back(tx: Transaction, *, engine: Engine) -> int:
+    watermark = stream.get_stream(tx).watermark
+    alive_after = watermark.horizon(engine.limits.lease)
+    given = sweeps.unpublish_undelivered(tx, alive_after=alive_after, limit=_LIMIT)
+    history.add_events(
+        tx,
+        [
+            history.Event(
+                task_id=task_id,
+                job_id=job_id,
+                attempt=attempt,
+                kind="published_again",
+                reason=None,
+                actor="delivery",
+                message="it was in nobody's hands",
+            )
+            for task_id, job_id, attempt in given
+        ],
+    )
+    if given:
+        tx.notify("work")
+    return len(given)

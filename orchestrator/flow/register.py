@@ -1,0 +1,210 @@
+"""
+Registering workers by hand: their names, their enrolment, their pauses and their end.
+
+What a replica announces of itself is ``flow/beats.py``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from uuid_utils.compat import uuid7
+
+from orchestrator.contracts.token import KeyRing
+from orchestrator.db import workers
+from orchestrator.db.tables import worker
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import ConflictError, UnknownWorkerError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFields:
+    """
+    What administrators say of a worker; ``None`` leaves a field as it is.
+
+    ``localized_names`` and ``localized_descriptions``: {language: text}.
+    """
+
+    localized_names: Mapping[str, str] | None = None
+    localized_descriptions: Mapping[str, str] | None = None
+    result_schema: Mapping[str, Any] | None = None
+    weight: float | None = None
+    run_seconds: float | None = None
+    max_losses: int | None = None
+    window_cap: int | None = None
+
+
+def register_worker(
+    tx: Transaction, short_name: str, fields: WorkerFields, *, user_id: UUID | None
+) -> UUID:
+    """
+    Register a worker that has no replica yet.
+
+    Raises:
+        ConflictError: The name is taken.
+    """
+    worker_id = UUID(str(uuid7()))
+    values = {
+        "id": worker_id,
+        "short_name": short_name,
+        "created_by": user_id,
+        **_given(fields),
+    }
+    try:
+        with tx.connection.begin_nested():
+            tx.connection.execute(insert(worker).values(values))
+    except IntegrityError:
+        raise ConflictError(
+            f"there is a worker {short_name} already", field="shortName"
+        ) from None
+    return worker_id
+
+
+def update_worker(
+    tx: Transaction, name: str, fields: WorkerFields, *, user_id: UUID | None
+) -> UUID:
+    """
+    Change what is given.
+
+    Raises:
+        UnknownWorkerError: No worker has this name or id.
+    """
+    worker_id: UUID = find_worker(tx, name).id
+    stamps = {"updated_at": tx.now, "updated_by": user_id}
+    tx.connection.execute(
+        update(worker).where(worker.c.id == worker_id).values(**stamps, **_given(fields))
+    )
+    return worker_id
+
+
+def delete_worker(tx: Transaction, name: str, *, user_id: UUID | None) -> UUID:
+    """
+    Disable a worker for good; its name stays taken, its analyses stay.
+
+    Maintenance cancels its open tasks within a tick, reason ``worker_disabled``.
+
+    Raises:
+        UnknownWorkerError: No worker has this name or id.
+    """
+    worker_id: UUID = find_worker(tx, name).id
+    tx.connection.execute(
+        update(worker)
+        .where(worker.c.id == worker_id)
+        .values(deleted_at=tx.now, deleted_by=user_id)
+    )
+    return worker_id
+
+
+def enrol_worker(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
+    """
+    Issue an enrolment secret, ending the one before; registers the worker if it is new.
+
+    Returns:
+        The secret for ``ASSAY_WORKER_SECRET``. It is stored nowhere.
+    """
+    workers.add_worker(tx, worker_id=UUID(str(uuid7())), short_name=short_name)
+    generation = tx.connection.execute(
+        update(worker)
+        .where(worker.c.short_name == short_name)
+        .values(generation=worker.c.generation + 1, deleted_at=None, deleted_by=None)
+        .returning(worker.c.generation)
+    ).scalar_one()
+    return keys.enrolment_secret(short_name, int(generation))
+
+
+def pause_worker(tx: Transaction, name: str) -> UUID:
+    """
+    Dispatch no more of this worker's tasks; those that run go on. A repeat is the same.
+
+    Raises:
+        UnknownWorkerError: No worker has this name or id.
+    """
+    found = find_worker(tx, name)
+    tx.connection.execute(
+        update(worker)
+        .where(worker.c.id == found.id, worker.c.paused_at.is_(None))
+        .values(paused_at=tx.now)
+    )
+    return UUID(str(found.id))
+
+
+def resume_worker(tx: Transaction, name: str) -> UUID:
+    """
+    Dispatch again. The clocks of what waited stood still meanwhile.
+
+    Raises:
+        UnknownWorkerError: No worker has this name or id.
+    """
+    found = find_worker(tx, name)
+    if found.paused_at is not None:
+        _shift_clocks(tx, found)
+        tx.connection.execute(
+            update(worker)
+            .where(worker.c.id == found.id)
+            .values(
+                paused_at=None,
+                nobody_home_since=text(
+                    "CASE WHEN nobody_home_since IS NOT NULL THEN now() END"
+                ),
+            )
+        )
+        tx.notify("work")
+    return UUID(str(found.id))
+
+
+def find_worker(tx: Transaction, name: str) -> Row[Any]:
+    """
+    Return the row of a worker by short name or id.
+
+    Raises:
+        UnknownWorkerError: There is none.
+    """
+    row = tx.connection.execute(select(worker).where(_is_named(name))).first()
+    if row is None:
+        raise UnknownWorkerError(f"there is no worker {name}", field="worker")
+    return row
+
+
+def _is_named(name: str) -> Any:  # noqa: ANN401  (an SQL condition)
+    try:
+        return worker.c.id == UUID(name)
+    except ValueError:
+        return worker.c.short_name == name
+
+
+def _shift_clocks(tx: Transaction, paused: Row[Any]) -> None:
+    # Locks tasks only, leaving out what somebody works on; waiting for nobody, it
+    # needs no place in the order of locks.
+    tx.connection.execute(
+        text(
+            """
+            WITH waiting AS (
+                SELECT id FROM job_task
+                 WHERE worker_id = :worker AND state = 'enqueued'
+                 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE job_task t SET due_at = due_at + (:now - greatest(:since, queued_at))
+              FROM waiting w WHERE t.id = w.id
+            """
+        ),
+        {"worker": paused.id, "now": tx.now, "since": paused.paused_at},
+    )
+
+
+def _given(fields: WorkerFields) -> dict[str, Any]:
+    names = (
+        "localized_names",
+        "localized_descriptions",
+        "result_schema",
+        "weight",
+        "run_seconds",
+        "max_losses",
+        "window_cap",
+    )
+    values = {name: getattr(fields, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,47 @@
+"""
+Retrying what failed or timed out: the next attempt, with a fresh budget and deadline.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from orchestrator.db import jobs, tasks
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
+from orchestrator.domain.states import Happening, Move, TaskEvent, change
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.rules import read_rules
+from orchestrator.flow.settle import settle
+
+
+def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> int:
+    """
+    Retry every failed and timed-out task of a job; what succeeded is left alone.
+
+    Returns:
+        How many tasks were retried.
+
+    Raises:
+        NotFoundError: There is no such job.
+        IllegalTransitionError: It has no failed or timed-out task.
+    """
+    rules = read_rules(tx, engine)
+    found = tasks.get_tasks_of_job_for_update(tx, job_id)
+    if not found and not jobs.exists(tx, job_id):
+        raise NotFoundError(f"there is no job {job_id}", field="jobID")
+    happening = Happening(event=TaskEvent.RETRIED, actor=actor)
+    changes = [
+        change(task, happening, limits=rules.limits[task.worker_id], now=tx.now)
+        for task in found
+    ]
+    retried = [one for one in changes if one.move is Move.RETRY]
+    if not retried:
+        raise IllegalTransitionError(
+            "the job has no failed or timed-out task to retry", field="jobID"
+        )
+    due_at = tx.now + timedelta(seconds=engine.limits.job_seconds)
+    jobs.extend(tx, job_id, due_at=due_at)
+    settle(tx, retried, bands=engine.limits.bands)
+    return len(retried)

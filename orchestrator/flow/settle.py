@@ -1,0 +1,231 @@
+"""
+The only place that ends a task, derives its job and rolls the verdict, whoever calls it.
+
+The caller has locked jobs and tasks and decided the changes; this file carries them out
+in the caller's transaction. It decides no transition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from orchestrator.contracts.assignment import celery_id
+from orchestrator.db import analyses, history, jobs, tasks, verdicts
+from orchestrator.db.jobs import JobRow
+from orchestrator.db.unit_of_work import NOTIFY_MAX_BYTES, Transaction
+from orchestrator.db.verdicts import Rolled, TaskOfJob
+from orchestrator.domain.states import REPORTED, Change, Move, TaskEvent, job_state
+from orchestrator.domain.values import Task, TaskState
+from orchestrator.domain.verdict import (
+    Bands,
+    Finding,
+    StatusOverride,
+    WorkerResult,
+    roll,
+)
+
+#: Moves of the ordinary path, which cost no row of history.
+_ORDINARY = frozenset({Move.START, Move.SUCCEED, Move.SAME})
+
+
+def settle(tx: Transaction, changes: Sequence[Change], *, bands: Bands) -> None:
+    """
+    Store changes of locked tasks, derive their jobs, roll what is due.
+
+    Args:
+        changes: In the order in which they happened; several may be of one task.
+        bands: From which score on people read what.
+    """
+    if not changes:
+        return
+    _store(tx, changes)
+    _tell_holders(tx, changes)
+    moved = {c.after.job_id for c in changes if c.before.state is not c.after.state}
+    late = {c.after.job_id for c in changes if c.move is Move.LATE}
+    settle_jobs(tx, moved | late, bands=bands)
+    if any(c.after.state is TaskState.ENQUEUED for c in changes) or moved:
+        # A slot is free, or the backlog has grown.
+        tx.notify("work")
+
+
+def settle_jobs(tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands) -> None:
+    """
+    Derive the states of these jobs, locked by the caller, and roll what is finished.
+
+    A finished job that is settled again (a late success) is rolled again.
+    """
+    ids = sorted(set(job_ids))
+    if not ids:
+        return
+    rows = jobs.get_jobs(tx, ids)
+    states = jobs.task_states(tx, ids)
+    derived = {
+        row.id: job_state(states.get(row.id, ()), started=row.started_at is not None)
+        for row in rows
+    }
+    changed = {row.id: derived[row.id] for row in rows if derived[row.id] != row.state}
+    jobs.save_states(tx, changed)
+    finished = [row for row in rows if derived[row.id].is_final]
+    _roll(tx, finished, bands=bands)
+
+
+def _store(tx: Transaction, changes: Sequence[Change]) -> None:
+    latest: dict[UUID, tuple[Task, Task]] = {}
+    for one in changes:
+        before = latest.get(one.after.id, (one.before, one.before))[0]
+        latest[one.after.id] = (before, one.after)
+    tasks.save_tasks(tx, [after for before, after in latest.values() if before != after])
+    history.add_events(
+        tx, [_event(one) for one in changes if one.lost or one.move not in _ORDINARY]
+    )
+
+
+def _event(made: Change) -> history.Event:
+    happening = made.happening
+    return history.Event(
+        task_id=made.before.id,
+        job_id=made.before.job_id,
+        attempt=happening.attempt or made.before.attempt,
+        kind=_kind(made),
+        reason=happening.reason,
+        actor=happening.actor or happening.reporter or made.before.holder,
+        message=happening.message,
+    )
+
+
+def _kind(made: Change) -> str:
+    if made.lost:
+        return TaskEvent.LOST.value
+    match made.move:
+        case Move.STALE | Move.LATE | Move.DROPPED:
+            return made.move.value
+        case _:
+            return made.happening.event.value
+
+
+def _tell_holders(tx: Transaction, changes: Sequence[Change]) -> None:
+    # The holder that reported the end knows; whoever else has it in hand must stop.
+    over: dict[str, list[str]] = {}
+    for one in changes:
+        before = one.before
+        left = before.attempt != one.after.attempt or one.after.state.is_final
+        told_by_holder = one.happening.event in REPORTED
+        if left and not told_by_holder and before.holder and not before.is_held_over_http:
+            attempt = celery_id(before.id, before.attempt)
+            over.setdefault(before.holder, []).append(attempt)
+    for replica, attempts in over.items():
+        notify_stop(tx, replica, attempts)
+
+
+def notify_stop(tx: Transaction, replica: str, attempts: Sequence[str]) -> None:
+    """Ask the dispatchers to tell a replica that these attempts are over."""
+    # An attempt's id is 38 to 48 bytes; as many as fit one notification, by a margin.
+    per_notice = NOTIFY_MAX_BYTES // 64
+    for start in range(0, len(attempts), per_notice):
+        part = list(attempts[start : start + per_notice])
+        tx.notify("stop", json.dumps({"replica": replica, "attempts": part}))
+
+
+def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> None:
+    if not finished:
+        return
+    samples = sorted({row.sample_sha256 for row in finished})
+    verdicts.lock_samples(tx, samples)
+    manual = verdicts.manual_overrides(tx, samples)
+    results = _results(tx, finished)
+    rolled: list[Rolled] = []
+    for row in finished:
+        override = manual.get(row.sample_sha256)
+        one = _rolled(tx, row, results[row.id], bands=bands, manual=override)
+        if one is not None:
+            rolled.append(one)
+    verdicts.add_verdicts(tx, rolled)
+    verdicts.make_current(tx, {one.job_id: one.id for one in rolled if one.job_id})
+
+
+def _rolled(
+    tx: Transaction,
+    row: JobRow,
+    results: Sequence[WorkerResult],
+    *,
+    bands: Bands,
+    manual: StatusOverride | None,
+) -> Rolled | None:
+    made = roll(results, manual_override=manual, bands=bands, now=tx.now)
+    if made is None:
+        return None
+    return Rolled(
+        id=uuid7(),
+        sample_sha256=row.sample_sha256,
+        job_id=row.id,
+        verdict=made,
+        manual_override=manual,
+    )
+
+
+def _results(
+    tx: Transaction, finished: Sequence[JobRow]
+) -> dict[UUID, list[WorkerResult]]:
+    """Gather what there is of every worker, for all jobs in three queries."""
+    present = verdicts.tasks_of_jobs(tx, [row.id for row in finished])
+    own = analyses.findings_of_tasks(tx, [one.task_id for one in present])
+    absent = {row.id: _not_run(row) for row in finished}
+    samples = {row.id: row.sample_sha256 for row in finished}
+    needed = [
+        (one.job_id, samples[one.job_id], one.worker_id)
+        for one in present
+        if one.state in {TaskState.FAILED, TaskState.TIMEOUT} and one.task_id not in own
+    ]
+    needed += [
+        (job_id, samples[job_id], worker_id)
+        for job_id, workers in absent.items()
+        for worker_id in workers
+    ]
+    previous = analyses.previous_findings(tx, needed)
+    weights = verdicts.weights(tx, {one for them in absent.values() for one in them})
+    results: dict[UUID, list[WorkerResult]] = {row.id: [] for row in finished}
+    for one in present:
+        results[one.job_id].append(_result(one, own, previous))
+    for job_id, workers in absent.items():
+        results[job_id] += [
+            WorkerResult(
+                worker_id=worker_id,
+                short_name=name,
+                weight=weights[worker_id],
+                task_state=None,
+                previous=previous.get((job_id, worker_id)),
+            )
+            for worker_id, name in workers.items()
+        ]
+    return results
+
+
+def _result(
+    one: TaskOfJob,
+    own: Mapping[UUID, Sequence[Finding]],
+    previous: Mapping[tuple[UUID, UUID], Finding],
+) -> WorkerResult:
+    return WorkerResult(
+        worker_id=one.worker_id,
+        short_name=one.short_name,
+        weight=one.weight,
+        task_state=one.state,
+        own=tuple(own.get(one.task_id, ())),
+        previous=previous.get((one.job_id, one.worker_id)),
+    )
+
+
+def _not_run(row: JobRow) -> dict[UUID, str]:
+    # In a job for chosen workers the others of the policy count with what they said
+    # before; selection noted them when the job was created.
+    if not row.is_chosen:
+        return {}
+    return {
+        UUID(choice["workerId"]): choice["worker"]
+        for choice in row.selection
+        if not choice["selected"] and choice["inPolicy"]
+    }

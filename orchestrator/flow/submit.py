@@ -1,0 +1,362 @@
+"""
+Takes samples in and creates jobs: the row of the job and of every task in one commit.
+
+Which workers look at a sample is ``domain/selection.py``; what is published and when is
+``flow/dispatch.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
+
+from orchestrator.classify import CLASSIFIER_VERSION, classify
+from orchestrator.db import history, jobs, tasks
+from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.clocks import queue_due_at
+from orchestrator.domain.errors import (
+    IdempotencyConflictError,
+    InvalidError,
+    NotFoundError,
+    UnknownWorkerError,
+)
+from orchestrator.domain.policy import Policy, Subject, Tlp
+from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.settle import settle_jobs
+from orchestrator.store import Received, SampleStore
+
+#: A second reanalysis within this time answers the caller's open job.
+REANALYSE_WINDOW = timedelta(seconds=60)
+
+PRIORITY_MIN = -9
+PRIORITY_MAX = 9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSample:
+    """A sample that is in the store and in the database."""
+
+    sha256: str
+    size_bytes: int
+    is_new: bool
+
+
+def store_sample(
+    database: Database,
+    store: SampleStore,
+    chunks: Iterable[bytes],
+    *,
+    limit_bytes: int,
+    user_id: UUID,
+) -> StoredSample:
+    """
+    Take a sample in, chunk by chunk; the same bytes again change nothing.
+
+    The bytes are kept before the row is committed: a failure in between leaves bytes
+    that nobody refers to, never a sample without bytes.
+
+    Raises:
+        SampleTooLargeError: It is above *limit_bytes*; nothing is kept.
+    """
+    received = store.receive(chunks, limit_bytes=limit_bytes)
+    try:
+        store.keep(received)
+    finally:
+        store.discard(received)
+    with database.uow() as tx:
+        is_new = _add_sample(tx, received, user_id=user_id)
+    return StoredSample(
+        sha256=received.digests.sha256,
+        size_bytes=received.digests.size,
+        is_new=is_new,
+    )
+
+
+def _add_sample(tx: Transaction, received: Received, *, user_id: UUID) -> bool:
+    digests = received.digests
+    row = {
+        "sha256": digests.sha256,
+        "sha512": digests.sha512,
+        "sha1": digests.sha1,
+        "md5": digests.md5,
+        "size": digests.size,
+        "user": user_id,
+    }
+    added = tx.connection.execute(
+        text(
+            "INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)"
+            " VALUES (:sha256, :sha512, :sha1, :md5, :size, :user)"
+            " ON CONFLICT DO NOTHING RETURNING sha256"
+        ),
+        row,
+    )
+    if added.first() is None:
+        return False
+    add_classification(tx, received)
+    return True
+
+
+def add_classification(tx: Transaction, received: Received) -> None:
+    """Say what kind of file it is, from its content."""
+    found = classify(received.head, received.tail, received.digests.size)
+    tx.connection.execute(
+        text(
+            "INSERT INTO classification (id, sample_sha256, version, type, super_type,"
+            " platform, arch, mime_type) VALUES (:id, :sample, :version, :type,"
+            " :super_type, :platform, :arch, :mime_type)"
+        ),
+        {
+            "id": uuid7(),
+            "sample": received.digests.sha256,
+            "version": CLASSIFIER_VERSION,
+            **found.model_dump(),
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobOrder:
+    """
+    What a submitter asks for.
+
+    ``workers`` replaces the policy; ``None`` leaves the choice to it. ``reanalyse``:
+    answer the caller's open job of this sample if there is one within 60 s.
+    """
+
+    sample_sha256: str
+    submitter_id: UUID
+    customer_id: UUID
+    priority: int = 0
+    workers: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    file_name: str | None = None
+    idempotency_key: str | None = None
+    reanalyse: bool = False
+
+    def content_hash(self) -> str:
+        """Return what makes two orders of one idempotency key the same."""
+        content = [
+            self.sample_sha256,
+            self.priority,
+            sorted(self.workers) if self.workers is not None else None,
+            dict(self.options),
+            self.file_name,
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreatedJob:
+    """``is_new``: whether this call made it."""
+
+    job_id: UUID
+    is_new: bool
+
+
+def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJob:
+    """
+    Create a job with one task per worker that should look at the sample.
+
+    Raises:
+        NotFoundError: The sample is unknown.
+        UnknownWorkerError: A worker named in ``workers`` is not registered.
+        IdempotencyConflictError: The key was used for another order.
+        InvalidError: The priority is out of range, or ``workers`` is empty.
+    """
+    _check(order)
+    repeat = _find_repeat(tx, order)
+    if repeat is not None:
+        return repeat
+    subject = _subject(tx, order.sample_sha256)
+    rules = read_rules(tx, engine)
+    candidates = _candidates(tx, rules, order.sample_sha256)
+    _check_workers(candidates, order)
+    selection = select(candidates, subject, policy=Policy(), chosen=order.workers)
+    in_policy = _in_policy(candidates, subject, order, selection)
+    job_id = UUID(str(uuid7()))
+    new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
+    if not jobs.add_job(tx, new):
+        return _same_order(tx, order)
+    _add_tasks(tx, order, selection, rules, engine=engine, job_id=job_id)
+    if selection.selected:
+        tx.notify("work")
+    else:
+        settle_jobs(tx, [job_id], bands=engine.limits.bands)
+    return CreatedJob(job_id=job_id, is_new=True)
+
+
+def _check(order: JobOrder) -> None:
+    if not PRIORITY_MIN <= order.priority <= PRIORITY_MAX:
+        raise InvalidError(
+            f"priority: {order.priority} is not from {PRIORITY_MIN} to {PRIORITY_MAX}",
+            field="priority",
+        )
+    if order.workers is not None and not order.workers:
+        raise InvalidError(
+            "workers: name at least one, or leave it out for the policy's choice",
+            field="workers",
+        )
+
+
+def _find_repeat(tx: Transaction, order: JobOrder) -> CreatedJob | None:
+    if order.idempotency_key is not None:
+        found = jobs.find_by_idempotency_key(
+            tx, order.submitter_id, order.idempotency_key
+        )
+        return _same_order(tx, order) if found else None
+    if not order.reanalyse:
+        return None
+    jobs.lock_submissions(tx, order.submitter_id, order.sample_sha256)
+    open_job = jobs.find_open_job(
+        tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSE_WINDOW
+    )
+    return CreatedJob(job_id=open_job, is_new=False) if open_job else None
+
+
+def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
+    key = order.idempotency_key or ""
+    found = jobs.find_by_idempotency_key(tx, order.submitter_id, key)
+    if found is None or found[1] != order.content_hash():
+        raise IdempotencyConflictError(
+            f"idempotencyKey {key!r} was used for another order; use a new key",
+            field="idempotencyKey",
+        )
+    return CreatedJob(job_id=found[0], is_new=False)
+
+
+def _subject(tx: Transaction, sha256: str) -> Subject:
+    row = tx.connection.execute(
+        text(
+            "SELECT s.size_bytes, c.type, c.super_type, c.mime_type FROM sample s"
+            " LEFT JOIN LATERAL (SELECT * FROM classification"
+            " WHERE sample_sha256 = s.sha256 ORDER BY created_at DESC LIMIT 1) c ON true"
+            " WHERE s.sha256 = :sha256"
+        ),
+        {"sha256": sha256},
+    ).first()
+    if row is None:
+        raise NotFoundError(
+            f"there is no sample {sha256}; upload it first", field="sampleSha256"
+        )
+    return Subject(
+        sha256=sha256,
+        size_bytes=row.size_bytes,
+        type=row.type or "unknown",
+        super_type=row.super_type or "unknown",
+        mime_type=row.mime_type or "application/octet-stream",
+    )
+
+
+def _candidates(tx: Transaction, rules: Rules, sha256: str) -> list[Candidate]:
+    poisoned = history.poisoned_workers(tx, sha256)
+    return [
+        Candidate(
+            worker_id=one.id,
+            short_name=one.short_name,
+            has_manifest=one.version is not None,
+            enabled=not one.is_deleted,
+            accepts=one.accepts or ("*",),
+            max_bytes=one.max_bytes,
+            max_tlp=Tlp(one.max_tlp),
+            sends_data_out=one.sends_data_out,
+            version=one.version,
+            poisoned=(one.id, one.version) in poisoned,
+        )
+        for one in rules.by_id.values()
+    ]
+
+
+def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
+    unknown = unknown_names(candidates, order.workers or ())
+    if unknown:
+        raise UnknownWorkerError(
+            f"workers: not registered: {', '.join(unknown)}", field="workers"
+        )
+
+
+def _in_policy(
+    candidates: Sequence[Candidate],
+    subject: Subject,
+    order: JobOrder,
+    selection: Selection,
+) -> set[UUID]:
+    # The others of the policy count in the verdict with what they said before.
+    if order.workers is None:
+        return {choice.worker_id for choice in selection.selected}
+    by_policy = select(candidates, subject, policy=Policy())
+    return {choice.worker_id for choice in by_policy.selected}
+
+
+def _new_job(
+    tx: Transaction,
+    order: JobOrder,
+    selection: Selection,
+    in_policy: set[UUID],
+    *,
+    engine: Engine,
+    job_id: UUID,
+) -> jobs.NewJob:
+    return jobs.NewJob(
+        id=job_id,
+        sample_sha256=order.sample_sha256,
+        customer_id=order.customer_id,
+        submitter_id=order.submitter_id,
+        priority=order.priority,
+        file_name=order.file_name,
+        options=order.options,
+        selection=[
+            {
+                "worker": choice.short_name,
+                "workerId": str(choice.worker_id),
+                "selected": choice.selected,
+                "reason": choice.reason.value,
+                "detail": choice.detail,
+                "inPolicy": choice.worker_id in in_policy,
+            }
+            for choice in selection.choices
+        ],
+        is_chosen=order.workers is not None,
+        idempotency_key=order.idempotency_key,
+        content_hash=order.content_hash() if order.idempotency_key else None,
+        enqueued_at=tx.now,
+        due_at=tx.now + timedelta(seconds=engine.limits.job_seconds),
+    )
+
+
+def _add_tasks(
+    tx: Transaction,
+    order: JobOrder,
+    selection: Selection,
+    rules: Rules,
+    *,
+    engine: Engine,
+    job_id: UUID,
+) -> None:
+    ahead = timedelta(seconds=order.priority * engine.limits.ageing_seconds)
+    tasks.add_tasks(
+        tx,
+        [
+            tasks.NewTask(
+                id=UUID(str(uuid7())),
+                job_id=job_id,
+                worker_id=choice.worker_id,
+                sample_sha256=order.sample_sha256,
+                submitter_id=order.submitter_id,
+                order_at=tx.now - ahead,
+                enqueued_at=tx.now,
+                due_at=queue_due_at(tx.now, rules.limits[choice.worker_id]),
+                options={**selection.options, **order.options},
+            )
+            for choice in selection.selected
+        ],
+    )
