@@ -147,6 +147,16 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     return app
 
 
+def run_replica(analyzer: Analyzer, *, slots: int | None = None) -> int:
+    """Run a replica of *analyzer* until it is told to stop; return its exit code."""
+    app = celery_app(analyzer)
+    if slots is not None:
+        app.conf.worker_concurrency = slots
+    worker = app.Worker(loglevel="WARNING", quiet=True)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
 def new_replica_id(worker: str) -> str:
     """Return a node name that no replica has had before."""
     return f"{worker}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}"
@@ -284,7 +294,7 @@ signals.worker_init.connect(_force_what_a_replica_needs, weak=False)
 def _note_the_delivery(request: Any, **_: object) -> None:
     key = parse_key(request.id)
     if key is not None and isinstance(request.app, _App):
-        token = request.request_dict.get("headers", {}).get(TOKEN_HEADER, "")
+        token = request.request_dict.get(TOKEN_HEADER) or ""
         request.app.replica.attempts.receive(*key, token)
 
 

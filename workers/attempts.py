@@ -79,6 +79,7 @@ class Attempts:
                 return None
             if known.phase != "received":
                 return None
+            known.token = token
             known.phase = "running"
             self._busy += 1
             return known

@@ -159,8 +159,8 @@ class Reporter:
 
     def _run(self) -> None:
         while not self._abandoned.is_set():
-            self._wait_for_work()
             try:
+                self._wait_for_work()
                 finished = self._speak()
             except Exception as error:  # noqa: BLE001  (this loop must outlive anything)
                 self._back_off(error)

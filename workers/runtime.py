@@ -141,7 +141,7 @@ class Runtime:
             return None
         reported = False
         try:
-            report = self._run(self._new_run(assignment, attempt))
+            report = self._guarded(self._new_run(assignment, attempt))
             reported = report is not None
             if report is not None:
                 self._attempts.end(attempt)
@@ -201,6 +201,14 @@ class Runtime:
         self._discarded += 1
         log.warning("message.discarded reason=%r so_far=%d", why, self._discarded)
 
+    def _guarded(self, run: _Run) -> Report | None:
+        try:
+            return self._run(run)
+        except Exception as error:
+            log.exception("attempt.broken attempt=%s", _name(run.assignment))
+            message = f"the replica failed: {type(error).__name__}: {error}"
+            return _fail(run, "error", message, recoverable=True)
+
     def _run(self, run: _Run) -> Report | None:
         if self._stopping:
             return run.report("released")
@@ -241,13 +249,6 @@ class Runtime:
         except TransferError as error:
             return Raised(
                 kind="error", recoverable=error.recoverable, message=str(error)
-            )
-        except Exception as error:
-            log.exception("attempt.broken attempt=%s", _name(assignment))
-            return Raised(
-                kind="error",
-                recoverable=True,
-                message=f"the replica failed: {type(error).__name__}: {error}",
             )
 
     def _collect(self, run: _Run, file: File, path: Path) -> None:
