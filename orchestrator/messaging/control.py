@@ -1,0 +1,75 @@
+"""
+Tells a replica which attempts are over, by a Celery control command.
+
+Best effort by design: a lost one costs a heartbeat, so nothing is stored or repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from kombu import Producer
+from kombu.pidbox import Mailbox
+
+from orchestrator.contracts.assignment import celery_id
+from orchestrator.contracts.names import STOP_COMMAND
+from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
+from orchestrator.messaging.link import Link
+
+#: The namespace of the mailbox that every Celery worker listens to (its setting
+#: ``control_exchange``).
+_MAILBOX: Final = "celery"
+
+
+class Stopper:
+    """One per process and thread. Connects at first use, and again after an error."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._link = Link(broker_url)
+        self._exchange = Mailbox(_MAILBOX, type="fanout").exchange
+        self._producer: Producer | None = None
+
+    def stop(self, replica: str, attempts: Sequence[tuple[UUID, int]]) -> None:
+        """
+        Send the command to the node *replica*; wait for no answer.
+
+        Args:
+            attempts: ``(task_id, attempt)`` of what the replica should let go.
+
+        Raises:
+            BrokerUnavailableError: Not sent; the replica's next heartbeat asks again.
+        """
+        ids = [celery_id(task_id, attempt) for task_id, attempt in attempts]
+        try:
+            with broker_errors(self._broker_url):
+                self._broadcast({"attempts": ids}, node=replica)
+        except BrokerUnavailableError:
+            self._producer = None
+            self._link.drop()
+            raise
+
+    def close(self) -> None:
+        """Take leave of the broker."""
+        self._producer = None
+        self._link.close()
+
+    def _broadcast(self, arguments: dict[str, Any], *, node: str) -> None:
+        # Not ``app.control.broadcast``: it retries for ever while the broker is away.
+        if self._producer is None:
+            self._producer = Producer(self._link.channel())
+        self._producer.publish(
+            {
+                "method": STOP_COMMAND,
+                "arguments": arguments,
+                "destination": [node],
+                "pattern": None,
+                "matcher": None,
+            },
+            exchange=self._exchange.name,
+            declare=[self._exchange],
+            headers={"clock": 0, "expires": 0},
+            serializer="json",
+        )

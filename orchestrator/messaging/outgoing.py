@@ -1,0 +1,37 @@
+"""
+What the dispatcher hands over, and what it gets back. Values only: no broker in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """
+    One assignment on its way.
+
+    ``body``: the assignment's JSON, as ``Assignment.model_dump_json()`` wrote it.
+    """
+
+    worker: str
+    task_id: UUID
+    attempt: int
+    token: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishResult:
+    """
+    What became of a batch.
+
+    ``refused``: the broker did not take them, or nobody knows whether it did: publish
+    them again, a second copy is harmless. ``error``: what it said, no secrets in it.
+    """
+
+    refused: Sequence[Outgoing] = ()
+    error: str | None = None

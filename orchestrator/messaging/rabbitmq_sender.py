@@ -1,0 +1,158 @@
+"""
+Sending on RabbitMQ: mandatory, and confirmed by the broker, many at a time.
+
+py-amqp would wait for every single confirm; here the whole batch is written first and
+the confirms are counted as they come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import amqp
+from kombu import Producer, Queue
+
+from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.link import Link
+from orchestrator.messaging.outgoing import Outgoing
+from orchestrator.messaging.task_message import (
+    task_body,
+    task_headers,
+    task_properties,
+)
+from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS
+
+
+class _Confirms:
+    """
+    A channel in confirm mode, and what the broker said about each publish on it.
+
+    RabbitMQ returns an unroutable message first and confirms it then; both name
+    different things, a correlation id and a sequence number.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.producer = Producer(channel)
+        self.declared: set[str] = set()
+        self._sequence = 0
+        self._open: dict[int, str] = {}
+        self._refused: set[str] = set()
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._on_ack)
+        channel.events["basic_nack"].add(self._on_nack)
+        channel.events["basic_return"].add(self._on_return)
+
+    def declare(self, queue: Queue) -> None:
+        if queue.name not in self.declared:
+            queue(self.channel).declare()
+            self.declared.add(queue.name)
+
+    def publish(
+        self, body: str | bytes, *, to: Queue, correlation_id: str, **properties: Any
+    ) -> None:
+        self._sequence += 1
+        self._open[self._sequence] = correlation_id
+        self.producer.publish(
+            body,
+            exchange=to.exchange,
+            routing_key=to.routing_key,
+            mandatory=True,
+            content_type="application/json",
+            content_encoding="utf-8",
+            correlation_id=correlation_id,
+            **properties,
+        )
+
+    def refused(self) -> set[str]:
+        """Wait for every confirm; return the correlation ids that nobody took."""
+        deadline = time.monotonic() + SOCKET_TIMEOUT_SECONDS
+        while self._open:
+            patience = max(deadline - time.monotonic(), 0)
+            self.channel.connection.drain_events(timeout=patience)
+        refused, self._refused = self._refused, set()
+        return refused
+
+    def _on_ack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
+        for one in self._settled(sequence, multiple=multiple):
+            del self._open[one]
+
+    def _on_nack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
+        for one in self._settled(sequence, multiple=multiple):
+            self._refused.add(self._open.pop(one))
+
+    def _settled(self, sequence: int, *, multiple: bool) -> list[int]:
+        if not multiple:
+            return [sequence] if sequence in self._open else []
+        return [one for one in self._open if one <= sequence]
+
+    def _on_return(
+        self, _error: Exception, _exchange: str, routing_key: str, message: Any
+    ) -> None:
+        self._refused.add(message.properties["correlation_id"])
+        # The queue was deleted behind our back: the next publish declares it again.
+        self.declared.discard(routing_key)
+
+
+class RabbitMQSender:
+    """A ``Sender`` on RabbitMQ."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._link = Link(broker_url)
+        self._confirms: _Confirms | None = None
+
+    def send(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        confirms = self._open_confirms()
+        by_id: dict[str, Outgoing] = {}
+        for message in messages:
+            properties = task_properties(message)
+            by_id[properties["correlation_id"]] = message
+            queue = worker_queue(message.worker, rabbitmq=True)
+            confirms.declare(queue)
+            confirms.publish(
+                task_body(message),
+                to=queue,
+                headers=task_headers(message),
+                **properties,
+            )
+        return [by_id[task_id] for task_id in confirms.refused()]
+
+    def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
+        confirms = self._open_confirms()
+        queue = report_queue(rabbitmq=True)
+        confirms.declare(queue)
+        confirms.publish(body, to=queue, correlation_id=REPORTS, headers=dict(headers))
+        if confirms.refused():
+            raise BrokerUnavailableError("RabbitMQ refused a message for 'reports'")
+
+    def depths(self, queues: Iterable[str]) -> list[int]:
+        return [self._depth(name) for name in queues]
+
+    def report_backlog(self) -> int:
+        return self._depth(REPORTS)
+
+    def drop(self) -> None:
+        self._confirms = None
+        self._link.drop()
+
+    def close(self) -> None:
+        self._confirms = None
+        self._link.close()
+
+    def _depth(self, name: str) -> int:
+        # A passive declare of a missing queue costs its channel, so it gets its own.
+        channel = self._link.channel()
+        try:
+            declared = channel.queue_declare(name, passive=True)
+        except amqp.NotFound:
+            return 0
+        channel.close()
+        return int(declared.message_count)
+
+    def _open_confirms(self) -> _Confirms:
+        if self._confirms is None:
+            self._confirms = _Confirms(self._link.channel())
+        return self._confirms

@@ -1,0 +1,79 @@
+"""
+Sending on Redis: one pipeline for many messages, one for all queue lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from kombu import Producer
+
+from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.messaging.link import Link
+from orchestrator.messaging.outgoing import Outgoing
+from orchestrator.messaging.redis_source import TAKEN
+from orchestrator.messaging.task_message import (
+    task_body,
+    task_headers,
+    task_properties,
+)
+from orchestrator.messaging.topology import redis_client
+
+
+class RedisSender:
+    """A ``Sender`` on Redis; declares nothing, because a list is made by its pushes."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._link = Link(broker_url)
+        self._client = redis_client(broker_url)
+        self._producer: Producer | None = None
+
+    def send(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        producer = self._open_producer()
+        with producer.batch():
+            for message in messages:
+                queue = worker_queue(message.worker, rabbitmq=False)
+                producer.publish(
+                    task_body(message),
+                    exchange=queue.exchange,
+                    routing_key=queue.routing_key,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    headers=task_headers(message),
+                    **task_properties(message),
+                )
+        return ()
+
+    def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
+        queue = report_queue(rabbitmq=False)
+        self._open_producer().publish(
+            body,
+            exchange=queue.exchange,
+            routing_key=queue.routing_key,
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=dict(headers),
+        )
+
+    def depths(self, queues: Iterable[str]) -> list[int]:
+        pipe = self._client.pipeline(transaction=False)
+        for name in queues:
+            pipe.llen(name)
+        return [int(length) for length in pipe.execute()]
+
+    def report_backlog(self) -> int:
+        return sum(self.depths([REPORTS, TAKEN]))
+
+    def drop(self) -> None:
+        self._producer = None
+        self._link.drop()
+
+    def close(self) -> None:
+        self._producer = None
+        self._link.close()
+        self._client.close()
+
+    def _open_producer(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(self._link.channel())
+        return self._producer
