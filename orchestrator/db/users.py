@@ -1,5 +1,5 @@
 """
-API users and their keys: finding, adding, revoking. It hashes no key and grants nothing.
+API users and their keys: finding, adding, revoking. It hashes no key.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _key(row: Row[Any]) -> Key:
     )
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: Row[*tuple[Any, ...]]) -> User:
     return User(
         id=row.user_id,
         name=row.name,

@@ -1,0 +1,103 @@
+"""
+The app: routers, documentation and what surrounds every request.
+
+It reads no setting: what it stands on is passed in.
+"""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from fastapi import Depends, FastAPI
+from fastapi.security import APIKeyHeader
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api import (
+    analysis,
+    errors,
+    health,
+    internal,
+    job,
+    sample,
+    session,
+    task,
+    verdict,
+    worker,
+)
+from orchestrator.api.deps import KEY_HEADER, Services
+
+SAMPLEDB_PREFIX = "/sampledb/v2"
+
+_SLASHES = re.compile(r"/{2,}")
+
+_DESCRIPTION = """
+Fans a sample out to analysis workers and brings a trustworthy verdict back.
+
+Every JSON answer is an envelope; what went wrong is in `messages`, with the field that
+is to be changed, and `metaData.code` names it for programs.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the API on top of *services*."""
+    app = FastAPI(
+        title="Assay",
+        description=_DESCRIPTION,
+        version="2",
+        redirect_slashes=False,
+        # Clients leave Content-Type out; what is not JSON is refused all the same.
+        strict_content_type=False,
+    )
+    app.state.services = services
+    errors.install(app)
+    app.add_middleware(Surroundings)
+    documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
+    for module in (sample, job, task, analysis, verdict, worker):
+        app.include_router(
+            module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
+        )
+    app.include_router(session.router, dependencies=documented)
+    app.include_router(health.router)
+    app.include_router(internal.router)
+    return app
+
+
+class Surroundings:
+    """
+    What every request gets: a forgiving path, a clean log context, and a last resort.
+
+    Clients may write a slash at the end, or two at the start when the base URL has one.
+    An exception that nothing else answers is logged here, once, and answered.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        structlog.contextvars.clear_contextvars()
+        path = _SLASHES.sub("/", scope["path"])
+        scope = {**scope, "path": path.rstrip("/") or "/"}
+        await self._guarded(scope, receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as exc:
+            answer = errors.last_resort(exc)
+            if started:
+                # Too late for an answer: the server ends the connection, so that the
+                # client sees that it has not got everything.
+                raise
+            await answer(scope, receive, send)

@@ -1,0 +1,110 @@
+"""
+Samples over HTTP: taking them in, giving them out, and what is known of them.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from orchestrator.api.body import raw_answer, received_chunks
+from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
+from orchestrator.api.paging import PagingDep
+from orchestrator.api.schemas.common import Sha256Path
+from orchestrator.api.schemas.job import JobResponse
+from orchestrator.api.schemas.sample import (
+    ClassificationResponse,
+    SampleCompleteUploadResponse,
+    SampleMetaData,
+)
+from orchestrator.domain.values import Role
+from orchestrator.flow import read_jobs, read_samples
+from orchestrator.flow.submit import JobOrder, create_job, store_sample
+
+router = APIRouter(route_class=GuardedRoute, tags=["sample"])
+
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": True}}
+_RAW_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": _BYTES}}
+}
+
+
+@router.post(
+    "/sample",
+    status_code=HTTPStatus.CREATED,
+    openapi_extra=_RAW_BODY,
+    responses={413: {"description": "The sample is too large."}},
+)
+@needs(Role.UPLOADER, streams=True)
+async def upload_sample(
+    request: Request, response: Response, caller: CallerDep, services: ServicesDep
+) -> Envelope[SampleCompleteUploadResponse]:
+    """Take a sample in: the raw bytes, of any type; 200 if it was here before."""
+    limit = services.engine.limits.sample_max_bytes
+    chunks = received_chunks(request, limit_bytes=limit)
+    stored = await run_in_threadpool(
+        store_sample,
+        services.database,
+        services.store,
+        chunks,
+        limit_bytes=limit,
+        user_id=caller.user_id,
+    )
+    answer = SampleCompleteUploadResponse.of(stored)
+    return created(answer, response, is_new=stored.is_new)
+
+
+@router.get("/sample/{sha256}")
+@needs(Role.VIEWER)
+def get_sample(sha256: Sha256Path, services: ServicesDep) -> Envelope[SampleMetaData]:
+    """Return what is known of a sample, its current verdict included."""
+    with services.database.uow() as tx:
+        found = read_samples.get_sample(tx, sha256)
+    return single(SampleMetaData.of(found))
+
+
+@router.get(
+    "/sample/{sha256}/raw", response_class=StreamingResponse, responses=_RAW_ANSWER
+)
+@needs(Role.VIEWER)
+def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingResponse:
+    """Return the bytes of a sample, as they are: it may be malicious."""
+    with services.database.uow() as tx:
+        size = read_samples.require_sample(tx, sha256)
+    return raw_answer(services.store, sha256, size)
+
+
+@router.put("/sample/{sha256}/reanalyse")
+@needs(Role.USER)
+def reanalyse_sample(
+    sha256: Sha256Path, caller: CallerDep, services: ServicesDep
+) -> Envelope[JobResponse]:
+    """Analyse a sample again; the caller's job that is open and new is the answer."""
+    order = JobOrder(
+        sample_sha256=sha256,
+        submitter_id=caller.user_id,
+        customer_id=caller.customer_id,
+        reanalyse=True,
+    )
+    with services.database.uow() as tx:
+        made = create_job(tx, order, engine=services.engine)
+        view = read_jobs.get_job(tx, made.job_id)
+    return single(JobResponse.of(view))
+
+
+@router.get("/sample/{sha256}/classification")
+@needs(Role.VIEWER)
+def list_classifications(
+    sha256: Sha256Path, paging: PagingDep, services: ServicesDep
+) -> ListEnvelope[ClassificationResponse]:
+    """Return what kind of file a sample is, newest answer first."""
+    with services.database.uow() as tx:
+        page = read_samples.list_classifications(tx, sha256, paging)
+    shaped = [ClassificationResponse.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=paging)

@@ -1,0 +1,148 @@
+"""
+Analyses, as the API takes and gives them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.schemas.common import (
+    CustomerInfo,
+    Detection,
+    DetectionForm,
+    Override,
+    SafeText,
+    StrictBool,
+    StrictInt,
+    Tag,
+    TagForm,
+    Tlp,
+    UserAgent,
+    UserAgentForm,
+    UserInfo,
+)
+from orchestrator.api.times import Millis
+from orchestrator.domain.values import JobState
+from orchestrator.domain.verdict import StatusOverride
+from orchestrator.flow.analyse import Findings
+from orchestrator.flow.read_analyses import AnalysisView
+
+#: The largest count that the database's column takes.
+_COUNT_MAX = 2**31 - 1
+
+
+class JobInfo(Shape):
+    """A job, as an analysis names it."""
+
+    id: UUID
+    state: JobState
+
+
+class AnalysisAddRequest(Form):
+    """One worker's, or person's, result."""
+
+    customer: PlainText
+    user_agent: UserAgentForm
+    tlp: Tlp
+    analysis_result: JsonValue
+    analysis_score: Annotated[StrictInt, Field(ge=-1, le=100)]
+    acl: tuple[PlainText, ...] = ()
+    profile: SafeText | None = None
+    executed_with_internet_access: StrictBool = False
+    possible_detections: Annotated[StrictInt, Field(ge=0, le=_COUNT_MAX)] | None = None
+    triggered_detections: tuple[DetectionForm, ...] = ()
+    tags: tuple[TagForm, ...] = ()
+    verdict_status_override: Override | None = None
+
+    def findings(self, sha256: str, *, customer_id: UUID) -> Findings:
+        """Return what it says, as the steps take it."""
+        override = self.verdict_status_override
+        return Findings(
+            sample_sha256=sha256,
+            customer_id=customer_id,
+            agent_name=self.user_agent.name,
+            agent_version=self.user_agent.version,
+            score=self.analysis_score,
+            result=self.analysis_result,
+            tags=tuple(tag.model_dump() for tag in self.tags),
+            detections=tuple(one.model_dump() for one in self.triggered_detections),
+            possible_detections=self.possible_detections,
+            status_override=StatusOverride(override) if override else None,
+            profile=self.profile,
+            internet_access=self.executed_with_internet_access,
+            tlp=self.tlp,
+        )
+
+
+class StoredFile(Shape):
+    """Bytes that came with an analysis: a child, evidence or a large result."""
+
+    kind: str
+    sha256: str
+    size: int
+    file_name: str | None = None
+    mime_type: str | None = None
+
+
+class AnalysisResult(Shape):
+    """
+    An analysis; ``resultSha256``: a result too large to show, in the store.
+    """
+
+    analysis_id: UUID = Field(alias="analysisID")
+    sample_sha256: str
+    customer: CustomerInfo
+    created_by_user: UserInfo | None
+    created_timestamp: Millis
+    job: JobInfo | None
+    user_agent: UserAgent
+    analysis_score: int
+    analysis_result: Any
+    tlp: str
+    acl: tuple[str, ...] = ()
+    profile: str | None
+    possible_detections: int | None
+    triggered_detections: tuple[Detection, ...]
+    tags: tuple[Tag, ...]
+    verdict_status_override: str | None
+    flags: tuple[str, ...]
+    result_sha256: str | None
+    files: tuple[StoredFile, ...]
+
+    @classmethod
+    def of(cls, view: AnalysisView) -> AnalysisResult:
+        """Shape an analysis."""
+        return cls(
+            analysis_id=view.id,
+            sample_sha256=view.sample_sha256,
+            customer=CustomerInfo.of(view.customer),
+            created_by_user=UserInfo.of(view.created_by),
+            created_timestamp=view.created_at,
+            job=JobInfo(id=view.job.id, state=view.job.state) if view.job else None,
+            user_agent=UserAgent(name=view.agent_name, version=view.agent_version),
+            analysis_score=view.score,
+            analysis_result=view.result,
+            tlp=view.tlp,
+            profile=view.profile,
+            possible_detections=view.possible_detections,
+            triggered_detections=tuple(
+                Detection.model_validate(one) for one in view.detections
+            ),
+            tags=tuple(Tag.model_validate(one) for one in view.tags),
+            verdict_status_override=view.status_override,
+            flags=tuple(_flags(view)),
+            result_sha256=view.result_ref,
+            files=tuple(StoredFile.model_validate(one) for one in view.files),
+        )
+
+
+def _flags(view: AnalysisView) -> list[str]:
+    flags = {
+        "executedWithInternetAccess": view.internet_access,
+        "hasEvidence": any(file["kind"] == "evidence" for file in view.files),
+    }
+    return [name for name, is_set in flags.items() if is_set]

@@ -1,0 +1,122 @@
+"""
+What several resources share: who, for whom, with what, and the checked kinds of text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Path
+from pydantic import AfterValidator, Field, Strict, StringConstraints
+
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.flow.read import CustomerView, UserView, public_number
+
+#: The contract's classes of characters. The first is for names, the second for text.
+SHORT_NAME_PATTERN = r"^[a-zA-Z0-9_:\-.]*$"
+TEXT_PATTERN = r"""^[\s\w{}$\-().\[\]"'_/\\,*+#:@!?;=]*$"""
+
+#: Characters. The contract publishes no lengths; these keep rows small.
+NAME_MAX = 256
+TEXT_MAX = 65_536
+
+ShortText = Annotated[
+    str,
+    StringConstraints(pattern=SHORT_NAME_PATTERN, min_length=1, max_length=NAME_MAX),
+]
+SafeText = Annotated[str, StringConstraints(pattern=TEXT_PATTERN, max_length=TEXT_MAX)]
+
+# JSON has its own numbers and booleans: '5' and 'true' in quotes are mistakes.
+StrictInt = Annotated[int, Strict()]
+StrictFloat = Annotated[float, Strict()]
+StrictBool = Annotated[bool, Strict()]
+
+Tlp = Literal["red", "amber", "green", "clear"]
+Override = Literal["malicious", "benign"]
+
+_SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
+Sha256 = Annotated[
+    str, StringConstraints(pattern=_SHA256_PATTERN), AfterValidator(str.lower)
+]
+Sha256Path = Annotated[
+    str, Path(pattern=_SHA256_PATTERN, alias="sha256"), AfterValidator(str.lower)
+]
+
+
+class CustomerInfo(Shape):
+    """A customer."""
+
+    id: int
+    short_name: str
+    name: str
+
+    @classmethod
+    def of(cls, view: CustomerView) -> CustomerInfo:
+        """Shape a customer."""
+        return cls(
+            id=public_number(view.id), short_name=view.short_name, name=view.name
+        )
+
+
+class UserInfo(Shape):
+    """A user."""
+
+    id: int
+    name: str
+    short_name: str
+    type: Literal["user"] = "user"
+    customer: CustomerInfo
+
+    @classmethod
+    def of(cls, view: UserView | None) -> UserInfo | None:
+        """Shape a user, where there is one."""
+        if view is None:
+            return None
+        return cls(
+            id=public_number(view.id),
+            name=view.name,
+            short_name=view.name,
+            customer=CustomerInfo.of(view.customer),
+        )
+
+
+class UserAgent(Shape):
+    """The program that did it."""
+
+    name: str
+    version: str
+
+
+class UserAgentForm(Form):
+    """The program that did it."""
+
+    name: ShortText
+    version: SafeText = Field(min_length=1)
+
+
+class TagForm(Form):
+    """A label of a finding."""
+
+    type: Literal["family", "behaviour", "yara"]
+    value: SafeText = Field(min_length=1)
+
+
+class DetectionForm(Form):
+    """A named detection that triggered."""
+
+    name: SafeText = Field(min_length=1)
+    assessment: Literal["benign", "unknown", "malicious", "informational"]
+
+
+class Tag(Shape):
+    """A label of a finding."""
+
+    type: str
+    value: str
+
+
+class Detection(Shape):
+    """A named detection that triggered."""
+
+    name: str
+    assessment: str

@@ -1,0 +1,261 @@
+"""
+Jobs and their tasks, as the API takes and gives them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field, JsonValue, StrictStr
+
+from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
+from orchestrator.api.schemas.common import (
+    CustomerInfo,
+    Sha256,
+    StrictInt,
+    UserAgent,
+)
+from orchestrator.api.times import Millis, parse_time
+from orchestrator.domain.values import JobState, Reason, TaskState
+from orchestrator.flow.read import LIST_MAX, Paging
+from orchestrator.flow.read_jobs import (
+    AnalysisLink,
+    ChoiceView,
+    EventView,
+    JobFilter,
+    JobView,
+    TaskView,
+    TimeField,
+    TimeWindow,
+)
+
+_ALL_TIMES: tuple[TimeField, ...] = (
+    "enqueuedTimestamp",
+    "startTimestamp",
+    "endTimestamp",
+)
+
+
+def _as_list(value: object) -> object:
+    # The contract's text writes one word, its schema a list.
+    return [value] if isinstance(value, str) else value
+
+
+class SampleInfo(Shape):
+    """A sample, as a job names it."""
+
+    id: str
+    size: int
+
+
+class JobResponse(Shape):
+    """One analysis run of a sample."""
+
+    id: UUID
+    state: JobState
+    analysed_sample: SampleInfo
+    customer: CustomerInfo
+    enqueued_timestamp: Millis
+    start_timestamp: Millis | None
+    end_timestamp: Millis | None
+    priority: int
+    file_name: str | None
+    open_tasks: int
+
+    @classmethod
+    def of(cls, view: JobView) -> JobResponse:
+        """Shape a job."""
+        return cls(
+            id=view.id,
+            state=view.state,
+            analysed_sample=SampleInfo(id=view.sample_sha256, size=view.size_bytes),
+            customer=CustomerInfo.of(view.customer),
+            enqueued_timestamp=view.enqueued_at,
+            start_timestamp=view.started_at,
+            end_timestamp=view.ended_at,
+            priority=view.priority,
+            file_name=view.file_name,
+            open_tasks=view.open_tasks,
+        )
+
+
+class JobAddRequest(Form):
+    """An order: analyse this sample. ``workers`` replaces the policy's choice."""
+
+    sample_sha256: Sha256
+    workers: tuple[PlainText, ...] | None = None
+    priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
+    options: dict[PlainText, JsonValue] = Field(default_factory=dict)
+    file_name: Annotated[PlainText, Field(max_length=1024)] | None = None
+    idempotency_key: (
+        Annotated[PlainText, Field(min_length=1, max_length=255)] | None
+    ) = None
+
+
+class JobSearchRequest(Form):
+    """Criteria: all must match; within a list, one."""
+
+    customer: tuple[PlainText, ...] = ()
+    sample_sha256: tuple[Sha256, ...] = ()
+    state: tuple[JobState, ...] = ()
+    start_timestamp: StrictInt | StrictStr | None = None
+    end_timestamp: StrictInt | StrictStr | None = None
+    time_field_strategy: Annotated[
+        tuple[TimeField | Literal["all"], ...], BeforeValidator(_as_list)
+    ] = ("all",)
+    time_match_strategy: Literal["any", "all"] = "any"
+    sort_by: tuple[PlainText, ...] = ()
+    limit: Annotated[StrictInt, Field(ge=0, le=LIST_MAX)] = LIMIT_DEFAULT
+    offset: Annotated[StrictInt, Field(ge=0, le=OFFSET_MAX)] = 0
+
+    def paging(self) -> Paging:
+        """Return the part of the list that it asks for."""
+        return Paging(
+            limit=self.limit, offset=self.offset, order=read_order(self.sort_by)
+        )
+
+    def filter(self, now: datetime) -> JobFilter:
+        """
+        Return its criteria; relative times count from *now*.
+
+        Raises:
+            InvalidError: A time is not one.
+        """
+        named = [name for name in self.time_field_strategy if name != "all"]
+        every = len(named) < len(self.time_field_strategy) or not named
+        window = TimeWindow(
+            start=_moment(self.start_timestamp, "startTimestamp", now),
+            end=_moment(self.end_timestamp, "endTimestamp", now),
+            fields=_ALL_TIMES if every else tuple(named),
+            match_all=self.time_match_strategy == "all",
+        )
+        return JobFilter(
+            states=self.state,
+            sample_sha256s=self.sample_sha256,
+            customers=self.customer,
+            window=window,
+        )
+
+
+def _moment(value: int | str | None, field: str, now: datetime) -> datetime | None:
+    return None if value is None else parse_time(value, now=now, field=field)
+
+
+class AnalysisInfo(Shape):
+    """An analysis, as a task names it."""
+
+    id: UUID
+    analysis_score: int
+    user_agent: UserAgent
+
+    @classmethod
+    def of(cls, view: AnalysisLink) -> AnalysisInfo:
+        """Shape an analysis of a task."""
+        return cls(
+            id=view.id,
+            analysis_score=view.score,
+            user_agent=UserAgent(name=view.agent_name, version=view.agent_version),
+        )
+
+
+class TaskEvent(Shape):
+    """Something out of the ordinary that happened to a task."""
+
+    kind: str
+    attempt: int
+    reason: str | None
+    actor: str | None
+    message: str | None
+    timestamp: Millis
+
+    @classmethod
+    def of(cls, view: EventView) -> TaskEvent:
+        """Shape an event."""
+        return cls(
+            kind=view.kind,
+            attempt=view.attempt,
+            reason=view.reason,
+            actor=view.actor,
+            message=view.message,
+            timestamp=view.created_at,
+        )
+
+
+class JobTaskResponse(Shape):
+    """One worker's part of a job; ``events`` only where one task was asked for."""
+
+    id: UUID
+    worker: str
+    state: TaskState
+    message: str | None
+    analyses: tuple[AnalysisInfo, ...]
+    enqueued_timestamp: Millis
+    start_timestamp: Millis | None
+    end_timestamp: Millis | None
+    reason: Reason | None
+    attempt: int
+    losses: int
+    holder: str | None
+    late: bool
+    queued_timestamp: Millis
+    published_timestamp: Millis | None
+    events: tuple[TaskEvent, ...] | None
+
+    @classmethod
+    def of(cls, view: TaskView) -> JobTaskResponse:
+        """Shape a task."""
+        events = view.events
+        return cls(
+            id=view.id,
+            worker=view.worker,
+            state=view.state,
+            message=view.message,
+            analyses=tuple(AnalysisInfo.of(one) for one in view.analyses),
+            enqueued_timestamp=view.enqueued_at,
+            start_timestamp=view.started_at,
+            end_timestamp=view.ended_at,
+            reason=view.reason,
+            attempt=view.attempt,
+            losses=view.losses,
+            holder=view.holder,
+            late=view.late,
+            queued_timestamp=view.queued_at,
+            published_timestamp=view.published_at,
+            events=None if events is None else tuple(map(TaskEvent.of, events)),
+        )
+
+
+class JobTaskUpdateRequest(Form):
+    """What a worker that speaks HTTP says of its task."""
+
+    state: Literal["executing", "success", "failed", "cancelled"]
+    analyses: tuple[UUID, ...] = ()
+    message: Annotated[PlainText, Field(max_length=65_536)] | None = None
+
+
+class Choice(Shape):
+    """What became of one worker when the job was created, and why."""
+
+    worker: str
+    selected: bool
+    reason: str
+    detail: str
+
+    @classmethod
+    def of(cls, view: ChoiceView) -> Choice:
+        """Shape a choice."""
+        return cls(
+            worker=view.worker,
+            selected=view.selected,
+            reason=view.reason,
+            detail=view.detail,
+        )
+
+
+class JobExplanation(Shape):
+    """Every worker that was registered when the job was created."""
+
+    workers: tuple[Choice, ...]

@@ -1,0 +1,94 @@
+"""
+Samples and their classifications, as the API gives them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.api.envelope import Shape
+from orchestrator.api.schemas.job import SampleInfo
+from orchestrator.api.schemas.verdict import VerdictResponse
+from orchestrator.api.times import Millis
+from orchestrator.flow.read_samples import ClassificationView, SampleView
+from orchestrator.flow.submit import StoredSample
+
+
+class SampleCompleteUploadResponse(Shape):
+    """A sample that is here now; ``exists``: it was before."""
+
+    sample: SampleInfo
+    exists: bool
+
+    @classmethod
+    def of(cls, stored: StoredSample) -> SampleCompleteUploadResponse:
+        """Shape what an upload came to."""
+        return cls(
+            sample=SampleInfo(id=stored.sha256, size=stored.size_bytes),
+            exists=not stored.is_new,
+        )
+
+
+class ClassificationResponse(Shape):
+    """What kind of file a sample is; ``version``: of the classifier."""
+
+    type: str
+    super_type: str
+    arch: str
+    platform: str
+    version: str
+    mime_type: str
+    meta_data: dict[str, Any]
+    created_timestamp: Millis
+
+    @classmethod
+    def of(cls, view: ClassificationView) -> ClassificationResponse:
+        """Shape a classification."""
+        return cls(
+            type=view.type,
+            super_type=view.super_type,
+            arch=view.arch,
+            platform=view.platform,
+            version=view.version,
+            mime_type=view.mime_type,
+            meta_data=dict(view.meta),
+            created_timestamp=view.created_at,
+        )
+
+
+class SampleMetaData(Shape):
+    """A sample with its newest classification and its current verdict."""
+
+    sha256: str
+    sha512: str
+    sha1: str
+    md5: str
+    size: int
+    created_timestamp: Millis
+    deleted_timestamp: Millis | None = None
+    first_submitted_timestamp: Millis | None
+    last_submitted_timestamp: Millis | None
+    first_observed_timestamp: Millis | None
+    last_observed_timestamp: Millis | None
+    latest_classification: ClassificationResponse | None
+    latest_verdict: VerdictResponse | None
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, view: SampleView) -> SampleMetaData:
+        """Shape a sample; to order a job is to submit and to observe it."""
+        found, verdict = view.classification, view.verdict
+        return cls(
+            sha256=view.sha256,
+            sha512=view.sha512,
+            sha1=view.sha1,
+            md5=view.md5,
+            size=view.size_bytes,
+            created_timestamp=view.created_at,
+            first_submitted_timestamp=view.first_seen_at,
+            last_submitted_timestamp=view.last_seen_at,
+            first_observed_timestamp=view.first_seen_at,
+            last_observed_timestamp=view.last_seen_at,
+            latest_classification=ClassificationResponse.of(found) if found else None,
+            latest_verdict=VerdictResponse.of(verdict) if verdict else None,
+        )

@@ -1,0 +1,72 @@
+"""
+Job tasks over HTTP: reading them, and updating them for workers that only speak HTTP.
+"""
+
+# ruff: noqa: FAST003  (the aliases are in JobID and TaskID)
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.envelope import Envelope, ListEnvelope, listing, single
+from orchestrator.api.job import JobID
+from orchestrator.api.paging import PagingDep
+from orchestrator.api.schemas.job import JobTaskResponse, JobTaskUpdateRequest
+from orchestrator.domain.values import Role, TaskState
+from orchestrator.flow import read_jobs
+from orchestrator.flow.put import TaskUpdate, update_task
+
+router = APIRouter(route_class=GuardedRoute, tags=["task"])
+
+TaskID = Annotated[UUID, Path(alias="taskID")]
+
+
+@router.get("/job/{jobID}/tasks")
+@needs(Role.VIEWER)
+def list_tasks(
+    job_id: JobID, paging: PagingDep, services: ServicesDep
+) -> ListEnvelope[JobTaskResponse]:
+    """Return the tasks of a job, by worker."""
+    with services.database.uow() as tx:
+        page = read_jobs.list_tasks(tx, job_id, paging)
+    shaped = [JobTaskResponse.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=paging)
+
+
+@router.get("/job/{jobID}/task/{taskID}")
+@needs(Role.VIEWER)
+def get_task(
+    job_id: JobID, task_id: TaskID, services: ServicesDep
+) -> Envelope[JobTaskResponse]:
+    """Return one task, and what happened to it out of the ordinary."""
+    with services.database.uow() as tx:
+        view = read_jobs.get_task(tx, job_id, task_id)
+    return single(JobTaskResponse.of(view))
+
+
+@router.put("/job/{jobID}/task/{taskID}")
+@needs(Role.ANALYZER)
+def put_task(
+    job_id: JobID,
+    task_id: TaskID,
+    said: JobTaskUpdateRequest,
+    caller: CallerDep,
+    services: ServicesDep,
+) -> Envelope[JobTaskResponse]:
+    """Move a task; its first mover holds it. A repeat of the present is no change."""
+    update = TaskUpdate(
+        job_id=job_id,
+        task_id=task_id,
+        state=TaskState(said.state),
+        analyses=said.analyses,
+        message=said.message,
+        holder=caller.holder,
+        actor=caller.name,
+    )
+    with services.database.uow() as tx:
+        update_task(tx, update, engine=services.engine)
+        view = read_jobs.get_task(tx, job_id, task_id)
+    return single(JobTaskResponse.of(view))

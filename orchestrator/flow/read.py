@@ -1,0 +1,196 @@
+"""
+Reading lists: one page, in a given order, with the count of all that match.
+
+What the lists hold is in ``read_jobs.py``, ``read_samples.py`` and so on. Nothing here
+or there writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal, select
+
+from orchestrator.db.tables import api_user, customer
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import InvalidError
+
+T = TypeVar("T")
+
+#: The most that one list may hold, and how far matches are counted. An index-only count
+#: of this many takes some 10 ms; more would cost with history.
+LIST_MAX = 100_000
+UNCOUNTED = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One key of an order, by the name that the API gives it."""
+
+    name: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paging:
+    """Which part of a list; ``limit`` 0 asks for all of it, up to :data:`LIST_MAX`."""
+
+    limit: int = 25
+    offset: int = 0
+    order: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list; ``total`` is -1 where more match than are counted."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerView:
+    """A customer."""
+
+    id: UUID
+    short_name: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserView:
+    """Who did something."""
+
+    id: UUID
+    name: str
+    customer: CustomerView
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sorting:
+    """
+    By what a list may be sorted.
+
+    ``columns``: API name to column. ``default``: the order when none is asked for.
+    ``tie``: a unique column, so that pages never overlap.
+    """
+
+    columns: Mapping[str, ColumnElement[Any]]
+    default: Order
+    tie: ColumnElement[Any]
+
+
+def fetch_page(
+    tx: Transaction, statement: Select[Any], *, paging: Paging, sorting: Sorting
+) -> tuple[Sequence[Row[Any]], int]:
+    """
+    Run *statement* for one page, and count all that it matches.
+
+    Raises:
+        InvalidError: The order names an unknown field, or everything was asked for and
+            more match than one list may hold.
+    """
+    ordered = statement.order_by(*_order_by(paging.order, sorting))
+    total = _count(tx, statement)
+    if not paging.limit and total == UNCOUNTED:
+        raise InvalidError(
+            f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
+            field="limit",
+        )
+    window = ordered.limit(paging.limit or LIST_MAX).offset(paging.offset)
+    return tx.connection.execute(window).all(), total
+
+
+def public_number(key: UUID) -> int:
+    """
+    Return the number by which the contract, which wants one, knows a customer or user.
+
+    Both halves of the id count: ids of one moment, or set by hand, differ in one.
+    """
+    high, low = divmod(key.int, 1 << 64)
+    return (high ^ low) & ((1 << 63) - 1)
+
+
+def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of customers given by short name, number or id.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    known = tx.connection.execute(select(customer.c.id, customer.c.short_name)).all()
+    by_name = {row.short_name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no customer '{unknown[0]}'", field="customer")
+    return [by_name[name] for name in names]
+
+
+def customer_columns(source: FromClause = customer) -> list[ColumnElement[Any]]:
+    """Return the columns that :func:`customer_view` reads."""
+    return [
+        source.c.id.label("customer_id"),
+        source.c.short_name.label("customer_short_name"),
+        source.c.name.label("customer_name"),
+    ]
+
+
+def customer_view(row: Row[Any]) -> CustomerView:
+    """Build the customer of a row that has :func:`customer_columns`."""
+    return CustomerView(
+        id=row.customer_id,
+        short_name=row.customer_short_name,
+        name=row.customer_name,
+    )
+
+
+def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
+    """Return the users of these ids; those that are not there are left out."""
+    wanted = [one for one in ids if one is not None]
+    if not wanted:
+        return {}
+    rows = tx.connection.execute(
+        select(api_user.c.id, api_user.c.name, *customer_columns())
+        .join_from(api_user, customer)
+        .where(api_user.c.id.in_(wanted))
+    )
+    return {
+        row.id: UserView(id=row.id, name=row.name, customer=customer_view(row))
+        for row in rows
+    }
+
+
+def _count(tx: Transaction, statement: Select[Any]) -> int:
+    # Only whether rows match matters: the columns of the list are not computed.
+    matches = statement.with_only_columns(literal(1)).limit(LIST_MAX + 1)
+    counted = select(func.count()).select_from(matches.subquery())
+    total = int(tx.connection.execute(counted).scalar_one())
+    return total if total <= LIST_MAX else UNCOUNTED
+
+
+def _order_by(order: Sequence[Order], sorting: Sorting) -> list[ColumnElement[Any]]:
+    keys = tuple(order) or (sorting.default,)
+    clauses = [_clause(_column(key, sorting), key) for key in keys]
+    return [*clauses, _clause(sorting.tie, keys[-1])]
+
+
+def _column(key: Order, sorting: Sorting) -> ColumnElement[Any]:
+    column = sorting.columns.get(key.name)
+    if column is None:
+        known = ", ".join(sorting.columns)
+        raise InvalidError(
+            f"can not sort by '{key.name}'; sort by one of {known}", field="sortBy"
+        )
+    return column
+
+
+def _clause(column: ColumnElement[Any], key: Order) -> ColumnElement[Any]:
+    clause = column.desc() if key.descending else column.asc()
+    # What is not known comes last in both directions. A column that always has a value
+    # goes without: NULLS LAST would keep a descending sort off the index.
+    return clause.nulls_last() if getattr(column, "nullable", True) else clause

@@ -1,0 +1,162 @@
+"""
+Reading analyses: what workers, or people, found in a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select
+
+from orchestrator.db.tables import analysis, customer, job, job_task, task_analysis
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import JobState
+from orchestrator.flow.read import (
+    CustomerView,
+    Order,
+    Page,
+    Paging,
+    Sorting,
+    UserView,
+    customer_columns,
+    customer_view,
+    fetch_page,
+    get_users,
+)
+from orchestrator.flow.read_samples import require_sample
+
+#: Newest first; the contract names no other order.
+_SORTING = Sorting(
+    columns={"createdTimestamp": analysis.c.created_at},
+    default=Order(name="createdTimestamp", descending=True),
+    tie=analysis.c.id,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobLink:
+    """A job, as an analysis names it."""
+
+    id: UUID
+    state: JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnalysisView:
+    """
+    One analysis.
+
+    ``tags`` [{type, value}], ``detections`` [{name, assessment}], ``files`` [{kind,
+    sha256, size, …}] as they were reported. ``result_ref``: SHA-256 of the result in
+    the store, when it was too large for a message. ``job``: that of the task which
+    produced it, if any.
+    """
+
+    id: UUID
+    sample_sha256: str
+    customer: CustomerView
+    created_by: UserView | None
+    created_at: datetime
+    job: JobLink | None
+    agent_name: str
+    agent_version: str
+    score: int
+    result: Any
+    result_ref: str | None
+    tags: Sequence[dict[str, Any]]
+    detections: Sequence[dict[str, Any]]
+    files: Sequence[dict[str, Any]]
+    possible_detections: int | None
+    status_override: str | None
+    profile: str | None
+    internet_access: bool
+    tlp: str
+
+
+def list_analyses(tx: Transaction, sha256: str, paging: Paging) -> Page[AnalysisView]:
+    """
+    Return one page of a sample's analyses, newest first.
+
+    Raises:
+        NotFoundError: There is no such sample.
+    """
+    require_sample(tx, sha256)
+    statement = _analyses().where(analysis.c.sample_sha256 == sha256)
+    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    return Page(items=_views(tx, rows), total=total)
+
+
+def get_analysis(tx: Transaction, sha256: str, analysis_id: UUID) -> AnalysisView:
+    """
+    Return one analysis.
+
+    Raises:
+        NotFoundError: The sample has no such analysis.
+    """
+    rows = tx.connection.execute(
+        _analyses().where(
+            analysis.c.id == analysis_id, analysis.c.sample_sha256 == sha256
+        )
+    ).all()
+    if not rows:
+        raise NotFoundError(
+            f"sample {sha256} has no analysis {analysis_id}", field="analysisID"
+        )
+    return _views(tx, rows)[0]
+
+
+def _analyses() -> Select[Any]:
+    return select(analysis, *customer_columns()).join_from(analysis, customer)
+
+
+def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[AnalysisView, ...]:
+    users = get_users(tx, {row.created_by for row in rows})
+    jobs = _jobs_of(tx, [row.id for row in rows])
+    return tuple(
+        _view(row, users.get(row.created_by), jobs.get(row.id)) for row in rows
+    )
+
+
+def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLink]:
+    # An analysis that several tasks list belongs to the job that listed it first.
+    rows = tx.connection.execute(
+        select(task_analysis.c.analysis_id, job.c.id, job.c.state)
+        .join_from(task_analysis, job_task)
+        .join(job, job.c.id == job_task.c.job_id)
+        .where(task_analysis.c.analysis_id.in_(analysis_ids))
+        .order_by(task_analysis.c.created_at.desc())
+    )
+    return {
+        row.analysis_id: JobLink(id=row.id, state=JobState(row.state)) for row in rows
+    }
+
+
+def _view(
+    row: Row[Any], created_by: UserView | None, of_job: JobLink | None
+) -> AnalysisView:
+    return AnalysisView(
+        id=row.id,
+        sample_sha256=row.sample_sha256,
+        customer=customer_view(row),
+        created_by=created_by,
+        created_at=row.created_at,
+        job=of_job,
+        agent_name=row.agent_name,
+        agent_version=row.agent_version,
+        score=row.score,
+        result=row.result,
+        result_ref=row.result_ref,
+        tags=row.tags,
+        detections=row.detections,
+        files=row.files,
+        possible_detections=row.possible_detections,
+        status_override=row.status_override,
+        profile=row.profile,
+        internet_access=row.internet_access,
+        tlp=row.tlp,
+    )

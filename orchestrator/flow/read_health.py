@@ -1,0 +1,105 @@
+"""
+Whether the system is able to do its work: facts from the database, what is missing.
+
+It changes nothing, restarts nothing and asks no broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select, text
+
+from orchestrator.db import migrate
+from orchestrator.db.tables import stream
+from orchestrator.db.unit_of_work import Transaction
+
+#: Ticks come twice a second; ten of them without a canary applied is not jitter.
+CANARY_MAX = timedelta(seconds=5)
+
+#: The dispatcher has its turn at least every tick, longer when the broker is slow.
+DISPATCH_MAX = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """One thing that is not as it should be; ``remedy`` says what to start or run."""
+
+    what: str
+    detail: str
+    remedy: str
+
+
+def find_missing(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
+    """Return everything that keeps jobs from moving; ``()`` when all is well."""
+    behind = _migrations(tx)
+    # Against another schema the other questions would only fail.
+    return behind or (*_canary(tx), *_dispatch(tx, lease=lease))
+
+
+def _migrations(tx: Transaction) -> tuple[Missing, ...]:
+    at, newest = migrate.current_revision(tx.connection), migrate.head_revision()
+    if at == newest:
+        return ()
+    return (
+        Missing(
+            what="migrations",
+            detail=f"the database is at {at or 'nothing'}, the code at {newest}",
+            remedy="run: assay db upgrade",
+        ),
+    )
+
+
+def _canary(tx: Transaction) -> tuple[Missing, ...]:
+    seen = tx.connection.execute(select(stream.c.canary_at)).scalar_one_or_none()
+    if seen is not None and tx.now - seen <= CANARY_MAX:
+        return ()
+    since = f"for {_seconds(tx.now - seen)} s" if seen is not None else "ever"
+    return (
+        Missing(
+            what="reports",
+            detail=f"no canary has come through the queue 'reports' {since}",
+            remedy="see that the broker, beat, maintenance and a consumer run",
+        ),
+    )
+
+
+def _dispatch(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
+    seen = tx.connection.execute(select(stream.c.dispatched_at)).scalar_one_or_none()
+    if seen is not None and tx.now - seen <= DISPATCH_MAX:
+        return ()
+    waiting = _waiting_workers(tx, lease=lease)
+    if not waiting:
+        return ()
+    since = f"for {_seconds(tx.now - seen)} s" if seen is not None else "ever"
+    return (
+        Missing(
+            what="dispatcher",
+            detail=f"nothing was dispatched {since}, and {', '.join(waiting)} waits",
+            remedy="see that a dispatcher and the broker run",
+        ),
+    )
+
+
+def _waiting_workers(tx: Transaction, *, lease: timedelta) -> list[str]:
+    rows = tx.connection.execute(
+        text(
+            """
+            SELECT w.short_name FROM worker w
+             WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
+               AND EXISTS (SELECT 1 FROM replica r WHERE r.worker_id = w.id
+                            AND r.seen_at >= :alive_after AND NOT r.leaving)
+               AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id
+                            AND t.state = 'enqueued' AND t.published_at IS NULL
+                            AND (t.not_before IS NULL OR t.not_before <= :now))
+             ORDER BY w.short_name
+            """
+        ),
+        {"alive_after": tx.now - lease, "now": tx.now},
+    )
+    return list(rows.scalars())
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())

@@ -1,0 +1,214 @@
+"""
+Reading verdicts with every part that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, func, select
+
+from orchestrator.db.tables import analysis, job, sample, verdict, verdict_input
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import JobState
+from orchestrator.domain.verdict import Source, Why
+from orchestrator.flow.read import (
+    Order,
+    Page,
+    Paging,
+    Sorting,
+    UserView,
+    fetch_page,
+    get_users,
+)
+
+
+def _triggered_detections() -> ColumnElement[int]:
+    counted = (
+        select(
+            func.coalesce(func.sum(func.jsonb_array_length(analysis.c.detections)), 0)
+        )
+        .join_from(verdict_input, analysis)
+        .where(verdict_input.c.verdict_id == verdict.c.id)
+        .correlate(verdict)
+    )
+    return counted.scalar_subquery()
+
+
+_SORTING = Sorting(
+    columns={
+        "createdTimestamp": verdict.c.created_at,
+        "score": verdict.c.score,
+        "triggeredDetections": _triggered_detections(),
+    },
+    default=Order(name="createdTimestamp", descending=True),
+    tie=verdict.c.id,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContributionView:
+    """
+    One worker's part of a verdict; the last four are its analysis', if there is one.
+
+    The words are those of ``domain/verdict.py``.
+    """
+
+    worker: str
+    source: Source
+    why: Why | None
+    score: int | None
+    weight: float
+    impact: float | None
+    difference: float | None
+    analysis_id: UUID | None
+    age_seconds: float | None
+    worker_version: str | None
+    agent_name: str | None
+    tags: Sequence[dict[str, Any]]
+    detections: Sequence[dict[str, Any]]
+    possible_detections: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictView:
+    """A verdict; ``job_id`` is ``None`` for one made by hand, or after retention."""
+
+    id: UUID
+    sample_sha256: str
+    job_id: UUID | None
+    job_state: JobState | None
+    score: int
+    status: str
+    status_override: str | None
+    is_contradicting: bool
+    is_manual: bool
+    comment: str | None
+    coverage_percent: float | None
+    tags: Sequence[dict[str, Any]]
+    created_by: UserView | None
+    created_at: datetime
+    contributions: tuple[ContributionView, ...]
+
+
+def list_verdicts(tx: Transaction, sha256: str, paging: Paging) -> Page[VerdictView]:
+    """
+    Return one page of a sample's verdicts.
+
+    Raises:
+        NotFoundError: There is no such sample.
+        InvalidError: The order names an unknown field.
+    """
+    known = select(sample.c.sha256).where(sample.c.sha256 == sha256)
+    if tx.connection.execute(known).first() is None:
+        raise NotFoundError(f"there is no sample {sha256}", field="sha256")
+    statement = _verdicts().where(verdict.c.sample_sha256 == sha256)
+    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    return Page(items=_views(tx, rows), total=total)
+
+
+def find_verdict(tx: Transaction, verdict_id: UUID) -> VerdictView | None:
+    """Return one verdict."""
+    rows = tx.connection.execute(_verdicts().where(verdict.c.id == verdict_id)).all()
+    return _views(tx, rows)[0] if rows else None
+
+
+def get_verdict(tx: Transaction, verdict_id: UUID) -> VerdictView:
+    """
+    Return one verdict.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    view = find_verdict(tx, verdict_id)
+    if view is None:
+        raise NotFoundError(f"there is no verdict {verdict_id}")
+    return view
+
+
+def _verdicts() -> Select[Any]:
+    return select(verdict, job.c.state.label("job_state")).join_from(
+        verdict, job, job.c.id == verdict.c.job_id, isouter=True
+    )
+
+
+def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[VerdictView, ...]:
+    users = get_users(tx, {row.created_by for row in rows})
+    parts = _contributions_of(tx, [row.id for row in rows])
+    return tuple(
+        _view(row, users.get(row.created_by), parts.get(row.id, ())) for row in rows
+    )
+
+
+def _contributions_of(
+    tx: Transaction, verdict_ids: Sequence[UUID]
+) -> dict[UUID, tuple[ContributionView, ...]]:
+    rows = tx.connection.execute(
+        select(
+            verdict_input,
+            analysis.c.agent_name,
+            analysis.c.tags,
+            analysis.c.detections,
+            analysis.c.possible_detections,
+        )
+        .join_from(
+            verdict_input,
+            analysis,
+            analysis.c.id == verdict_input.c.analysis_id,
+            isouter=True,
+        )
+        .where(verdict_input.c.verdict_id.in_(verdict_ids))
+        .order_by(verdict_input.c.short_name)
+    )
+    found: dict[UUID, tuple[ContributionView, ...]] = {}
+    for row in rows:
+        found[row.verdict_id] = (*found.get(row.verdict_id, ()), _contribution(row))
+    return found
+
+
+def _contribution(row: Row[Any]) -> ContributionView:
+    return ContributionView(
+        worker=row.short_name,
+        source=Source(row.source),
+        why=Why(row.why) if row.why else None,
+        score=row.score,
+        weight=row.weight,
+        impact=row.impact,
+        difference=row.difference,
+        analysis_id=row.analysis_id,
+        age_seconds=row.age_seconds,
+        worker_version=row.worker_version,
+        agent_name=row.agent_name,
+        tags=row.tags or (),
+        detections=row.detections or (),
+        possible_detections=row.possible_detections,
+    )
+
+
+def _view(
+    row: Row[Any],
+    created_by: UserView | None,
+    contributions: tuple[ContributionView, ...],
+) -> VerdictView:
+    return VerdictView(
+        id=row.id,
+        sample_sha256=row.sample_sha256,
+        job_id=row.job_id,
+        job_state=JobState(row.job_state) if row.job_state else None,
+        score=row.score,
+        status=row.status,
+        status_override=row.status_override,
+        is_contradicting=row.is_contradicting,
+        is_manual=row.is_manual,
+        comment=row.comment,
+        coverage_percent=row.coverage_percent,
+        tags=row.tags,
+        created_by=created_by,
+        created_at=row.created_at,
+        contributions=contributions,
+    )
