@@ -1,0 +1,155 @@
+"""
+The bundled analyzer ``executable``: what PE, ELF and Mach-O programs are made of.
+
+Runs nothing of the sample and does not verify signatures.
+"""
+
+from __future__ import annotations
+
+from workers import Analysis, Sample, Unsupported, analyzer
+from workers.analysis import JSON
+from workers.analyzers.executable_program import Import, Overlay, Program, Section
+from workers.analyzers.executable_readers import read_program
+from workers.analyzers.executable_rules import KINDS, judge
+from workers.analyzers.findings import Findings, array, schema, strict
+
+#: Shown of each list; the counts beside them are of everything that was read.
+_SECTIONS_SHOWN = 96
+_NAMES_SHOWN = 500
+
+_TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_FLAG = {"type": "boolean"}
+_BITS = {"type": "number"}
+
+_SCHEMA = schema(
+    {
+        "format": {"enum": ["pe", "elf", "macho"]},
+        "machine": _TEXT,
+        "program_kind": _TEXT,
+        "bits": {"enum": [32, 64]},
+        "entry_point": _TEXT_OR_NULL,
+        "timestamp": {"type": ["integer", "null"]},
+        "imphash": _TEXT_OR_NULL,
+        "interpreter": _TEXT_OR_NULL,
+        "signed": _FLAG,
+        "position_independent": _FLAG,
+        "stripped": {"type": ["boolean", "null"]},
+        "tls_callbacks": _COUNT,
+        "slices": array(_TEXT),
+        "sections": array(
+            strict(
+                {
+                    "name": _TEXT,
+                    "address": _TEXT,
+                    "virtual_size": _COUNT,
+                    "file_offset": _COUNT,
+                    "file_size": _COUNT,
+                    "entropy": _BITS,
+                    "rights": {"type": "string", "pattern": "^[r-][w-][x-]$"},
+                }
+            )
+        ),
+        "libraries": array(_TEXT),
+        "import_count": _COUNT,
+        "imports": array(strict({"library": _TEXT, "functions": array(_TEXT)})),
+        "export_count": _COUNT,
+        "exports": array(_TEXT),
+        "overlay": {
+            "anyOf": [
+                {"type": "null"},
+                strict({"offset": _COUNT, "size": _COUNT, "entropy": _BITS}),
+            ]
+        },
+    }
+)
+
+
+@analyzer(
+    "executable",
+    version="1",
+    accepts=["executable"],
+    run_seconds=60,
+    schema=_SCHEMA,
+    title="Executables",
+    description="Headers, sections, imports and anomalies of PE, ELF and Mach-O.",
+)
+def executable(sample: Sample) -> Analysis:
+    """Read the program's structure and say what is remarkable about it."""
+    program = read_program(str(sample.path), file_size=sample.size)
+    if program is None:
+        raise Unsupported("not a PE, ELF or Mach-O program that can be read")
+    findings = Findings(KINDS)
+    judge(program, findings, file_size=sample.size)
+    return findings.analysis(_facts(program))
+
+
+def _facts(program: Program) -> dict[str, JSON]:
+    entry = program.entry_point
+    return {
+        "format": program.format,
+        "machine": program.machine,
+        "program_kind": program.kind,
+        "bits": program.bits,
+        "entry_point": None if entry is None else hex(entry),
+        "timestamp": program.timestamp,
+        "imphash": program.imphash,
+        "interpreter": program.interpreter,
+        "signed": program.signed,
+        "position_independent": program.position_independent,
+        "stripped": program.stripped,
+        "tls_callbacks": program.tls_callbacks,
+        "slices": program.slices[:_SECTIONS_SHOWN],
+        "sections": [_section(part) for part in program.sections[:_SECTIONS_SHOWN]],
+        "libraries": program.libraries[:_NAMES_SHOWN],
+        "import_count": len(program.imports),
+        "imports": _imports(program.imports[:_NAMES_SHOWN]),
+        "export_count": len(program.exports),
+        "exports": program.exports[:_NAMES_SHOWN],
+        "overlay": _overlay(program.overlay),
+        "truncated": _is_truncated(program),
+    }
+
+
+def _is_truncated(program: Program) -> bool:
+    longest = max(len(program.imports), len(program.exports), len(program.libraries))
+    return longest > _NAMES_SHOWN or len(program.sections) > _SECTIONS_SHOWN
+
+
+def _section(part: Section) -> JSON:
+    rights = "".join(
+        letter if given else "-"
+        for letter, given in zip(
+            "rwx", (part.readable, part.writable, part.executable), strict=True
+        )
+    )
+    return {
+        "name": part.name,
+        "address": hex(part.address),
+        "virtual_size": part.virtual_size,
+        "file_offset": part.file_offset,
+        "file_size": part.file_size,
+        "entropy": round(part.entropy, 3),
+        "rights": rights,
+    }
+
+
+def _imports(imports: list[Import]) -> JSON:
+    by_library: dict[str, list[str]] = {}
+    for item in imports:
+        by_library.setdefault(item.library, []).append(item.function)
+    return [
+        {"library": library, "functions": functions}
+        for library, functions in by_library.items()
+    ]
+
+
+def _overlay(overlay: Overlay | None) -> JSON:
+    if overlay is None:
+        return None
+    return {
+        "offset": overlay.offset,
+        "size": overlay.size,
+        "entropy": round(overlay.entropy, 3),
+    }

@@ -1,0 +1,222 @@
+"""
+Reads PE, ELF and Mach-O programs with LIEF into :class:`Program`.
+
+Native code parses hostile input here: it belongs in a sandbox child. Does not judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import lief
+
+from workers.analyzers.executable_program import (
+    Import,
+    Program,
+    Section,
+    name_of,
+    overlay_of,
+)
+
+#: Kept of each list while reading: a header may promise millions of entries.
+MOST_SECTIONS = 512
+MOST_NAMES = 20_000
+
+_PE_EXECUTE, _PE_READ, _PE_WRITE = 0x20000000, 0x40000000, 0x80000000
+_PE_DLL = 0x2000
+_PE_RELOCATABLE_IMAGE = 0x0040
+_ELF_WRITE, _ELF_ALLOCATED, _ELF_EXECUTE = 1, 2, 4
+_SEGMENT_EXECUTE, _SEGMENT_WRITE, _SEGMENT_READ = 1, 2, 4
+_MACHO_READ, _MACHO_WRITE, _MACHO_EXECUTE = 1, 2, 4
+
+# LIEF says on standard error what it thinks of every odd byte.
+lief.logging.disable()
+
+
+def read_program(path: str, *, file_size: int) -> Program | None:
+    """Read the program at *path*; ``None`` where it is of none of the three formats."""
+    if lief.is_pe(path):
+        pe = lief.PE.parse(path)
+        return None if pe is None else _read_pe(pe, file_size)
+    if lief.is_elf(path):
+        elf = lief.ELF.parse(path)
+        return None if elf is None else _read_elf(elf, file_size)
+    if lief.is_macho(path):
+        fat = lief.MachO.parse(path)
+        return None if fat is None or not len(fat) else _read_macho(fat, file_size)
+    return None
+
+
+def _read_pe(pe: Any, file_size: int) -> Program:
+    header, optional = pe.header, pe.optional_header
+    base = optional.imagebase
+    is_library = bool(header.characteristics & _PE_DLL)
+    entry = optional.addressof_entrypoint
+    tls = pe.tls
+    return Program(
+        format="pe",
+        machine=name_of(header.machine),
+        kind="library" if is_library else name_of(optional.subsystem).lower(),
+        bits=64 if pe.optional_header.magic == lief.PE.PE_TYPE.PE32_PLUS else 32,
+        entry_point=base + entry if entry else None,
+        timestamp=header.time_date_stamps,
+        imphash=lief.PE.get_imphash(pe, lief.PE.IMPHASH_MODE.PEFILE) or None,
+        signed=pe.has_signatures,
+        position_independent=bool(optional.dll_characteristics & _PE_RELOCATABLE_IMAGE),
+        imports_matter=not is_library,
+        tls_callbacks=len(tls.callbacks) if tls is not None else 0,
+        overlay=overlay_of(pe.overlay, file_size=file_size),
+        libraries=[name_of(item.name) for item in islice(pe.imports, MOST_NAMES)],
+        sections=[
+            _pe_section(part, base) for part in islice(pe.sections, MOST_SECTIONS)
+        ],
+        imports=list(islice(_pe_imports(pe), MOST_NAMES)),
+        exports=_names(_pe_exports(pe)),
+    )
+
+
+def _pe_section(part: Any, base: int) -> Section:
+    flags = part.characteristics
+    return Section(
+        name=name_of(part.name),
+        address=base + part.virtual_address,
+        virtual_size=part.virtual_size,
+        file_offset=part.pointerto_raw_data,
+        file_size=part.sizeof_raw_data,
+        entropy=part.entropy,
+        readable=bool(flags & _PE_READ),
+        writable=bool(flags & _PE_WRITE),
+        executable=bool(flags & _PE_EXECUTE),
+    )
+
+
+def _pe_imports(pe: Any) -> Iterator[Import]:
+    for tables in (pe.imports, pe.delay_imports):
+        for table in tables:
+            library = name_of(table.name)
+            for entry in table.entries:
+                name = f"#{entry.ordinal}" if entry.is_ordinal else name_of(entry.name)
+                yield Import(library=library, function=name)
+
+
+def _pe_exports(pe: Any) -> Iterator[Any]:
+    export = pe.get_export()
+    if export is not None:
+        for entry in export.entries:
+            yield entry.name or f"#{entry.ordinal}"
+
+
+def _read_elf(elf: Any, file_size: int) -> Program:
+    header = elf.header
+    sections = [part for part in islice(elf.sections, MOST_SECTIONS) if part.name]
+    stack = elf.get(lief.ELF.Segment.TYPE.GNU_STACK)
+    return Program(
+        format="elf",
+        machine=name_of(header.machine_type),
+        kind=name_of(header.file_type).lower(),
+        bits=64 if header.identity_class == lief.ELF.Header.CLASS.ELF64 else 32,
+        entry_point=header.entrypoint or None,
+        interpreter=name_of(elf.interpreter) if elf.has_interpreter else None,
+        position_independent=elf.is_pie,
+        stripped=not len(elf.symtab_symbols),
+        executable_stack=stack is not None and _has(stack.flags, _SEGMENT_EXECUTE),
+        sections_missing=not sections,
+        overlay=overlay_of(elf.overlay, file_size=file_size),
+        libraries=_names(elf.libraries),
+        sections=[_elf_section(part) for part in sections] or _elf_segments(elf),
+        imports=[
+            Import(library="", function=name)
+            for name in _names(item.name for item in elf.imported_symbols)
+        ],
+        exports=_names(item.name for item in elf.exported_symbols),
+    )
+
+
+def _elf_section(part: Any) -> Section:
+    return Section(
+        name=name_of(part.name),
+        address=part.virtual_address,
+        virtual_size=part.size,
+        file_offset=part.file_offset,
+        file_size=0 if part.type == lief.ELF.Section.TYPE.NOBITS else part.size,
+        entropy=part.entropy,
+        readable=_has(part.flags, _ELF_ALLOCATED),
+        writable=_has(part.flags, _ELF_WRITE),
+        executable=_has(part.flags, _ELF_EXECUTE),
+    )
+
+
+def _elf_segments(elf: Any) -> list[Section]:
+    """Describe what is loaded, for programs whose section table was taken away."""
+    loaded = (part for part in elf.segments if part.type == lief.ELF.Segment.TYPE.LOAD)
+    return [
+        Section(
+            name=f"LOAD {number}",
+            address=part.virtual_address,
+            virtual_size=part.virtual_size,
+            file_offset=part.file_offset,
+            file_size=part.physical_size,
+            entropy=overlay.entropy if overlay else 0.0,
+            readable=_has(part.flags, _SEGMENT_READ),
+            writable=_has(part.flags, _SEGMENT_WRITE),
+            executable=_has(part.flags, _SEGMENT_EXECUTE),
+        )
+        for number, part in enumerate(islice(loaded, MOST_SECTIONS))
+        for overlay in [overlay_of(part.content, file_size=part.physical_size)]
+    ]
+
+
+def _read_macho(fat: Any, file_size: int) -> Program:
+    """Read the first slice of a universal binary; the others are only named."""
+    macho = fat.at(0)
+    header = macho.header
+    segments = {part.name: part for part in islice(macho.segments, MOST_SECTIONS)}
+    return Program(
+        format="macho",
+        machine=name_of(header.cpu_type),
+        kind=name_of(header.file_type).lower(),
+        bits=64 if header.is_64bit else 32,
+        entry_point=macho.entrypoint if macho.has_entrypoint else None,
+        interpreter=name_of(macho.dylinker.name) if macho.has_dylinker else None,
+        signed=macho.has_code_signature,
+        position_independent=macho.is_pie,
+        stripped=not len(macho.symbols),
+        executable_stack=not macho.has_nx_stack,
+        overlay=overlay_of(macho.overlay, file_size=file_size),
+        slices=[name_of(item.header.cpu_type) for item in islice(fat, MOST_SECTIONS)],
+        libraries=_names(item.name for item in macho.libraries),
+        sections=[
+            _macho_section(part, segments.get(part.segment_name))
+            for part in islice(macho.sections, MOST_SECTIONS)
+        ],
+        imports=[
+            Import(library="", function=name)
+            for name in _names(item.name for item in macho.imported_symbols)
+        ],
+        exports=_names(item.name for item in macho.exported_symbols),
+    )
+
+
+def _macho_section(part: Any, segment: Any | None) -> Section:
+    rights = int(segment.init_protection) if segment is not None else _MACHO_READ
+    return Section(
+        name=f"{name_of(part.segment_name)},{name_of(part.name)}",
+        address=part.virtual_address,
+        virtual_size=part.size,
+        file_offset=part.offset,
+        file_size=part.size if part.offset else 0,
+        entropy=part.entropy,
+        readable=bool(rights & _MACHO_READ),
+        writable=bool(rights & _MACHO_WRITE),
+        executable=bool(rights & _MACHO_EXECUTE),
+    )
+
+
+def _has(flags: Any, bit: int) -> bool:
+    return bool(int(flags) & bit)
+
+
+def _names(values: Iterable[Any]) -> list[str]:
+    return [name for name in map(name_of, islice(values, MOST_NAMES)) if name]
