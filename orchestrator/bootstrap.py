@@ -14,14 +14,18 @@ from uuid import UUID
 
 import structlog
 import uvicorn
+from uuid_utils.compat import uuid7
 
-from orchestrator import api, consumer, dispatcher
+from orchestrator import consumer, dispatcher
+from orchestrator.api import deps
 from orchestrator.api.app import create_app
 from orchestrator.config import Settings, read_settings, require
 from orchestrator.contracts.assignment import Where
+from orchestrator.db import users
 from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
-from orchestrator.flow import keys, submit
+from orchestrator.domain.values import Role
+from orchestrator.flow import submit
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
@@ -32,6 +36,9 @@ log = structlog.get_logger()
 
 #: Bytes read from a file at a time.
 _CHUNK_BYTES = 1024 * 1024
+
+#: Whose jobs are those that a program submits without a key.
+_LOCAL_USER = "local"
 
 #: Threads of the API; each may hold one database connection.
 _API_CONNECTIONS = 20
@@ -79,7 +86,7 @@ def run_api(settings: Settings) -> None:
     """Serve the HTTP API until stopped."""
     services = Services(settings, pool_size=_API_CONNECTIONS)
     app = create_app(
-        api.deps.Services(
+        deps.Services(
             database=services.database, store=services.store, engine=services.engine
         )
     )
@@ -174,7 +181,9 @@ class Assay:
         services = self._services
         source = Path(path)
         with services.database.uow() as tx:
-            user = keys.local_user(tx)
+            user = users.find_user(tx, _LOCAL_USER) or users.add_user(
+                tx, user_id=uuid7(), name=_LOCAL_USER, role=Role.USER
+            )
         stored = submit.store_sample(
             services.database,
             services.store,

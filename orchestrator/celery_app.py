@@ -1,7 +1,7 @@
 """
 The Celery application of beat and maintenance: one task, one beat entry.
 
-Assignments are published by ``messaging/publisher.py``; replicas have apps of their own.
+Assignments are published by ``messaging/publisher.py``; replicas have their own.
 """
 
 from __future__ import annotations

@@ -21,6 +21,15 @@ from orchestrator.flow.ports import Engine, Limits
 PREFIX = "ASSAY_"
 
 
+def data_directory() -> Path:
+    """Return ``ASSAY_DATA_DIR``, else ``assay`` in the user's data folder."""
+    given = os.environ.get("ASSAY_DATA_DIR")
+    if given:
+        return Path(given).absolute()
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "assay"
+
+
 class Settings(BaseSettings):
     """
     Every setting of the orchestrator, as ``ASSAY_<NAME>``.
@@ -41,7 +50,7 @@ class Settings(BaseSettings):
     #: ``id:hex[,id:hex…]``: the first signs, all verify.
     secret_key: SecretStr | None = None
     #: Where ``assay up`` keeps everything.
-    data_dir: Path = Field(default_factory=lambda: data_directory())
+    data_dir: Path = Field(default_factory=data_directory)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
     #: Where clients and replicas reach the API.
@@ -144,15 +153,6 @@ def require(value: SecretStr | str | None, name: str) -> str:
             field=f"{PREFIX}{name}",
         )
     return text
-
-
-def data_directory() -> Path:
-    """Return ``ASSAY_DATA_DIR``, else ``assay`` in the user's data folder."""
-    given = os.environ.get("ASSAY_DATA_DIR")
-    if given:
-        return Path(given).absolute()
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "assay"
 
 
 def read_settings() -> Settings:

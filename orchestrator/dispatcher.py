@@ -59,7 +59,9 @@ class Dispatcher:
             try:
                 self._listen(stopping)
             except (psycopg.OperationalError, OperationalError) as error:
-                log.warning("dispatcher.database_unavailable", error=type(error).__name__)
+                log.warning(
+                    "dispatcher.database_unavailable", error=type(error).__name__
+                )
             except Exception:
                 log.exception("dispatcher.failed")
             stopping.wait(_REFUSED_PAUSE_SECONDS)

@@ -110,9 +110,7 @@ def previous_findings(
     return {(row.job_id, row.worker_id): _finding(row) for row in rows}
 
 
-_FINDING = (
-    "a.id, a.score, a.status_override, a.agent_version, a.created_at, a.tags"
-)
+_FINDING = "a.id, a.score, a.status_override, a.agent_version, a.created_at, a.tags"
 _PREVIOUS = text(
     f"""
     SELECT r.job_id, r.worker_id, a.*

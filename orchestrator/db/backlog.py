@@ -1,8 +1,8 @@
 """
 The backlog: which tasks go to the broker next, and which are there.
 
-A task row that is enqueued and has no ``published_at`` is the outbox and the queue. This
-file claims from it and gives back to it; it publishes nothing.
+A task row that is enqueued and has no ``published_at`` is the outbox and the queue.
+This file claims from it and gives back to it; it publishes nothing.
 """
 
 from __future__ import annotations

@@ -76,9 +76,13 @@ def add_job(tx: Transaction, new: NewJob) -> bool:
     if new.idempotency_key is None:
         tx.connection.execute(insert(job), values)
         return True
-    statement = postgresql.insert(job).values(values).on_conflict_do_nothing(
-        index_elements=["submitter_id", "idempotency_key"],
-        index_where=text("idempotency_key is not null"),
+    statement = (
+        postgresql.insert(job)
+        .values(values)
+        .on_conflict_do_nothing(
+            index_elements=["submitter_id", "idempotency_key"],
+            index_where=text("idempotency_key is not null"),
+        )
     )
     return tx.connection.execute(statement.returning(job.c.id)).first() is not None
 

@@ -187,7 +187,8 @@ def note_drained(
         text(
             """
             WITH asked AS (
-                SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:empty AS timestamptz[]))
+                SELECT * FROM unnest(CAST(:ids AS uuid[]),
+                                     CAST(:empty AS timestamptz[]))
                        AS a(id, seen_empty_at)
             ), listed AS (
                 SELECT t.worker_id AS id, max(t.published_at) AS published_at

@@ -186,9 +186,7 @@ worker = Table(
 worker_version = Table(
     "worker_version",
     metadata,
-    Column(
-        "worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True
-    ),
+    Column("worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True),
     Column("version", Text, primary_key=True),
     Column("accepts", ARRAY(Text), nullable=False),
     Column("max_bytes", BigInteger),
@@ -420,9 +418,7 @@ verdict = Table(
     metadata,
     _id(),
     _sha256(),
-    Column(
-        "job_id", UUID(as_uuid=True), ForeignKey("job.id", ondelete="SET NULL")
-    ),
+    Column("job_id", UUID(as_uuid=True), ForeignKey("job.id", ondelete="SET NULL")),
     Column("score", SmallInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_override", Text),
@@ -443,9 +439,7 @@ verdict = Table(
     CheckConstraint(
         "status_override in ('malicious', 'benign')", name="override_is_known"
     ),
-    CheckConstraint(
-        "coverage_percent between 0 and 100", name="coverage_is_in_range"
-    ),
+    CheckConstraint("coverage_percent between 0 and 100", name="coverage_is_in_range"),
     Index(None, "sample_sha256", "created_at"),
     Index(None, "job_id"),
 )
@@ -459,9 +453,7 @@ verdict_input = Table(
         ForeignKey("verdict.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column(
-        "worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True
-    ),
+    Column("worker_id", UUID(as_uuid=True), ForeignKey("worker.id"), primary_key=True),
     Column("short_name", Text, nullable=False),
     #: own, previous, missing or excluded.
     Column("source", Text, nullable=False),

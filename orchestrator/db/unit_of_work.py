@@ -1,8 +1,8 @@
 """
 The unit of work: the only place that commits.
 
-``with database.uow() as tx:`` is one request, one batch or one sweep. Leaving it commits,
-an exception rolls back. What was notified goes out after the commit, never before it.
+``with database.uow() as tx:`` is one request, one batch or one sweep. Leaving it
+commits, an exception rolls back. What was notified goes out after the commit.
 """
 
 from __future__ import annotations

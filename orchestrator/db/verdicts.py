@@ -90,7 +90,7 @@ def lock_samples(tx: Transaction, sha256s: Sequence[str]) -> None:
 def manual_overrides(
     tx: Transaction, sha256s: Sequence[str]
 ) -> dict[str, StatusOverride]:
-    """Return the status of each sample's newest verdict made by hand, if there is one."""
+    """Return the status of each sample's newest verdict made by hand, if any."""
     rows = tx.connection.execute(
         text(
             "SELECT DISTINCT ON (sample_sha256) sample_sha256, status_override"

@@ -74,7 +74,7 @@ def list_workers(tx: Transaction) -> list[WorkerRow]:
 
 
 def add_worker(tx: Transaction, *, worker_id: UUID, short_name: str) -> bool:
-    """Insert a worker that nothing is known of but its name; ``False`` if it is here."""
+    """Insert a worker of which only the name is known; ``False`` if it is here."""
     statement = (
         insert(worker)
         .values(id=worker_id, short_name=short_name)
@@ -188,7 +188,7 @@ def save_beat(tx: Transaction, beat: Beat) -> bool:
     return saved.first() is not None
 
 
-def _worker(row: Row[Any]) -> WorkerRow:
+def _worker(row: Row[*tuple[Any, ...]]) -> WorkerRow:
     return WorkerRow(
         id=row.id,
         short_name=row.short_name,

@@ -24,7 +24,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
-    """One clock of a state: how it is called, what its end does, and with which reason."""
+    """One clock of a state: its name, what its end does, and with which reason."""
 
     name: str
     ending: Ending

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import assert_never
 
 from orchestrator.domain.clocks import TaskLimits, queue_due_at, run_due_at
 from orchestrator.domain.retry import FREE, RetryDecision, after_loss
@@ -104,8 +103,9 @@ _FINAL: Mapping[TaskEvent, Move] = {
     TaskEvent.POISONED: Move.ILLEGAL,
 }
 
-#: The whole machine. ``LATE`` holds once, after an ending that a clock made; after one
-#: that the holder itself reported, or a second time, :func:`move` reads it as ``STALE``.
+#: The whole machine. ``LATE`` holds once, after an ending that a clock made; after
+#: one that the holder itself reported, or a second time, :func:`move`
+#: reads it as ``STALE``.
 MOVES: Mapping[TaskState, Mapping[TaskEvent, Move]] = {
     TaskState.ENQUEUED: {
         **_OPEN,
@@ -148,6 +148,10 @@ LEADS_TO: Mapping[Move, TaskState] = {
     Move.POISON: TaskState.FAILED,
 }
 MAY_LEAD_BACK = frozenset({Move.FAIL, Move.LOSE})
+_ENDINGS: Mapping[Move, TaskState] = {
+    made: LEADS_TO[made]
+    for made in (Move.SUCCEED, Move.TIME_OUT, Move.CANCEL, Move.POISON)
+}
 
 #: Failures that say something about the attempt, not about the sample.
 _LOSSES = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
@@ -230,33 +234,34 @@ def change(
         for ``late``, which a late success sets.
     """
     made = move(task, happening)
-    lost = False
-    after = task
+    after = _after(made, task, happening, limits=limits, now=now)
+    lost = made in MAY_LEAD_BACK and _is_loss(happening)
+    return Change(before=task, after=after, move=made, happening=happening, lost=lost)
+
+
+def _after(
+    made: Move,
+    task: Task,
+    happening: Happening,
+    *,
+    limits: TaskLimits,
+    now: datetime,
+) -> Task:
+    if made in _ENDINGS:
+        return _ended(task, happening, state=_ENDINGS[made], now=now)
     match made:
         case Move.START:
-            after = _started(task, happening, limits=limits, now=now)
-        case Move.SUCCEED:
-            after = _ended(task, happening, state=TaskState.SUCCESS, now=now)
-        case Move.TIME_OUT:
-            after = _ended(task, happening, state=TaskState.TIMEOUT, now=now)
-        case Move.CANCEL:
-            after = _ended(task, happening, state=TaskState.CANCELLED, now=now)
-        case Move.POISON:
-            after = _ended(task, happening, state=TaskState.FAILED, now=now)
+            return _started(task, happening, limits=limits, now=now)
         case Move.RELEASE:
-            after = _next_attempt(task, limits=limits, now=now)
+            return _next_attempt(task, limits=limits, now=now)
         case Move.RETRY:
-            after = _next_attempt(task, limits=limits, now=now, losses=0)
+            return _next_attempt(task, limits=limits, now=now, losses=0)
         case Move.FAIL | Move.LOSE:
-            lost = _is_loss(happening)
-            after = _failed(task, happening, limits=limits, now=now)
+            return _failed(task, happening, limits=limits, now=now)
         case Move.LATE:
-            after = replace(task, late=True)
-        case Move.STALE | Move.DROPPED | Move.SAME | Move.REFUSED | Move.ILLEGAL:
-            pass
+            return replace(task, late=True)
         case _:
-            assert_never(made)
-    return Change(before=task, after=after, move=made, happening=happening, lost=lost)
+            return task
 
 
 def job_state(
@@ -304,6 +309,8 @@ def _started(
         state=TaskState.EXECUTING,
         holder=happening.reporter,
         message=happening.message,
+        # Given back by mistake while its holder had it: it is in somebody's hands.
+        published_at=task.published_at or now,
         started_at=now,
         due_at=run_due_at(now, limits),
     )
@@ -317,6 +324,7 @@ def _ended(
         state=state,
         reason=happening.reason,
         message=happening.message or task.message,
+        not_before=None,
         holder=task.holder or happening.reporter,
         started_at=task.started_at or _start_by(task, happening, now=now),
         ended_at=now,

@@ -1,8 +1,9 @@
 """
 Moves tasks from the backlog to the broker, never more of a worker's than its window.
 
-Count, claim, mark published, commit; then publish; then un-mark what the broker refused.
-A crash after the commit leaves an attempt that nobody holds: ``flow/recover.py`` finds it.
+Count, claim, mark published, commit; then publish; then un-mark what the broker
+refused. A crash after the commit leaves an attempt that nobody holds:
+``flow/recover.py`` finds it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from orchestrator.db import backlog, stream
 from orchestrator.db.backlog import Claim, Desk
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.flow.ports import AssignmentPublisher, Engine
-from orchestrator.messaging.publisher import Outgoing
+from orchestrator.messaging.outgoing import Outgoing
 
 #: Where a replica finds the bytes of a claimed task's sample.
 Locator = Callable[[Claim], Where]
@@ -140,9 +141,7 @@ def _give_back(
         backlog.unpublish(tx, attempts, published_at=published_at)
 
 
-def _outgoing(
-    desk: Desk, one: Claim, *, engine: Engine, locate: Locator
-) -> Outgoing:
+def _outgoing(desk: Desk, one: Claim, *, engine: Engine, locate: Locator) -> Outgoing:
     assignment = Assignment(
         job_id=one.job_id,
         task_id=one.task_id,

@@ -87,9 +87,7 @@ def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> in
     ended = 0
     for job_id in jobs.find_due(tx, before=watermark.at, limit=_LIMIT):
         found = tasks.open_task_ids(tx, job_id)
-        ended += _end_open(
-            tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine
-        )
+        ended += _end_open(tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine)
     return ended
 
 

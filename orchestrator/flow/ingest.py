@@ -49,8 +49,8 @@ def ingest(
     """
     Apply a batch in one transaction.
 
-    A batch that fails is halved under savepoints until the bad report stands alone; that
-    one is kept as rejected, the others are applied.
+    A batch that fails is halved under savepoints until the bad report stands alone;
+    that one is kept as rejected, the others are applied.
 
     Raises:
         OperationalError: The database is away; nothing was applied, read it again.

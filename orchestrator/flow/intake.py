@@ -121,6 +121,8 @@ def _is_signed(
         return False
     generation = generations.get(alive.worker, 0)
     return any(
-        hmac.compare_digest(signature.encode(), body_signature(one, message.body).encode())
+        hmac.compare_digest(
+            signature.encode(), body_signature(one, message.body).encode()
+        )
         for one in keys.enrolment_secrets(alive.worker, generation)
     )

@@ -1,5 +1,5 @@
 """
-What the steps are given: limits as values, and the broker as two small interfaces.
+What the steps are given: limits as values, and the broker as a small interface.
 
 Implemented by ``messaging/``; built by ``bootstrap.py``.
 """
@@ -14,12 +14,12 @@ from typing import Protocol
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.clocks import TaskLimits
 from orchestrator.domain.verdict import Bands
-from orchestrator.messaging.publisher import Outgoing
+from orchestrator.messaging.outgoing import Outgoing, PublishResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Every duration and size that the steps obey; from the settings of the same name."""
+    """Every duration and size that the steps obey; named as the settings."""
 
     lease_seconds: float = 15.0
     heartbeat_seconds: float = 5.0
@@ -64,15 +64,3 @@ class AssignmentPublisher(Protocol):
 
     def publish(self, messages: Sequence[Outgoing]) -> PublishResult:
         """Publish; what is refused, or of unknown fate, comes back."""
-
-
-class PublishResult(Protocol):
-    """``refused``: not taken, or nobody knows. ``error``: why, without secrets."""
-
-    @property
-    def refused(self) -> Sequence[Outgoing]:
-        """Messages to be published again."""
-
-    @property
-    def error(self) -> str | None:
-        """What the broker said."""

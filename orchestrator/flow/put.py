@@ -92,14 +92,16 @@ def _locked(tx: Transaction, given: TaskUpdate) -> Task:
 
 def _check_analyses(tx: Transaction, task: Task, named: Sequence[UUID]) -> None:
     rows = tx.connection.execute(
-        text("SELECT id FROM analysis WHERE id = ANY(:ids) AND sample_sha256 = :sample"),
+        text(
+            "SELECT id FROM analysis WHERE id = ANY(:ids) AND sample_sha256 = :sample"
+        ),
         {"ids": list(named), "sample": task.sample_sha256},
     )
     unknown = set(named) - set(rows.scalars())
     if unknown:
         listed = ", ".join(sorted(str(one) for one in unknown))
         raise InvalidError(
-            f"no analyses of this task's sample: {listed}; add them to the sample first",
+            f"no analyses of this task's sample: {listed}; add them first",
             field="analyses",
         )
 

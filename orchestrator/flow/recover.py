@@ -92,9 +92,7 @@ def _recover_published(database: Database, *, engine: Engine, depths: Depths) ->
     if not waiting:
         return 0
     counts = depths([one.short_name for one in waiting])
-    empty = {
-        one.worker_id: asked_at for one in waiting if counts[one.short_name] == 0
-    }
+    empty = {one.worker_id: asked_at for one in waiting if counts[one.short_name] == 0}
     with database.uow() as tx:
         if not sweeps.try_lock_sweep(tx, "deliver"):
             return 0

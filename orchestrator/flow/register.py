@@ -77,7 +77,9 @@ def update_worker(
     worker_id: UUID = find_worker(tx, name).id
     stamps = {"updated_at": tx.now, "updated_by": user_id}
     tx.connection.execute(
-        update(worker).where(worker.c.id == worker_id).values(**stamps, **_given(fields))
+        update(worker)
+        .where(worker.c.id == worker_id)
+        .values(**stamps, **_given(fields))
     )
     return worker_id
 
@@ -170,7 +172,7 @@ def find_worker(tx: Transaction, name: str) -> Row[Any]:
     return row
 
 
-def _is_named(name: str) -> Any:  # noqa: ANN401  (an SQL condition)
+def _is_named(name: str) -> Any:
     try:
         return worker.c.id == UUID(name)
     except ValueError:

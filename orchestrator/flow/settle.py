@@ -1,5 +1,5 @@
 """
-The only place that ends a task, derives its job and rolls the verdict, whoever calls it.
+The only place that ends a task, derives its job and rolls the verdict.
 
 The caller has locked jobs and tasks and decided the changes; this file carries them out
 in the caller's transaction. It decides no transition.
@@ -78,7 +78,9 @@ def _store(tx: Transaction, changes: Sequence[Change]) -> None:
     for one in changes:
         before = latest.get(one.after.id, (one.before, one.before))[0]
         latest[one.after.id] = (before, one.after)
-    tasks.save_tasks(tx, [after for before, after in latest.values() if before != after])
+    tasks.save_tasks(
+        tx, [after for before, after in latest.values() if before != after]
+    )
     history.add_events(
         tx, [_event(one) for one in changes if one.lost or one.move not in _ORDINARY]
     )
@@ -114,7 +116,12 @@ def _tell_holders(tx: Transaction, changes: Sequence[Change]) -> None:
         before = one.before
         left = before.attempt != one.after.attempt or one.after.state.is_final
         told_by_holder = one.happening.event in REPORTED
-        if left and not told_by_holder and before.holder and not before.is_held_over_http:
+        if (
+            left
+            and not told_by_holder
+            and before.holder
+            and not before.is_held_over_http
+        ):
             attempt = celery_id(before.id, before.attempt)
             over.setdefault(before.holder, []).append(attempt)
     for replica, attempts in over.items():

@@ -239,7 +239,8 @@ def _subject(tx: Transaction, sha256: str) -> Subject:
         text(
             "SELECT s.size_bytes, c.type, c.super_type, c.mime_type FROM sample s"
             " LEFT JOIN LATERAL (SELECT * FROM classification"
-            " WHERE sample_sha256 = s.sha256 ORDER BY created_at DESC LIMIT 1) c ON true"
+            " WHERE sample_sha256 = s.sha256"
+            " ORDER BY created_at DESC LIMIT 1) c ON true"
             " WHERE s.sha256 = :sha256"
         ),
         {"sha256": sha256},

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.clocks import JOB_CLOCKS, TASK_CLOCKS, Ending, Watermark
+from orchestrator.domain.values import JobState, TaskState
+
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_every_state_that_is_not_final_has_a_clock_that_ends_it():
+    """Adding a state without a clock must fail here."""
+    assert set(TASK_CLOCKS) == {state for state in TaskState if not state.is_final}
+    assert set(JOB_CLOCKS) == {state for state in JobState if not state.is_final}
+    for clocks in (*TASK_CLOCKS.values(), *JOB_CLOCKS.values()):
+        assert any(clock.ending is Ending.TIMEOUT for clock in clocks)
+
+
+def test_silence_counts_only_up_to_what_was_read():
+    watermark = Watermark(at=at(14), gap_ended_at=at(0))
+
+    assert not watermark.silent(at(0), timedelta(seconds=15))
+    assert watermark.moved_to(at(15.5)).silent(at(0), timedelta(seconds=15))
+
+
+def test_after_a_gap_silence_is_counted_anew():
+    watermark = Watermark(at=at(0), gap_ended_at=at(0)).moved_to(at(60))
+
+    assert watermark.gap_ended_at == at(60)
+    assert not watermark.silent(at(0), timedelta(seconds=15))
+
+
+def test_canaries_close_to_each_other_are_no_gap():
+    watermark = Watermark(at=at(0), gap_ended_at=at(-100)).moved_to(at(3))
+
+    assert watermark.gap_ended_at == at(-100)
+
+
+def test_the_watermark_never_goes_back():
+    watermark = Watermark(at=at(10), gap_ended_at=at(0))
+
+    assert watermark.moved_to(at(5)) is watermark
+
+
+@given(
+    mark=st.floats(0, 100),
+    gap=st.floats(-100, 100),
+    since=st.floats(-100, 100),
+    limit=st.floats(0.1, 50),
+)
+def test_the_horizon_of_a_query_is_the_same_rule(mark, gap, since, limit):
+    watermark = Watermark(at=at(mark), gap_ended_at=at(gap))
+    length = timedelta(seconds=limit)
+
+    by_horizon = at(since) < watermark.horizon(length)
+
+    assert by_horizon == watermark.silent(at(since), length)
