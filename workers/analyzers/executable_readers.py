@@ -6,6 +6,7 @@ Native code parses hostile input here: it belongs in a sandbox child. Does not j
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -37,6 +38,13 @@ lief.logging.disable()
 
 def read_program(path: str, *, file_size: int) -> Program | None:
     """Read the program at *path*; ``None`` where it is of none of the three formats."""
+    with warnings.catch_warnings():
+        # LIEF warns of each number that its enumerations do not know.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _read(path, file_size)
+
+
+def _read(path: str, file_size: int) -> Program | None:
     if lief.is_pe(path):
         pe = lief.PE.parse(path)
         return None if pe is None else _read_pe(pe, file_size)
@@ -68,19 +76,19 @@ def _read_pe(pe: Any, file_size: int) -> Program:
         imports_matter=not is_library,
         tls_callbacks=len(tls.callbacks) if tls is not None else 0,
         overlay=overlay_of(pe.overlay, file_size=file_size),
-        libraries=[name_of(item.name) for item in islice(pe.imports, MOST_NAMES)],
+        libraries=_names(pe.imports),
         sections=[
             _pe_section(part, base) for part in islice(pe.sections, MOST_SECTIONS)
         ],
         imports=list(islice(_pe_imports(pe), MOST_NAMES)),
-        exports=_names(_pe_exports(pe)),
+        exports=list(islice(_pe_exports(pe), MOST_NAMES)),
     )
 
 
 def _pe_section(part: Any, base: int) -> Section:
     flags = part.characteristics
     return Section(
-        name=name_of(part.name),
+        name=_text(part),
         address=base + part.virtual_address,
         virtual_size=part.virtual_size,
         file_offset=part.pointerto_raw_data,
@@ -95,22 +103,22 @@ def _pe_section(part: Any, base: int) -> Section:
 def _pe_imports(pe: Any) -> Iterator[Import]:
     for tables in (pe.imports, pe.delay_imports):
         for table in tables:
-            library = name_of(table.name)
+            library = _text(table)
             for entry in table.entries:
-                name = f"#{entry.ordinal}" if entry.is_ordinal else name_of(entry.name)
+                name = f"#{entry.ordinal}" if entry.is_ordinal else _text(entry)
                 yield Import(library=library, function=name)
 
 
-def _pe_exports(pe: Any) -> Iterator[Any]:
+def _pe_exports(pe: Any) -> Iterator[str]:
     export = pe.get_export()
     if export is not None:
         for entry in export.entries:
-            yield entry.name or f"#{entry.ordinal}"
+            yield _text(entry) or f"#{entry.ordinal}"
 
 
 def _read_elf(elf: Any, file_size: int) -> Program:
     header = elf.header
-    sections = [part for part in islice(elf.sections, MOST_SECTIONS) if part.name]
+    sections = [part for part in islice(elf.sections, MOST_SECTIONS) if _text(part)]
     stack = elf.get(lief.ELF.Segment.TYPE.GNU_STACK)
     return Program(
         format="elf",
@@ -118,25 +126,29 @@ def _read_elf(elf: Any, file_size: int) -> Program:
         kind=name_of(header.file_type).lower(),
         bits=64 if header.identity_class == lief.ELF.Header.CLASS.ELF64 else 32,
         entry_point=header.entrypoint or None,
-        interpreter=name_of(elf.interpreter) if elf.has_interpreter else None,
+        interpreter=_text(elf, "interpreter") if elf.has_interpreter else None,
         position_independent=elf.is_pie,
         stripped=not len(elf.symtab_symbols),
         executable_stack=stack is not None and _has(stack.flags, _SEGMENT_EXECUTE),
         sections_missing=not sections,
         overlay=overlay_of(elf.overlay, file_size=file_size),
-        libraries=_names(elf.libraries),
+        libraries=_names(_elf_libraries(elf)),
         sections=[_elf_section(part) for part in sections] or _elf_segments(elf),
         imports=[
-            Import(library="", function=name)
-            for name in _names(item.name for item in elf.imported_symbols)
+            Import(library="", function=name) for name in _names(elf.imported_symbols)
         ],
-        exports=_names(item.name for item in elf.exported_symbols),
+        exports=_names(elf.exported_symbols),
     )
+
+
+def _elf_libraries(elf: Any) -> Iterator[Any]:
+    needed = lief.ELF.DynamicEntry.TAG.NEEDED
+    return (entry for entry in elf.dynamic_entries if entry.tag == needed)
 
 
 def _elf_section(part: Any) -> Section:
     return Section(
-        name=name_of(part.name),
+        name=_text(part),
         address=part.virtual_address,
         virtual_size=part.size,
         file_offset=part.file_offset,
@@ -172,37 +184,36 @@ def _read_macho(fat: Any, file_size: int) -> Program:
     """Read the first slice of a universal binary; the others are only named."""
     macho = fat.at(0)
     header = macho.header
-    segments = {part.name: part for part in islice(macho.segments, MOST_SECTIONS)}
+    segments = {_text(part): part for part in islice(macho.segments, MOST_SECTIONS)}
     return Program(
         format="macho",
         machine=name_of(header.cpu_type),
         kind=name_of(header.file_type).lower(),
         bits=64 if header.is_64bit else 32,
         entry_point=macho.entrypoint if macho.has_entrypoint else None,
-        interpreter=name_of(macho.dylinker.name) if macho.has_dylinker else None,
+        interpreter=_text(macho.dylinker) if macho.has_dylinker else None,
         signed=macho.has_code_signature,
         position_independent=macho.is_pie,
         stripped=not len(macho.symbols),
         executable_stack=not macho.has_nx_stack,
         overlay=overlay_of(macho.overlay, file_size=file_size),
         slices=[name_of(item.header.cpu_type) for item in islice(fat, MOST_SECTIONS)],
-        libraries=_names(item.name for item in macho.libraries),
+        libraries=_names(macho.libraries),
         sections=[
-            _macho_section(part, segments.get(part.segment_name))
+            _macho_section(part, segments.get(_text(part, "segment_name")))
             for part in islice(macho.sections, MOST_SECTIONS)
         ],
         imports=[
-            Import(library="", function=name)
-            for name in _names(item.name for item in macho.imported_symbols)
+            Import(library="", function=name) for name in _names(macho.imported_symbols)
         ],
-        exports=_names(item.name for item in macho.exported_symbols),
+        exports=_names(macho.exported_symbols),
     )
 
 
 def _macho_section(part: Any, segment: Any | None) -> Section:
     rights = int(segment.init_protection) if segment is not None else _MACHO_READ
     return Section(
-        name=f"{name_of(part.segment_name)},{name_of(part.name)}",
+        name=f"{_text(part, 'segment_name')},{_text(part)}",
         address=part.virtual_address,
         virtual_size=part.size,
         file_offset=part.offset,
@@ -218,5 +229,13 @@ def _has(flags: Any, bit: int) -> bool:
     return bool(int(flags) & bit)
 
 
-def _names(values: Iterable[Any]) -> list[str]:
-    return [name for name in map(name_of, islice(values, MOST_NAMES)) if name]
+def _names(items: Iterable[Any]) -> list[str]:
+    return [name for name in map(_text, islice(items, MOST_NAMES)) if name]
+
+
+def _text(owner: Any, attribute: str = "name") -> str:
+    """Read a text of LIEF's; some it hands over as bytes, some it fails to decode."""
+    try:
+        return name_of(getattr(owner, attribute))
+    except UnicodeDecodeError as exc:
+        return name_of(exc.object)
