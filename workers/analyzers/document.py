@@ -1,0 +1,148 @@
+"""
+The bundled analyzer ``document``: what Office documents, RTF and PDF could do.
+
+It goes by the leading bytes, not by the name. It names macros, actions, objects and
+links to elsewhere; it renders nothing and follows nothing.
+"""
+
+from __future__ import annotations
+
+import zipfile
+
+from workers import Analysis, Sample, Unsupported, analyzer
+from workers.analyzers.document_facts import KINDS, PARSER_ERRORS, Document
+from workers.analyzers.document_macros import read_macros
+from workers.analyzers.document_ole import read_ole
+from workers.analyzers.document_ooxml import CONTENT_TYPES, read_ooxml
+from workers.analyzers.document_pdf import read_pdf
+from workers.analyzers.document_rtf import read_rtf
+from workers.analyzers.findings import Findings, array, schema, strict
+
+#: Documents are read into memory as a whole, and olevba copies them several times.
+_MOST_BYTES = 128 * 1024 * 1024
+#: A PDF header may stand behind other bytes; readers look this far.
+_PDF_HEADER_BYTES = 1024
+#: Beginnings of files in which Office keeps macros as text: XML, and MIME for MHT.
+_XML_MARKS = (
+    b"schemas.microsoft.com/office/word/2003/wordml",
+    b"schemas.microsoft.com/office/2006/xmlPackage",
+)
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+_SCHEMA = schema(
+    {
+        "format": {"enum": ["ooxml", "ole", "rtf", "pdf", "xml", "mht"]},
+        "encrypted": {"type": "boolean"},
+        "macros": array(
+            strict(
+                {
+                    "module": _TEXT,
+                    "where": _TEXT,
+                    "characters": _COUNT,
+                    "lines": _COUNT,
+                    "auto_exec": array(_TEXT),
+                    "suspicious": array(_TEXT),
+                    "indicators": array(_TEXT),
+                }
+            )
+        ),
+        "objects": array(
+            strict(
+                {
+                    "class_name": _TEXT,
+                    "file_name": _TEXT,
+                    "size": _COUNT,
+                    "where": _TEXT,
+                }
+            )
+        ),
+        "relationships": array(strict({"type": _TEXT, "target": _TEXT, "part": _TEXT})),
+        "pdf": {
+            "anyOf": [
+                {"type": "null"},
+                strict(
+                    {
+                        "version": _TEXT,
+                        "pages": {"type": ["integer", "null"]},
+                        "objects": _COUNT,
+                        "scripts": _COUNT,
+                        "uris": _COUNT,
+                        "embedded_files": array(_TEXT),
+                    }
+                ),
+            ]
+        },
+    }
+)
+
+
+@analyzer(
+    "document",
+    version="1",
+    accepts=["document", "ooxml", "ole", "rtf", "pdf"],
+    max_bytes=_MOST_BYTES,
+    run_seconds=120,
+    schema=_SCHEMA,
+    title="Documents",
+    description="Macros, actions, embedded objects and links of Office, RTF and PDF.",
+)
+def document(sample: Sample) -> Analysis:
+    """Read the document's structure and say what in it is active."""
+    read = _read(sample)
+    return read.findings.analysis(
+        {
+            "format": read.format,
+            "encrypted": read.encrypted,
+            "macros": read.macros,
+            "objects": read.objects,
+            "relationships": read.relationships,
+            "pdf": read.pdf,
+            "truncated": read.truncated,
+        }
+    )
+
+
+def _read(sample: Sample) -> Document:
+    with sample.open() as stream:
+        head = stream.read(_PDF_HEADER_BYTES)
+    findings = Findings(KINDS)
+    if head.startswith(b"PK"):
+        return _read_zip(sample, findings)
+    if b"%PDF-" in head:
+        made = Document("pdf", findings)
+        read_pdf(str(sample.path), made)
+    elif head.startswith(b"\xd0\xcf\x11\xe0"):
+        made = Document("ole", findings)
+        read_ole(sample.path.read_bytes(), "", made)
+    elif head.lstrip().startswith(b"{\\rt"):
+        made = Document("rtf", findings)
+        read_rtf(sample.path.read_bytes(), made)
+    else:
+        made = _read_text(sample, findings)
+    return made
+
+
+def _read_zip(sample: Sample, findings: Findings) -> Document:
+    made = Document("ooxml", findings)
+    try:
+        with sample.open() as stream, zipfile.ZipFile(stream) as archive:
+            if CONTENT_TYPES not in archive.namelist():
+                raise Unsupported("a ZIP archive that is no Office document")
+            read_ooxml(archive, made)
+    except PARSER_ERRORS as exc:
+        raise Unsupported("a ZIP archive that cannot be read") from exc
+    return made
+
+
+def _read_text(sample: Sample, findings: Findings) -> Document:
+    data = sample.path.read_bytes()
+    if any(mark in data for mark in _XML_MARKS):
+        made = Document("xml", findings)
+    elif b"multipart" in data.lower() and b"mime-version" in data[:4096].lower():
+        made = Document("mht", findings)
+    else:
+        raise Unsupported("not an Office document, RTF or PDF")
+    read_macros(data, "", made)
+    return made

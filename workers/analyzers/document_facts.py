@@ -1,0 +1,167 @@
+"""
+What the analyzer ``document`` collects of a document, whatever its format.
+
+Declares the kinds of finding and their points; does not read anything.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+
+from workers.analysis import JSON
+from workers.analyzers.findings import Findings, Kind, clean
+
+#: Bytes of a part or stream that are looked at. Office's own stay far below; a part
+#: that unpacks to more is a bomb.
+PART_BYTES = 32 * 1024 * 1024
+#: Kept of each list.
+LIST_LIMIT = 200
+
+#: What pure Python parsers raise on input that its author did not think of. A damaged
+#: part must not hide what the others show.
+PARSER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+KINDS = {
+    "macro": Kind(points=30, reason="Carries a macro", behaviour="macro"),
+    "macro_auto_exec": Kind(
+        points=30,
+        reason="A macro runs without being asked",
+        behaviour="macro-auto-exec",
+    ),
+    "macro_execution": Kind(
+        points=20,
+        reason="A macro can start programs or native code",
+        behaviour="macro-execution",
+    ),
+    "macro_download": Kind(
+        points=20,
+        reason="A macro can download from the network",
+        behaviour="download-and-execute",
+    ),
+    "macro_obfuscation": Kind(points=10, reason="A macro hides its strings"),
+    "macro_suspicious": Kind(
+        points=5, reason="A macro uses words that malicious macros use"
+    ),
+    "macro_indicator": Kind(
+        points=5, reason="A macro names a URL, an address or a program file"
+    ),
+    "macro_excel4": Kind(
+        points=40, reason="Carries an Excel 4 macro sheet", behaviour="macro"
+    ),
+    "macro_unreadable": Kind(points=10, reason="A macro project cannot be read"),
+    "external_template": Kind(
+        points=45,
+        reason="Loads its template from elsewhere",
+        behaviour="template-injection",
+    ),
+    "external_object": Kind(
+        points=25, reason="Loads an object or frame from elsewhere"
+    ),
+    "external_link": Kind(points=0, reason="Refers to content elsewhere"),
+    "dde": Kind(
+        points=45, reason="Starts programs through DDE fields", behaviour="dde"
+    ),
+    "embedded_object": Kind(
+        points=10, reason="Carries an embedded object", behaviour="embedded-object"
+    ),
+    "embedded_program": Kind(
+        points=35,
+        reason="Carries an embedded program or script",
+        behaviour="embedded-payload",
+    ),
+    "activex": Kind(points=10, reason="Carries an ActiveX control"),
+    "equation_editor": Kind(
+        points=60,
+        reason="Carries an Equation Editor object, a common exploit",
+        behaviour="exploit",
+    ),
+    "encrypted": Kind(points=0, reason="Is encrypted, so parts cannot be seen"),
+    "part_too_large": Kind(points=10, reason="A part unpacks to an absurd size"),
+    "part_unreadable": Kind(points=0, reason="A part cannot be read"),
+    "rtf_object": Kind(
+        points=15, reason="RTF with an embedded object", behaviour="embedded-object"
+    ),
+    "rtf_object_update": Kind(
+        points=20, reason="RTF that activates its object when it is opened"
+    ),
+    "pdf_javascript": Kind(
+        points=30, reason="PDF with JavaScript", behaviour="pdf-javascript"
+    ),
+    "pdf_javascript_on_open": Kind(
+        points=20, reason="PDF that runs JavaScript when it is opened"
+    ),
+    "pdf_javascript_suspicious": Kind(
+        points=20, reason="JavaScript of a PDF uses functions that exploits use"
+    ),
+    "pdf_launch": Kind(
+        points=50, reason="PDF that starts a program", behaviour="pdf-launch"
+    ),
+    "pdf_submit": Kind(points=10, reason="PDF that sends a form or imports data"),
+    "pdf_remote_goto": Kind(points=5, reason="PDF that opens another document"),
+    "pdf_embedded_file": Kind(points=10, reason="PDF with an embedded file"),
+    "pdf_form": Kind(points=0, reason="PDF with a form"),
+    "pdf_xfa": Kind(points=5, reason="PDF with an XFA form"),
+    "pdf_uri": Kind(points=0, reason="PDF with links"),
+}
+
+#: File names that Windows runs when they are opened.
+_PROGRAM_ENDINGS = (
+    *(".exe", ".scr", ".com", ".pif", ".dll", ".cpl", ".msi", ".bat", ".cmd"),
+    *(".ps1", ".vbs", ".vbe", ".js", ".jse", ".wsf", ".wsh", ".hta", ".lnk"),
+)
+
+
+@dataclass(slots=True)
+class Document:
+    """One document while it is looked at; the rows are as in the result."""
+
+    format: str
+    findings: Findings
+    encrypted: bool = False
+    macros: list[JSON] = field(default_factory=list)
+    objects: list[JSON] = field(default_factory=list)
+    relationships: list[JSON] = field(default_factory=list)
+    pdf: JSON = None
+    truncated: bool = False
+
+    def keep(self, rows: list[JSON], row: JSON) -> None:
+        """Append *row* unless the list is full."""
+        if len(rows) < LIST_LIMIT:
+            rows.append(row)
+        else:
+            self.truncated = True
+
+    def add_object(
+        self, *, kind: str, name: str, file_name: str, size: int, where: str
+    ) -> None:
+        """Note an embedded object, and whether it is a program."""
+        self.findings.add(kind, name=file_name or name, where=where)
+        if file_name.lower().rstrip("\0 ").endswith(_PROGRAM_ENDINGS):
+            self.findings.add("embedded_program", name=file_name, where=where)
+        if name.lower().startswith("equation"):
+            self.findings.add("equation_editor", name=name, where=where)
+        row = {
+            "class_name": clean(name),
+            "file_name": clean(file_name),
+            "size": size,
+            "where": clean(where),
+        }
+        self.keep(self.objects, row)

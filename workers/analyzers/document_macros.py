@@ -1,0 +1,132 @@
+"""
+Reads VBA and Excel 4 macros with olevba and names what they could do.
+
+Source code never leaves this module; only names and known words do. P-code is not
+disassembled: that takes longer than everything else and fails more often.
+"""
+
+from __future__ import annotations
+
+import warnings
+from itertools import islice
+from pathlib import PurePosixPath
+
+with warnings.catch_warnings():
+    # olevba 0.60 calls pyparsing by names that pyparsing 3.3 has renamed.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from oletools.olevba import OlevbaBaseException, VBA_Parser, VBA_Scanner
+
+from workers.analyzers.document_facts import PARSER_ERRORS, Document
+from workers.analyzers.findings import clean
+
+#: Characters of one module that are scanned. Real ones rarely pass a tenth of it.
+_SOURCE_CHARACTERS = 1_000_000
+_MOST_MODULES = 200
+_EXCEL4_FILE = "xlm_macro.txt"
+
+_EXECUTION_WORDS = frozenset(
+    word.lower()
+    for word in (
+        *(
+            "Shell",
+            "WScript.Shell",
+            "ShellExecute",
+            "ShellExecuteA",
+            "Shell.Application",
+        ),
+        *("Run", "powershell", "command", "cmd.exe", "MacScript", "ExecuteExcel4Macro"),
+        *("CreateThread", "CreateRemoteThread", "VirtualAlloc", "VirtualAllocEx"),
+        *("WriteProcessMemory", "RtlMoveMemory", "SetTimer", "CallWindowProc"),
+        *("CreateProcessA", "CreateProcess", "EnumSystemLanguageGroupsW"),
+        *("CreateObject", "GetObject", "Win32_Process", "winmgmts"),
+    )
+)
+_DOWNLOAD_WORDS = frozenset(
+    word.lower()
+    for word in (
+        *("URLDownloadToFileA", "URLDownloadToFile", "Msxml2.XMLHTTP"),
+        *("Microsoft.XMLHTTP", "MSXML2.ServerXMLHTTP", "User-Agent", "ADODB.Stream"),
+        *("Net.WebClient", "DownloadFile", "DownloadString", "WinHttp"),
+        *("WinHttp.WinHttpRequest", "WinHttpRequest.5.1"),
+    )
+)
+_HIDING_WORDS = ("hex strings", "base64 strings", "dridex strings", "vba obfuscated")
+
+
+def read_macros(data: bytes, part: str, document: Document) -> None:
+    """
+    Note the macros of *data*, an OLE file or an XML document that may hold one.
+
+    Args:
+        data: The whole file or part.
+        part: Where it is inside the document; for people.
+        document: Gets the findings and one row per module with code.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _read(data, part, document)
+    except (OlevbaBaseException, *PARSER_ERRORS):
+        document.findings.add("macro_unreadable", where=part)
+
+
+def _read(data: bytes, part: str, document: Document) -> None:
+    parser = VBA_Parser(part, data=data, disable_pcode=True)
+    try:
+        if not parser.detect_macros():
+            return
+        found = False
+        for _, _, file_name, code in islice(parser.extract_macros(), _MOST_MODULES):
+            if code and _has_statements(code):
+                found = True
+                _judge_module(str(file_name), code, part, document)
+        if not found:
+            document.findings.add("macro_unreadable", where=part)
+    finally:
+        parser.close()
+
+
+def _has_statements(code: str) -> bool:
+    """Every document module has attributes; only some have code."""
+    lines = (line.strip() for line in code.splitlines())
+    return any(line and not line.startswith(("Attribute ", "'")) for line in lines) or (
+        "EXCEL" in code.upper()
+    )
+
+
+def _judge_module(file_name: str, code: str, part: str, document: Document) -> None:
+    excel4 = file_name == _EXCEL4_FILE
+    module = "Excel 4" if excel4 else PurePosixPath(file_name).stem
+    findings = document.findings
+    findings.add("macro_excel4" if excel4 else "macro", module=module, where=part)
+    words: dict[str, list[str]] = {"AutoExec": [], "Suspicious": [], "IOC": []}
+    for kind, word, _ in VBA_Scanner(code[:_SOURCE_CHARACTERS]).scan():
+        if kind in words:
+            words[kind].append(clean(word))
+    for word in words["AutoExec"]:
+        findings.add("macro_auto_exec", name=word, module=module)
+    for word in words["Suspicious"]:
+        findings.add(_suspicious_kind(word), name=word, module=module)
+    for word in words["IOC"]:
+        findings.add("macro_indicator", name=word, module=module)
+    row = {
+        "module": clean(module),
+        "where": clean(part),
+        "characters": len(code),
+        "lines": code.count("\n"),
+        "auto_exec": words["AutoExec"][:50],
+        "suspicious": words["Suspicious"][:50],
+        "indicators": words["IOC"][:50],
+    }
+    document.keep(document.macros, row)
+
+
+def _suspicious_kind(word: str) -> str:
+    plain = word.lower()
+    if plain in _EXECUTION_WORDS:
+        return "macro_execution"
+    if plain in _DOWNLOAD_WORDS:
+        return "macro_download"
+    if plain.startswith(_HIDING_WORDS):
+        return "macro_obfuscation"
+    return "macro_suspicious"

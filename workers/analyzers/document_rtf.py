@@ -1,0 +1,57 @@
+"""
+Looks into Rich Text: embedded objects and templates from elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+
+from oletools.rtfobj import RtfObject, RtfObjParser
+
+from workers.analyzers.document_facts import PARSER_ERRORS, Document
+from workers.analyzers.document_ole import read_ole
+
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0"
+_TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)
+_UPDATE = re.compile(rb"\\objupdate\b")
+_DDE = re.compile(rb"\\fldinst[^\\]{0,16}[\s{\"]{0,8}DDE(?:AUTO)?\b", re.IGNORECASE)
+_MOST_OBJECTS = 200
+
+
+def read_rtf(data: bytes, document: Document) -> None:
+    """Note what is remarkable in the Rich Text *data*."""
+    for match in _TEMPLATE.finditer(data):
+        target = match[1].decode("latin-1").strip()
+        if "://" in target or target.startswith("//"):
+            document.findings.add("external_template", name=target)
+    if _UPDATE.search(data):
+        document.findings.add("rtf_object_update")
+    if _DDE.search(data):
+        document.findings.add("dde")
+    parser = RtfObjParser(data)
+    try:
+        parser.parse()
+    except PARSER_ERRORS:
+        document.findings.add("part_unreadable", detail="the text ends too early")
+    for number, item in enumerate(parser.objects[:_MOST_OBJECTS], start=1):
+        _judge_object(item, f"object {number}", document)
+    if len(parser.objects) > _MOST_OBJECTS:
+        document.truncated = True
+
+
+def _judge_object(item: RtfObject, where: str, document: Document) -> None:
+    document.add_object(
+        kind="rtf_object",
+        name=_plain(item.class_name) if item.is_ole else "",
+        file_name=_plain(item.filename) if item.is_package else "",
+        size=len(item.rawdata or b""),
+        where=where,
+    )
+    inner = item.oledata if item.is_ole else item.rawdata
+    if inner and inner.startswith(_OLE_MAGIC):
+        read_ole(inner, where, document)
+
+
+def _plain(name: bytes | str | None) -> str:
+    text = name.decode("latin-1") if isinstance(name, bytes) else name or ""
+    return text.rstrip("\0")
