@@ -25,6 +25,9 @@ EXCERPT_BYTES: Final = 4096
 #: become ``\\uXXXX``); base64 takes less. The rest is for headers.
 ENVELOPE_MAX_BYTES: Final = 3 * MESSAGE_MAX_BYTES + 65_536
 
+#: A tuple, not a set: what is looked up comes off the wire and may be a list.
+_TEXT_ENCODINGS: Final = (None, "utf-8", "UTF-8", "utf8")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawMessage:
@@ -114,7 +117,7 @@ def _mapping(value: JsonValue) -> dict[str, JsonValue]:
 def _check_type(content_type: object, content_encoding: object) -> None:
     if content_type != "application/json":
         raise _UnreadableError(f"content type {_shown(content_type)}")
-    if content_encoding not in {"utf-8", "UTF-8", "utf8", None}:
+    if content_encoding not in _TEXT_ENCODINGS:
         raise _UnreadableError(f"content encoding {_shown(content_encoding)}")
 
 
@@ -131,7 +134,7 @@ def _redis_body(envelope: dict[str, JsonValue]) -> bytes:
     try:
         if encoding == "base64":
             return base64.b64decode(body, validate=True)
-        if encoding in {"utf-8", None}:
+        if encoding in _TEXT_ENCODINGS:
             return body.encode()
     except (binascii.Error, ValueError):
         raise _UnreadableError(f"body is not {encoding or 'utf-8'}") from None

@@ -34,7 +34,7 @@ def write(document: dict[str, Any]) -> None:
         file.write(json.dumps(document) + "\n")
 
 
-@app.task(name="assay.analyze.echo", bind=True)
+@app.task(name="assay.analyze.echo", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def echo(self: Any, assignment: dict[str, Any]) -> None:
     write(
         {
@@ -45,6 +45,6 @@ def echo(self: Any, assignment: dict[str, Any]) -> None:
     )
 
 
-@control_command(name=STOP_COMMAND, args=[("attempts", list)])
+@control_command(name=STOP_COMMAND, args=[("attempts", list)])  # type: ignore[untyped-decorator]  # Celery has no types
 def stop(state: Any, attempts: list[str]) -> None:
     write({"stopped": attempts, "by": state.hostname})
