@@ -7,11 +7,19 @@ and never an exception. Knows no process.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
 
 from orchestrator.contracts.report import Detection, Tag
 from workers.analysis import JSON, File
@@ -81,10 +89,15 @@ _MAX_ITEMS = 10_000
 _MAX_FILES = 1000
 
 
+def _without_infinity(value: JsonValue) -> JsonValue:
+    # JSON has none, but pydantic reads "NaN" and 1e999 in a JsonValue whatever the
+    # model's settings say.
+    json.dumps(value, allow_nan=False)
+    return value
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class _NamedFile(_Model):
@@ -96,7 +109,7 @@ class _NamedFile(_Model):
 
 class _Analysis(_Model):
     score: int = Field(ge=-1, le=100)
-    result: JsonValue
+    result: Annotated[JsonValue, AfterValidator(_without_infinity)]
     tags: tuple[Tag, ...] = Field(max_length=_MAX_ITEMS)
     detections: tuple[Detection, ...] = Field(max_length=_MAX_ITEMS)
     possible_detections: int | None = Field(ge=0)

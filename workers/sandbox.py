@@ -9,13 +9,15 @@ seccomp (``start`` returns what this machine lacks):
 
 * It can read the interpreter, the packages that its module imported, the system's
   programs and libraries, and its own slot's directory; it can write ``work`` in there.
+  Where it sets a file's mode it is told that this worked, and nothing happens.
   That is this sample and no other: nothing else is delivered to that directory, and
   both are emptied after each analysis. What it cannot open it may still ``stat``.
 * It has no environment, file descriptor or memory of the replica's, can neither trace
   nor signal the replica or another slot, and makes no socket. With ``network`` it has
   IPv4 and IPv6, to *any* address, and still no Unix socket: use the machine's firewall.
 * Started as root, each slot has a user of its own. Started as an ordinary user it runs
-  as that user, and Landlock alone stands between it and that user's files.
+  as that user: Landlock alone stands between it and the content of that user's files,
+  nothing between it and their time stamps.
 * When an outcome is returned for which the child was killed, nothing that it started is
   alive; when ``close`` returns, nothing at all is.
 

@@ -128,17 +128,13 @@ _SHARED_BY_NUMBER = {
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
 }
-#: Modes and times: answered with success and not done, because everything that copies
-#: or extracts files sets them, nobody here reads them, and a path may lead outside.
+#: Modes: answered with success and not done, because everything that copies or extracts
+#: files sets them, nobody here reads them, and a path may lead outside.
 _PRETENDED = {
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
-    "utime": (132, None),
-    "utimes": (235, None),
-    "futimesat": (261, None),
-    "utimensat": (280, 88),
 }
 _NETWORK = {
     "socket": (41, 198),

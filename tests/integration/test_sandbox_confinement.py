@@ -1,0 +1,361 @@
+"""
+What an analyzer in the hands of its sample can reach: nothing that is not its own.
+
+Says what *this* machine has, too: a test that passed because a wall is missing on the
+attacker's side would say nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
+from workers import landlock, seccomp
+from workers.confinement import missing_walls
+from workers.sandbox import Finished, Sandbox
+
+SECRET = "ASSAY_SECRET_KEY=k:00112233"
+SANDBOXES = Path(ANALYZERS).with_name("sandboxes.py")
+
+
+def test_this_machine_has_every_wall():
+    assert landlock.abi() >= landlock.SCOPE_ABI
+    assert seccomp.is_supported()
+    assert missing_walls() == ()
+
+
+@contextmanager
+def _listeners(folder: Path) -> Iterator[dict[str, object]]:
+    """Servers as the replica's machine has: Unix, abstract, datagram and TCP."""
+    with ExitStack() as stack:
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        unix.bind(str(folder / "redis.sock"))
+        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
+        abstract.bind(f"\0assay-{os.getpid()}")
+        tcp = stack.enter_context(socket.socket())
+        tcp.bind(("127.0.0.1", 0))
+        for one in (unix, abstract, tcp):
+            one.listen(16)
+        datagram = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        datagram.bind(str(folder / "log.sock"))
+        for name in ("redis.sock", "log.sock"):
+            (folder / name).chmod(0o777)
+        yield {
+            "unix": str(folder / "redis.sock"),
+            "abstract": f"assay-{os.getpid()}",
+            "datagram": str(folder / "log.sock"),
+            "port": tcp.getsockname()[1],
+        }
+
+
+def _files(folder: Path) -> dict[str, object]:
+    """Files that any user may read and write: only the sandbox protects them."""
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    named = {"secrets": folder / "env", "other_sample": folder / "store-0a1b"}
+    for path in named.values():
+        path.write_text(SECRET)
+        path.chmod(0o666)
+    return {name: str(path) for name, path in named.items()} | {
+        "outside": str(folder / "new")
+    }
+
+
+@pytest.fixture
+def targets(tmp_path: Path) -> Iterator[dict[str, object]]:
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o11)
+    files = _files(tmp_path / "replica")
+    with _listeners(tmp_path / "replica") as sockets:
+        yield {
+            **files,
+            **sockets,
+            "other_slot": str(tmp_path / "scratch" / "0" / "sample"),
+        }
+
+
+def _attack(
+    tmp_path: Path, analyzer: str, targets: dict[str, object]
+) -> dict[str, str]:
+    what = {
+        "module": "sandbox_hostile",
+        "analyzer": analyzer,
+        "scratch": str(tmp_path / "scratch"),
+        "jobs": [targets],
+        "network": analyzer.endswith("network"),
+    }
+    replica = subprocess.run(
+        [sys.executable, str(SANDBOXES), json.dumps(what)],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path])),  # noqa: PTH109
+            "ASSAY_SECRET_KEY": SECRET,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    outcome = json.loads(replica.stdout)
+    assert outcome["kind"] == "Finished", outcome
+    got: dict[str, str] = outcome["analysis"]["result"]
+    return got
+
+
+def test_a_hostile_sample_gets_at_nothing(tmp_path, targets):
+    # The replica runs in a process of its own here, with a secret in its environment.
+    targets.pop("other_slot")
+    targets["other_slot"] = targets["other_sample"]
+
+    got = _attack(tmp_path, "hostile", targets)
+
+    assert got == {}
+    assert Path(targets["secrets"]).read_text() == SECRET
+
+
+def test_an_analyzer_with_network_gets_at_ip_and_at_nothing_else(tmp_path, targets):
+    targets["other_slot"] = targets["other_sample"]
+
+    got = _attack(tmp_path, "hostile-with-network", targets)
+
+    assert got.keys() == {"a TCP port", "a netlink socket"}
+
+
+def test_the_same_attempts_get_through_where_there_is_no_sandbox(tmp_path, targets):
+    """The control: the attempts are real, what stops them above is the sandbox."""
+    program = f"""
+import json, os, sys
+from pathlib import Path
+from workers import Sample
+from sandbox_hostile import ATTEMPTS, hostile
+for name in [name for name in ATTEMPTS if "tracing" in name]:
+    del ATTEMPTS[name]
+Path("sample").write_text("x")
+sample = Sample(path=Path("sample").absolute(), sha256="", size=1,
+                options=json.loads(sys.argv[1]))
+print(json.dumps(hostile(sample).result))
+"""
+    targets["other_slot"] = targets["other_sample"]
+    work = tmp_path / "work"
+    work.mkdir()
+    search = [os.getcwd(), str(ANALYZERS), *filter(None, sys.path)]  # noqa: PTH109
+    # What it traces stops for good, and it would trace pytest.
+    with subprocess.Popen(["sleep", "60"]) as replica:
+        done = subprocess.run(
+            [
+                *[sys.executable, "-c", program],
+                json.dumps({**targets, "replica": replica.pid}),
+            ],
+            env={"PYTHONPATH": os.pathsep.join(search), "PATH": os.environ["PATH"]},
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        replica.kill()
+    assert done.returncode == 0, done.stderr
+
+    got = json.loads(done.stdout).keys()
+
+    assert got >= {
+        "the secrets in a file",
+        "the secrets through a link",
+        "another sample",
+        "the folder of the secrets",
+        "writing outside",
+        "changing a mode outside",
+        "changing the sample",
+        "shared memory",
+        "shared memory by number",
+        "a Unix socket",
+        "an abstract socket",
+        "a datagram to a Unix socket",
+        "a TCP port",
+        "a signal to the replica",
+        "the replica's command",
+        "the limits of the replica",
+        "the priority of the replica",
+        "outliving its parent",
+    }
+
+
+def test_another_slots_sample_is_out_of_reach(tmp_path, targets, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+    reached: list[object] = []
+    inner: dict[str, object] = {**targets, "replica": os.getpid()}
+
+    with sandbox("sandbox_hostile", "hostile", tmp_path / "scratch") as made:
+
+        def while_the_other_has_its_sample(target: Path) -> None:
+            target.write_bytes(b"other")
+            target.chmod(0o644)
+            outcome = run(made, job(**inner), slot=1)
+            assert isinstance(outcome, Finished)
+            reached.append("another slot's sample" in outcome.analysis["result"])
+
+        one = job(**inner)
+        object.__setattr__(one, "deliver", while_the_other_has_its_sample)
+        run(made, one, slot=0)
+
+    assert reached == [False]
+
+
+@pytest.fixture(scope="module")
+def ok(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_SECRET_KEY", SECRET)
+        patch.syspath_prepend(ANALYZERS)
+        scratch = tmp_path_factory.mktemp("scratch")
+        with sandbox("sandbox_ok", "ok", scratch) as started:
+            yield started
+
+
+def _result_of(made: Sandbox) -> dict[str, object]:
+    outcome = run(made, job())
+    assert isinstance(outcome, Finished)
+    result: dict[str, object] = outcome.analysis["result"]
+    return result
+
+
+def test_a_child_inherits_no_variable_of_the_replica(ok):
+    environment = _result_of(ok)["environment"]
+
+    assert environment.keys() == {"PATH", "LANG", "HOME", "TMPDIR", "PYTHONPATH"}
+
+
+def test_a_child_has_no_file_descriptor_but_its_standard_ones_and_its_channel(ok):
+    with Path(__file__).open():
+        assert _result_of(ok)["descriptors"] == [0, 1, 2, 3]
+
+
+def test_a_file_that_the_template_may_read_but_nobody_else_is_not_in_the_code(tmp_path):
+    """A project's root is on sys.path, and holds more than code."""
+    root = tmp_path / "project"
+    (root / "pack").mkdir(parents=True)
+    (root / "pack" / "__init__.py").write_text("")
+    (root / "pack" / "data.txt").write_text("rules")
+    (root / ".env").write_text(SECRET)
+    (root / "mine.py").write_text(
+        "import pack\n"
+        "from pathlib import Path\n"
+        "from workers import Analysis, analyzer\n"
+        "HERE = Path(__file__).parent\n"
+        "@analyzer('mine', version='1')\n"
+        "def mine(sample):\n"
+        "    try:\n"
+        "        found = (HERE / '.env').read_text()\n"
+        "    except OSError:\n"
+        "        found = None\n"
+        "    return Analysis(score=0, result=[\n"
+        "        found, (HERE / 'pack' / 'data.txt').read_text(),\n"
+        "        Path(__file__).read_text()[:11]])\n"
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        with sandbox("mine", "mine", tmp_path / "scratch") as made:
+            outcome = run(made, job())
+
+    assert isinstance(outcome, Finished), outcome
+    assert outcome.analysis["result"] == [None, "rules", "import pack"]
+
+
+def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a slot a user")
+    monkeypatch.syspath_prepend(ANALYZERS)
+    with (
+        sandbox("sandbox_behaviours", "behave", tmp_path / "a") as one,
+        sandbox("sandbox_behaviours", "behave", tmp_path / "b") as other,
+    ):
+        pids = [
+            run(made, job(do="fine"), slot=slot).analysis["result"]["pid"]
+            for made in (one, other)
+            for slot in (0, 1)
+        ]
+        users = {Path(f"/proc/{pid}").stat().st_uid for pid in pids}
+        users = {_user_of(pid) for pid in pids}
+
+    assert len(users) == 4
+    assert 0 not in users
+
+
+def _user_of(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("Uid:"):
+            return int(line.split()[1])
+    raise AssertionError
+
+
+def test_common_work_with_files_is_not_disturbed(tmp_path):
+    (tmp_path / "common.py").write_text(
+        "import json, os, shutil, socket, subprocess, tarfile, tempfile, threading\n"
+        "import zipfile\n"
+        "from pathlib import Path\n"
+        "from workers import Analysis, analyzer\n"
+        "@analyzer('common', version='1')\n"
+        "def common(sample):\n"
+        "    import sqlite3, encodings.idna, mimetypes, uuid\n"
+        "    mimetypes.init()\n"
+        "    with tempfile.NamedTemporaryFile() as f:\n"
+        "        f.write(b'x')\n"
+        "    shutil.copy(sample.path, 'copy')\n"
+        "    shutil.copystat(sample.path, 'copy')\n"
+        "    with tarfile.open('t.tar', 'w') as t:\n"
+        "        t.add('copy')\n"
+        "    with tarfile.open('t.tar') as t:\n"
+        "        t.extractall('out', filter='data')\n"
+        "    thread = threading.Thread(target=lambda: None)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    a, b = socket.socketpair()\n"
+        "    a.close(), b.close()\n"
+        "    said = subprocess.run(['cat', 'out/copy'], capture_output=True,\n"
+        "                          check=True, timeout=5).stdout.decode()\n"
+        "    slow = subprocess.Popen(['sleep', '60'])\n"
+        "    slow.kill()\n"
+        "    slow.wait()\n"
+        "    return Analysis(score=0, result=said)\n"
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        with sandbox("common", "common", tmp_path / "scratch") as made:
+            outcome = run(made, job(content=b"hello"))
+
+    assert isinstance(outcome, Finished), outcome
+    assert outcome.analysis["result"] == "hello"
+
+
+def test_two_slots_run_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+    both = threading.Barrier(2, timeout=20)
+    ended = []
+
+    def one(made: Sandbox, slot: int) -> None:
+        def collect(file: object, path: Path) -> None:
+            both.wait()
+
+        outcome = run(made, job(), slot=slot, collect=collect)
+        ended.append(type(outcome))
+
+    with sandbox("sandbox_ok", "ok", tmp_path / "s") as made:
+        threads = [threading.Thread(target=one, args=(made, n)) for n in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert ended == [Finished, Finished]

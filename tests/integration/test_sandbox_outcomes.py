@@ -1,0 +1,391 @@
+"""How analyses end, seen from the replica: real processes, one outcome per test."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
+from workers.analysis import File
+from workers.sandbox import (
+    BadResult,
+    Crashed,
+    Finished,
+    Job,
+    OutOfMemory,
+    Raised,
+    Sandbox,
+    SandboxError,
+    Stopped,
+    TimedOut,
+)
+
+MEBIBYTE = 1024**2
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ANALYZERS)
+        scratch = tmp_path_factory.mktemp("scratch")
+        with sandbox(
+            "sandbox_behaviours", "behave", scratch, memory_bytes=512 * MEBIBYTE
+        ) as started:
+            yield started
+
+
+def test_an_analysis_comes_back_with_everything_it_says(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+    kept = {}
+
+    with sandbox("sandbox_ok", "ok", tmp_path / "s") as made:
+        outcome = run(
+            made,
+            job(content=b"hello", depth=3),
+            collect=lambda file, path: kept.update({file.path: path.read_text()}),
+        )
+
+    assert isinstance(outcome, Finished)
+    assert outcome.analysis["score"] == 7
+    assert outcome.analysis["result"]["text"] == "hello"
+    assert outcome.analysis["result"]["options"] == {"depth": 3}
+    assert outcome.analysis["tags"] == [{"type": "family", "value": "none"}]
+    assert outcome.analysis["message"] == "fine"
+    assert outcome.files == (
+        File(kind="evidence", path="evidence.txt", file_name="e.txt"),
+    )
+    assert kept == {"evidence.txt": "seen hello"}
+    assert outcome.duration_seconds > 0
+
+
+def test_an_exception_comes_back_with_its_traceback(made):
+    outcome = run(made, job(do="raises"))
+
+    assert isinstance(outcome, Raised)
+    assert (outcome.kind, outcome.recoverable) == ("error", False)
+    assert outcome.message.startswith("ValueError: no such section\n")
+    assert "in _raises" in outcome.message
+
+
+def test_a_long_exception_is_cut(made):
+    outcome = run(made, job(do="raises_much"))
+
+    assert isinstance(outcome, Raised)
+    assert len(outcome.message) <= 8 * 1024
+    assert "in _raises_much" in outcome.message
+
+
+def test_an_author_may_say_that_another_try_helps(made):
+    outcome = run(made, job(do="recoverable"))
+
+    assert isinstance(outcome, Raised)
+    assert (outcome.kind, outcome.recoverable) == ("error", True)
+
+
+def test_an_author_may_say_that_the_sample_is_not_for_it(made):
+    outcome = run(made, job(do="unsupported"))
+
+    assert isinstance(outcome, Raised)
+    assert outcome.kind == "unsupported"
+    assert "not a PE file" in outcome.message
+
+
+def test_leaving_python_is_an_error_not_a_crash(made):
+    outcome = run(made, job(do="system_exit"))
+
+    assert isinstance(outcome, Raised)
+    assert outcome.message.startswith("SystemExit: 3")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("exits", "exit code 3"),
+        ("kills_itself", "killed by SIGKILL"),
+        ("segfaults", "killed by SIGSEGV"),
+        ("prints_and_dies", "the last words"),
+    ],
+)
+def test_a_crash_says_how_and_what_was_printed_last(made, behaviour, words):
+    outcome = run(made, job(do=behaviour))
+
+    assert isinstance(outcome, Crashed)
+    assert words in outcome.message
+
+
+def test_a_crash_of_native_code_shows_the_python_stack(made):
+    outcome = run(made, job(do="segfaults"))
+
+    assert isinstance(outcome, Crashed)
+    assert "in _segfaults" in outcome.message
+
+
+def test_an_analysis_that_eats_memory_is_out_of_memory(made):
+    assert isinstance(run(made, job(do="eats_memory")), OutOfMemory)
+
+
+def test_an_analysis_that_takes_too_long_is_killed_and_shows_its_stack(made):
+    outcome = run(made, job(0.5, do="hangs"))
+
+    assert isinstance(outcome, TimedOut)
+    assert "killed after 0.5 s" in outcome.message
+    assert "in a_loop_with_a_name_to_find" in outcome.message
+
+
+def test_an_analysis_that_ignores_all_signals_is_killed_too(made):
+    assert isinstance(run(made, job(0.5, do="ignores_signals")), TimedOut)
+
+
+def test_an_analysis_can_be_stopped(made):
+    stopped = threading.Event()
+    timer = threading.Timer(0.3, stopped.set)
+    timer.start()
+
+    outcome = run(made, job(do="hangs"), stopped=stopped)
+
+    timer.join()
+    assert outcome == Stopped()
+
+
+def test_what_is_stopped_before_it_begins_never_begins(made):
+    stopped = threading.Event()
+    stopped.set()
+
+    def deliver(target: Path) -> None:
+        raise AssertionError
+
+    one = Job(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    assert run(made, one, stopped=stopped) == Stopped()
+
+
+def test_the_slot_works_again_after_each_bad_end(made):
+    for behaviour in ("exits", "kills_itself", "eats_memory", "hangs"):
+        run(made, job(0.5, do=behaviour))
+
+        assert isinstance(run(made, job(do="fine")), Finished), behaviour
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"score": 101}, "score"),
+        ({"score": -2}, "score"),
+        ({"score": "7"}, "score"),
+        ({"score": True}, "score"),
+        ({"score": 1.5}, "score"),
+        ({"score": None}, "score"),
+        ({"score": 1, "tags": [{"type": "colour", "value": "red"}]}, "tags.0.type"),
+        ({"score": 1, "tags": "red"}, "tags"),
+        ({"score": 1, "detections": [{"name": "x"}]}, "detections.0.assessment"),
+        ({"score": 1, "override": "maybe"}, "override"),
+        ({"score": 1, "internet_access": "no"}, "internet_access"),
+        ({"score": 1, "possible_detections": -1}, "possible_detections"),
+        ({"score": 1, "files": [{"kind": "child"}]}, "files.0.path"),
+        ({"score": 1, "message": "x" * 70_000}, "message"),
+    ],
+)
+def test_a_bad_result_names_the_field(made, fields, named):
+    outcome = run(made, job(do="returns", fields=fields))
+
+    assert isinstance(outcome, BadResult)
+    assert outcome.message.startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("returns_a_string", "returned str; it must return an Analysis"),
+        ("returns_a_set", "result: not JSON: a value of type set"),
+        ("returns_nan", "result: not JSON"),
+        ("returns_too_much", "result: 1782"),
+    ],
+)
+def test_what_is_not_an_analysis_is_a_bad_result(made, behaviour, words):
+    outcome = run(made, job(do=behaviour))
+
+    assert isinstance(outcome, BadResult)
+    assert words in outcome.message
+
+
+FORGED = {
+    "kind": "finished",
+    "leftover": False,
+    "analysis": {
+        "score": 0,
+        "result": None,
+        "tags": [],
+        "detections": [],
+        "possible_detections": None,
+        "override": None,
+        "profile": None,
+        "internet_access": False,
+        "files": [],
+        "message": None,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "rubbish",
+        "[]",
+        "null",
+        '{"kind": "ready"}',
+        '{"kind": "finished", "leftover": false}',
+        '{"kind": "raised", "leftover": false, "surprise": 1}',
+        "[" * 100_000,
+        '{"kind": "raised", "leftover": false, "message": "\\ud800"}',
+        json.dumps(FORGED).replace('"result": null', '"result": NaN'),
+        json.dumps(FORGED).replace('"result": null', '"result": 1e999'),
+        json.dumps({**FORGED, "references": [{"kind": "child", "sha256": "0" * 64}]}),
+    ],
+)
+def test_whatever_a_child_sends_is_a_bad_result_at_worst(made, body):
+    outcome = run(made, job(do="writes_to_the_channel", body=body))
+
+    assert isinstance(outcome, BadResult)
+
+
+def test_a_child_cannot_announce_more_than_it_may_send(made):
+    outcome = run(made, job(do="writes_to_the_channel", body="", size=2**32 - 1))
+
+    assert outcome == BadResult(message="answer: above 16777216 bytes")
+
+
+def test_a_child_that_announces_and_sends_nothing_times_out(made):
+    outcome = run(made, job(0.5, do="writes_to_the_channel", body="", size=100))
+
+    assert isinstance(outcome, TimedOut)
+
+
+def test_a_child_that_hangs_up_is_not_waited_for(made):
+    assert isinstance(run(made, job(do="hangs_up")), BadResult)
+
+
+def test_an_answer_prepared_for_the_next_sample_is_never_read(made):
+    run(made, job(do="answers_twice"))
+
+    outcome = run(made, job(do="fine"))
+
+    assert isinstance(outcome, Finished)
+
+
+def test_what_an_analyzer_prints_does_not_disturb_its_answer(made):
+    assert isinstance(run(made, job(do="prints")), Finished)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../sample",
+        "link",
+        "linked/passwd",
+        "folder",
+        "missing",
+        ".",
+        "a\0",
+    ],
+)
+def test_only_regular_files_of_the_scratch_are_collected(made, path):
+    seen = []
+
+    outcome = run(
+        made,
+        job(do="names_files", paths=[path]),
+        collect=lambda file, at: seen.append(at),
+    )
+
+    assert isinstance(outcome, BadResult)
+    assert outcome.message.startswith("files: ")
+    assert seen == []
+
+
+def test_a_file_in_a_folder_may_be_named_twice(made):
+    seen = []
+
+    outcome = run(
+        made,
+        job(do="names_files", paths=["inner/real", "inner/real"]),
+        collect=lambda file, at: seen.append(at.read_bytes()),
+    )
+
+    assert isinstance(outcome, Finished)
+    assert seen == [b"evidence", b"evidence"]
+
+
+def test_what_delivery_raises_is_raised_and_the_slot_works_again(made):
+    def deliver(target: Path) -> None:
+        target.write_bytes(b"half")
+        raise ConnectionError("the store is away")
+
+    one = Job(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    with pytest.raises(ConnectionError):
+        run(made, one)
+
+    assert isinstance(run(made, job(do="fine")), Finished)
+
+
+def test_what_collecting_raises_is_raised_and_the_slot_works_again(made):
+    def collect(file: File, path: Path) -> None:
+        raise ConnectionError("the store is away")
+
+    with pytest.raises(ConnectionError):
+        run(made, job(do="names_files", paths=["inner/real"]), collect=collect)
+
+    assert isinstance(run(made, job(do="fine")), Finished)
+
+
+def test_a_module_that_does_not_import_says_why(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+
+    with (
+        pytest.raises(SandboxError, match="the rules do not compile"),
+        sandbox("sandbox_broken", "broken", tmp_path / "s"),
+    ):
+        pass
+
+
+def test_a_module_without_that_analyzer_says_so(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+
+    with (
+        pytest.raises(SandboxError, match="holds no analyzer named 'other'"),
+        sandbox("sandbox_ok", "other", tmp_path / "s"),
+    ):
+        pass
+
+
+def test_a_memory_limit_below_the_import_says_what_is_needed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+
+    with (
+        pytest.raises(SandboxError, match="memory_bytes: 1048576 is too little"),
+        sandbox("sandbox_ok", "ok", tmp_path / "s", memory_bytes=MEBIBYTE),
+    ):
+        pass
+
+
+def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ANALYZERS)
+    made = Sandbox(
+        "sandbox_threads",
+        analyzer_name="threads",
+        slots=1,
+        scratch=tmp_path / "s",
+        network=False,
+        memory_bytes=512 * MEBIBYTE,
+    )
+
+    try:
+        warnings = made.start()
+    finally:
+        made.close()
+
+    assert any("started 1 threads" in warning for warning in warnings)
