@@ -233,6 +233,10 @@ class _Replica:
     def perform(self, request: Any, message: Mapping[str, object]) -> str:
         token = (request.headers or {}).get(TOKEN_HEADER)
         report = self.runtime.perform(message.get("assignment"), token)
+        key = parse_key(request.id)
+        if key is not None:
+            # Garbage under the id of an attempt must not be listed for ever.
+            self.attempts.forget_unstarted(*key)
         if report is None:
             return "nothing to report"
         if report.kind in {"failed", "timed_out"}:

@@ -103,7 +103,7 @@ class Trial:
         if self.analysis is not None:
             return f"{self.outcome}, score {self.analysis['score']}"
         lines = (self.message or "").strip().splitlines()
-        return f"{self.outcome}: {lines[-1] if lines else 'no message'}"
+        return f"{self.outcome}: {lines[0] if lines else 'no message'}"
 
 
 class Bench:

@@ -1,0 +1,285 @@
+"""One replica process, its real sandbox and a real Redis: what it says of its work."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from orchestrator.contracts.assignment import AssignedSample, Where
+from tests.fixtures.replica import Stage, eventually, stage
+
+#: The worker of the README, to the letter.
+EIGHT_LINES = """
+from workers import Analysis, Sample, analyzer
+
+@analyzer("length", version="1", accepts=["*"], run_seconds=10)
+def length(sample: Sample) -> Analysis:
+    return Analysis(score=-1, result={"bytes": sample.size})
+"""
+
+#: Does what the options of the assignment say.
+ACTOR = """
+import os
+import time
+from pathlib import Path
+
+from workers import Analysis, File, Recoverable, Sample, Unsupported, analyzer
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return Analysis(score=1)
+
+def give(result):
+    return Analysis(score=1, result=result)
+
+def fill(count):
+    return Analysis(score=1, result={"text": "x" * count})
+
+def keep(text):
+    Path("found.bin").write_text(text)
+    return Analysis(score=1, files=[File(kind="child", path="found.bin")])
+
+def fail(message):
+    raise ValueError(message)
+
+def refuse(message):
+    raise Unsupported(message)
+
+def wish(message):
+    raise Recoverable(message)
+
+def die(code):
+    os._exit(code)
+
+ACTS = {act.__name__: act for act in (sleep, give, fill, keep, fail, refuse, wish, die)}
+
+@analyzer("actor", version="7", schema={"type": ["object", "null"]})
+def actor(sample: Sample) -> Analysis:
+    (name, argument), = sample.options.items()
+    return ACTS[name](argument)
+"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Stage]:
+    with stage(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One replica for the tests that leave it as they found it."""
+    with stage(tmp_path_factory.mktemp("actor")) as made:
+        made.run(ACTOR)
+        yield made
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["workers run", "celery -A"])
+def test_the_smallest_worker_does_its_work_however_it_is_started(scene: Stage, plain):
+    replica = scene.run(EIGHT_LINES, plain=plain)
+
+    report = scene.desk.end_of(scene.desk.assign("length", b"hello"))
+    code = replica.terminate()
+
+    assert report.kind == "success"
+    assert report.analysis is not None
+    assert report.analysis.result == {"bytes": 5}
+    assert report.replica.startswith("length-")
+    assert code == 0
+
+
+def test_the_first_heartbeat_brings_the_manifest_and_every_one_is_signed(actor: Stage):
+    eventually(lambda: len(actor.desk.heartbeats()) >= 3)
+
+    heartbeats = actor.desk.heartbeats()
+
+    assert heartbeats[0].manifest is not None
+    assert heartbeats[0].manifest.result_schema == {"type": ["object", "null"]}
+    assert [each.manifest for each in heartbeats[1:3]] == [None, None]
+    assert [each.sequence for each in heartbeats[:3]] == [1, 2, 3]
+    assert heartbeats[0].worker_version == "7"
+    assert heartbeats[0].slots == 2
+    letters = [each for each in actor.desk.letters if each.content["type"] == "alive"]
+    assert all(actor.desk.signed(letter) for letter in letters)
+
+
+def test_a_short_analysis_says_nothing_before_its_end(actor: Stage):
+    assignment = actor.desk.assign("actor", options={"sleep": 0.01})
+
+    actor.desk.end_of(assignment)
+
+    assert [each.kind for each in actor.desk.reports(assignment)] == ["success"]
+
+
+def test_a_long_analysis_says_first_that_it_is_executing(actor: Stage):
+    assignment = actor.desk.assign("actor", options={"sleep": 0.6})
+
+    actor.desk.wait_for_state(assignment, "running")
+    actor.desk.end_of(assignment)
+
+    kinds = [each.kind for each in actor.desk.reports(assignment)]
+    assert kinds == ["executing", "success"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "reason", "recoverable", "words"),
+    [
+        ({"fail": "no luck"}, "failed", "error", False, "ValueError: no luck"),
+        ({"wish": "later"}, "failed", "error", True, "later"),
+        ({"refuse": "not mine"}, "failed", "unsupported", False, "not mine"),
+        ({"die": 3}, "failed", "crashed", False, ""),
+        ({"give": [1]}, "failed", "bad_result", False, "result: [1] is not of type"),
+        ({"give": {"a": "\0"}}, "failed", "bad_result", False, "NUL"),
+        ({"sleep": 60}, "timed_out", None, False, ""),
+    ],
+)
+def test_each_way_to_end_has_its_report(
+    actor: Stage, options, kind, reason, recoverable, words
+):
+    limit = 0.5 if "sleep" in options else 30.0
+
+    assignment = actor.desk.assign("actor", options=options, timeout_seconds=limit)
+    report = actor.desk.end_of(assignment)
+
+    assert (report.kind, report.reason) == (kind, reason)
+    assert report.recoverable is recoverable
+    assert words in (report.message or "")
+    assert report.token == f"token of {assignment.task_id}.1"
+
+
+def test_a_sample_that_is_not_there_fails_the_task_for_good(actor: Stage):
+    sample = AssignedSample(
+        sha256="0" * 64, size=1, where=Where(kind="http", value="/none")
+    )
+
+    report = actor.desk.end_of(actor.desk.assign("actor", sample=sample))
+
+    assert (report.kind, report.reason, report.recoverable) == (
+        "failed",
+        "error",
+        False,
+    )
+    assert (report.message or "").startswith("sample_missing")
+
+
+def test_files_go_to_the_store_and_are_named_in_the_report(actor: Stage):
+    assignment = actor.desk.assign("actor", options={"keep": "child"})
+
+    report = actor.desk.end_of(assignment)
+
+    assert report.analysis is not None
+    (reference,) = report.analysis.references
+    stored = [one for one in actor.store.stored if str(assignment.task_id) in one.path]
+    assert [(one.path.rsplit("/", 1)[1], one.content) for one in stored] == [
+        ("child", b"child")
+    ]
+    assert (reference.kind, reference.size) == ("child", 5)
+
+
+def test_a_result_too_large_for_a_message_goes_to_the_store(actor: Stage):
+    assignment = actor.desk.assign("actor", options={"fill": 1_000_000})
+
+    report = actor.desk.end_of(assignment)
+
+    assert report.analysis is not None
+    assert report.analysis.result is None
+    (reference,) = report.analysis.references
+    (stored,) = (one for one in actor.store.stored if one.path.endswith("/result"))
+    assert reference.kind == "result"
+    assert json.loads(stored.content) == {"text": "x" * 1_000_000}
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"assignment": None}, {"assignment": {"version": 9}}, {"something": "else"}],
+)
+def test_garbage_in_the_queue_is_dropped_and_work_goes_on(actor: Stage, kwargs: Any):
+    actor.desk.send("actor", kwargs, f"{uuid4()}.1")
+
+    report = actor.desk.end_of(actor.desk.assign("actor", options={"give": None}))
+
+    assert report.kind == "success"
+    eventually(lambda: actor.desk.heartbeats()[-1].holds == ())
+
+
+def test_a_second_copy_of_an_attempt_is_refused(actor: Stage):
+    assignment = actor.desk.assign("actor", options={"sleep": 0.5})
+    actor.desk.publish(assignment)
+    last = actor.desk.assign("actor", options={"sleep": 0.6})
+
+    actor.desk.end_of(last)
+
+    ends = [r for r in actor.desk.reports(assignment) if r.kind != "executing"]
+    assert [each.kind for each in ends] == ["success"]
+
+
+def test_a_stop_kills_what_runs_and_drops_what_waits(actor: Stage):
+    running = [actor.desk.assign("actor", options={"sleep": 60}) for _ in range(2)]
+    waiting = actor.desk.assign("actor", options={"sleep": 60})
+    for each in running:
+        actor.desk.wait_for_state(each, "running")
+    replica = actor.desk.wait_for_state(waiting, "received").replica
+
+    actor.desk.stop(replica, waiting, *running)
+    next_one = actor.desk.assign("actor", options={"give": None})
+
+    assert actor.desk.end_of(next_one).kind == "success"
+    for each in [waiting, *running]:
+        kinds = {report.kind for report in actor.desk.reports(each)}
+        assert kinds <= {"executing"}
+    eventually(lambda: actor.desk.heartbeats()[-1].holds == ())
+
+
+def test_on_a_signal_to_stop_what_runs_may_end_and_the_rest_is_released(scene: Stage):
+    replica = scene.run(ACTOR, ASSAY_STOP_GRACE_SECONDS="1", ASSAY_WORKER_SLOTS="2")
+    short = scene.desk.assign("actor", options={"sleep": 0.8})
+    long = scene.desk.assign("actor", options={"sleep": 60})
+    waiting = [scene.desk.assign("actor", options={"sleep": 60}) for _ in range(2)]
+    for each in [short, long]:
+        scene.desk.wait_for_state(each, "running")
+    for each in waiting:
+        scene.desk.wait_for_state(each, "received")
+
+    code = replica.terminate()
+
+    ends = {each.task_id: scene.desk.end_of(each).kind for each in [short, long]}
+    assert code == 0
+    assert ends == {short.task_id: "success", long.task_id: "released"}
+    assert {scene.desk.end_of(each).kind for each in waiting} == {"released"}
+    last = scene.desk.letters[-1].content
+    assert (last["type"], last["leaving"]) == ("alive", True)
+
+
+def test_a_second_signal_ends_the_grace(scene: Stage):
+    replica = scene.run(ACTOR, ASSAY_STOP_GRACE_SECONDS="60")
+    assignment = scene.desk.assign("actor", options={"sleep": 60})
+    scene.desk.wait_for_state(assignment, "running")
+    waiting_since = time.monotonic()
+
+    replica.process.terminate()
+    eventually(lambda: "shutdown" in replica.log.read_text())
+    code = replica.terminate()
+
+    assert code == 0
+    assert scene.desk.end_of(assignment).kind == "released"
+    assert time.monotonic() - waiting_since < 15
+
+
+def test_a_killed_replica_leaves_no_process_behind(scene: Stage):
+    replica = scene.run(ACTOR)
+    assignment = scene.desk.assign("actor", options={"sleep": 60})
+    scene.desk.wait_for_state(assignment, "running")
+    children = psutil.Process(replica.process.pid).children(recursive=True)
+
+    replica.kill()
+
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []

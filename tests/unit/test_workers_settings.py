@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.contracts import names
+from workers import Analysis, Analyzer, Sample
+from workers.app import Settings, SettingsError, build_app, new_replica_id
+
+COMPLETE = {
+    "ASSAY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "ASSAY_API_URL": "http://127.0.0.1:1",
+    "ASSAY_WORKER_SECRET": "secret",
+}
+
+
+def read(**changes: str) -> Settings:
+    return Settings.read({**COMPLETE, **changes}, worker="length")
+
+
+@pytest.mark.parametrize("name", sorted(COMPLETE))
+def test_a_missing_setting_is_named_with_its_remedy(name):
+    with pytest.raises(SettingsError, match=rf"^{name} is not set; set it, "):
+        read(**{name: ""})
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "0"])
+@pytest.mark.parametrize("name", ["ASSAY_HEARTBEAT_SECONDS", "ASSAY_WORKER_SLOTS"])
+def test_a_number_that_makes_no_sense_is_named(name, text):
+    with pytest.raises(SettingsError, match=name):
+        read(**{name: text})
+
+
+def test_no_grace_at_all_is_a_choice():
+    assert read(ASSAY_STOP_GRACE_SECONDS="0").stop_grace_seconds == 0
+
+
+def test_the_secret_may_stand_in_a_file(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_text("from a file\n")
+
+    assert read(ASSAY_WORKER_SECRET_FILE=str(secret)).secret == "from a file"
+
+
+def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(SettingsError, match="ASSAY_WORKER_SECRET_FILE"):
+        read(ASSAY_WORKER_SECRET_FILE=str(tmp_path / "none"))
+
+
+def test_settings_never_show_the_secret_or_the_broker_password():
+    shown = repr(read(ASSAY_BROKER_URL="redis://:hidden@127.0.0.1/0"))
+
+    assert "secret" not in shown.replace("stop_grace_seconds", "")
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize(("text", "on"), [("", True), ("no", False), ("1", True)])
+def test_task_events_are_on_unless_turned_off(text, on):
+    assert read(ASSAY_WORKER_EVENTS=text).events is on
+
+
+def test_a_replica_consumes_one_queue_and_nothing_else():
+    app = build_app(_length(), read())
+
+    assert list(app.amqp.queues) == ["worker.length"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("task_acks_late", False),
+        ("worker_prefetch_multiplier", 1),
+        ("worker_disable_prefetch", False),
+        ("worker_pool", "threads"),
+        ("accept_content", ["json"]),
+        ("result_backend", None),
+        ("broker_connection_max_retries", None),
+    ],
+)
+def test_the_settings_that_the_design_depends_on_hold(setting, value):
+    assert build_app(_length(), read()).conf[setting] == value
+
+
+def test_on_rabbitmq_the_queue_is_a_quorum_queue_and_publishing_is_confirmed():
+    settings = read(ASSAY_BROKER_URL="amqp://guest:guest@127.0.0.1/x")
+    app = build_app(_length(), settings)
+
+    expected = names.worker_queue("length", rabbitmq=True).queue_arguments
+    assert app.amqp.queues["worker.length"].queue_arguments == expected
+    assert app.conf.broker_transport_options["confirm_publish"]
+
+
+def test_no_two_replicas_have_the_same_name():
+    assert new_replica_id("length") != new_replica_id("length")
+
+
+def _length() -> Analyzer:
+    def length(sample: Sample) -> Analysis:
+        return Analysis(score=-1, result=sample.size)
+
+    return Analyzer(name="length", version="1", function=length, module=__name__)
