@@ -7,6 +7,7 @@ objects that nothing refers to. It renders nothing and runs nothing.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ import pikepdf
 from workers import Unsupported
 from workers.analyzers.document_facts import PARSER_ERRORS, Document
 from workers.analyzers.findings import clean
+
+# qpdf logs what it repairs; a replica's log is no place for that.
+logging.getLogger("pikepdf").setLevel(logging.CRITICAL)
 
 _ERRORS = (*PARSER_ERRORS, pikepdf.PdfError, pikepdf.DataDecodingError)
 #: Dictionaries and arrays that are looked at. Books have a tenth of it.

@@ -130,7 +130,7 @@ def _read_elf(elf: Any, file_size: int) -> Program:
         position_independent=elf.is_pie,
         stripped=not len(elf.symtab_symbols),
         executable_stack=stack is not None and _has(stack.flags, _SEGMENT_EXECUTE),
-        sections_missing=not sections,
+        sections_missing=not sections and header.entrypoint != 0,
         overlay=overlay_of(elf.overlay, file_size=file_size),
         libraries=_names(_elf_libraries(elf)),
         sections=[_elf_section(part) for part in sections] or _elf_segments(elf),

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-#: Bytes that are looked at: ten seconds or so at the measured 3 to 5 MB/s. The largest
-#: sample would need most of the run time, and its second half is rarely news.
+#: Bytes that are looked at: ten seconds or so of text at the measured 3 MB/s. The
+#: largest sample would need most of the run time, and its second half is rarely news.
 SCAN_BYTES = 32 * 1024 * 1024
 #: Entropy is also measured per block, to find packed parts of an otherwise plain file.
 BLOCK_BYTES = 64 * 1024
@@ -68,28 +68,30 @@ class Entropy:
 
 @dataclass(slots=True)
 class Scan:
-    """What one pass over a sample counts."""
+    """What one pass over the first *limit_bytes* of a sample counts."""
 
+    limit_bytes: int = SCAN_BYTES
     entropy: Entropy = field(default_factory=Entropy)
     ascii: RunStatistics = field(default_factory=RunStatistics)
     utf16: RunStatistics = field(default_factory=RunStatistics)
     scanned_bytes: int = 0
 
     def texts(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Yield what may hold indicators: each window, and its UTF-16 strings."""
+        """Yield the strings, many at a time, one a line: what may hold indicators."""
         for window in self._windows(stream):
-            for run in _ASCII_RUN.finditer(window):
-                self.ascii.add(run.end() - run.start())
-            yield window
-            wide = [run[0][::2] for run in _UTF16_RUN.finditer(window)]
-            for run_text in wide:
-                self.utf16.add(len(run_text))
-            if wide:
-                yield b"\n".join(wide)
+            narrow = _ASCII_RUN.findall(window)
+            wide = [run[::2] for run in _UTF16_RUN.findall(window)]
+            for runs, statistics in ((narrow, self.ascii), (wide, self.utf16)):
+                for run in runs:
+                    statistics.add(len(run))
+                if runs:
+                    yield b"\n".join(runs)
 
     def _windows(self, stream: BinaryIO) -> Iterator[bytes]:
         carry = b""
-        while self.scanned_bytes < SCAN_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+        while chunk := stream.read(
+            min(_CHUNK_BYTES, self.limit_bytes - self.scanned_bytes)
+        ):
             self.entropy.add(chunk, self.scanned_bytes)
             self.scanned_bytes += len(chunk)
             window = carry + chunk
@@ -113,5 +115,9 @@ def _cut(window: bytes) -> int:
     cut = len(window.rstrip(_CARRIED))
     if len(window) - cut <= _CARRY_BYTES:
         return cut
-    blank = window.rfind(b" ", len(window) - _CARRY_BYTES)
+    # Zeros end strings of both kinds; a blank at least ends most indicators.
+    since = len(window) - _CARRY_BYTES
+    zeros, blank = window.rfind(b"\0\0\0", since), window.rfind(b" ", since)
+    if zeros >= 0:
+        return zeros + 3
     return blank if blank >= 0 else len(window)
