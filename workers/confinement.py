@@ -194,7 +194,10 @@ def code_paths(modules: Mapping[str, ModuleType]) -> tuple[str, ...]:
     ``sys.path`` (a project's root may hold secrets) the packages and files in *modules*
     (``sys.modules``), which the import of the analyzer has loaded.
     """
-    trees = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
+    # Not the prefix itself: a project may have made its root a virtual environment.
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    parts = ("bin", "lib", "lib64", "share", "pyvenv.cfg")
+    trees = [f"{prefix}/{part}" for prefix in sorted(prefixes) for part in parts]
     trees += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
     trees = [str(Path(tree).resolve()) for tree in trees]
     loaded = {_root_of(name, modules) for name in list(modules)}

@@ -21,7 +21,8 @@ import pytest
 
 from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
 from workers import landlock, seccomp
-from workers.confinement import missing_walls
+from workers.analysis import JSON
+from workers.confinement import code_paths, missing_walls
 from workers.sandbox import Finished, Sandbox
 
 SECRET = "ASSAY_SECRET_KEY=k:00112233"
@@ -35,7 +36,7 @@ def test_this_machine_has_every_wall():
 
 
 @contextmanager
-def _listeners(folder: Path) -> Iterator[dict[str, object]]:
+def _listeners(folder: Path) -> Iterator[dict[str, JSON]]:
     """Servers as the replica's machine has: Unix, abstract, datagram and TCP."""
     with ExitStack() as stack:
         unix = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -58,7 +59,7 @@ def _listeners(folder: Path) -> Iterator[dict[str, object]]:
         }
 
 
-def _files(folder: Path) -> dict[str, object]:
+def _files(folder: Path) -> dict[str, JSON]:
     """Files that any user may read and write: only the sandbox protects them."""
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -72,7 +73,7 @@ def _files(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def targets(tmp_path: Path) -> Iterator[dict[str, object]]:
+def targets(tmp_path: Path) -> Iterator[dict[str, JSON]]:
     for parent in (tmp_path, *tmp_path.parents):
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o11)
@@ -85,9 +86,7 @@ def targets(tmp_path: Path) -> Iterator[dict[str, object]]:
         }
 
 
-def _attack(
-    tmp_path: Path, analyzer: str, targets: dict[str, object]
-) -> dict[str, str]:
+def _attack(tmp_path: Path, analyzer: str, targets: dict[str, JSON]) -> dict[str, str]:
     what = {
         "module": "sandbox_hostile",
         "analyzer": analyzer,
@@ -115,7 +114,6 @@ def _attack(
 
 def test_a_hostile_sample_gets_at_nothing(tmp_path, targets):
     # The replica runs in a process of its own here, with a secret in its environment.
-    targets.pop("other_slot")
     targets["other_slot"] = targets["other_sample"]
 
     got = _attack(tmp_path, "hostile", targets)
@@ -134,7 +132,7 @@ def test_an_analyzer_with_network_gets_at_ip_and_at_nothing_else(tmp_path, targe
 
 def test_the_same_attempts_get_through_where_there_is_no_sandbox(tmp_path, targets):
     """The control: the attempts are real, what stops them above is the sandbox."""
-    program = f"""
+    program = """
 import json, os, sys
 from pathlib import Path
 from workers import Sample
@@ -194,7 +192,7 @@ print(json.dumps(hostile(sample).result))
 def test_another_slots_sample_is_out_of_reach(tmp_path, targets, monkeypatch):
     monkeypatch.syspath_prepend(ANALYZERS)
     reached: list[object] = []
-    inner: dict[str, object] = {**targets, "replica": os.getpid()}
+    inner: dict[str, JSON] = {**targets, "replica": os.getpid()}
 
     with sandbox("sandbox_hostile", "hostile", tmp_path / "scratch") as made:
 
@@ -222,10 +220,10 @@ def ok(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
             yield started
 
 
-def _result_of(made: Sandbox) -> dict[str, object]:
-    outcome = run(made, job())
+def _result_of(made: Sandbox, *, slot: int = 0, **options: JSON) -> dict[str, JSON]:
+    outcome = run(made, job(**options), slot=slot)
     assert isinstance(outcome, Finished)
-    result: dict[str, object] = outcome.analysis["result"]
+    result: dict[str, JSON] = outcome.analysis["result"]
     return result
 
 
@@ -272,6 +270,13 @@ def test_a_file_that_the_template_may_read_but_nobody_else_is_not_in_the_code(tm
     assert outcome.analysis["result"] == [None, "rules", "import pack"]
 
 
+def test_a_virtual_environment_in_a_projects_root_does_not_open_the_project():
+    opened = [Path(path) for path in code_paths(sys.modules)]
+
+    assert Path(sys.prefix, "lib").resolve() in opened
+    assert Path(sys.prefix).resolve() not in opened
+
+
 def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
     if os.geteuid() != 0:
         pytest.skip("only root can give a slot a user")
@@ -280,13 +285,11 @@ def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
         sandbox("sandbox_behaviours", "behave", tmp_path / "a") as one,
         sandbox("sandbox_behaviours", "behave", tmp_path / "b") as other,
     ):
-        pids = [
-            run(made, job(do="fine"), slot=slot).analysis["result"]["pid"]
+        users = {
+            _user_of(_result_of(made, slot=slot, do="fine")["pid"])
             for made in (one, other)
             for slot in (0, 1)
-        ]
-        users = {Path(f"/proc/{pid}").stat().st_uid for pid in pids}
-        users = {_user_of(pid) for pid in pids}
+        }
 
     assert len(users) == 4
     assert 0 not in users

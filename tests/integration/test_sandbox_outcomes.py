@@ -299,7 +299,7 @@ def test_only_regular_files_of_the_scratch_are_collected(made, path):
     outcome = run(
         made,
         job(do="names_files", paths=[path]),
-        collect=lambda file, at: seen.append(at),
+        collect=lambda _, at: seen.append(at),
     )
 
     assert isinstance(outcome, BadResult)
@@ -313,7 +313,7 @@ def test_a_file_in_a_folder_may_be_named_twice(made):
     outcome = run(
         made,
         job(do="names_files", paths=["inner/real", "inner/real"]),
-        collect=lambda file, at: seen.append(at.read_bytes()),
+        collect=lambda _, at: seen.append(at.read_bytes()),
     )
 
     assert isinstance(outcome, Finished)

@@ -24,6 +24,7 @@ from tests.fixtures.sandboxes import (
     sandbox,
     wait_until,
 )
+from workers.analysis import JSON
 from workers.confinement import protect_process
 from workers.processes import children_of
 from workers.sandbox import (
@@ -56,14 +57,15 @@ def _template() -> int:
     return pid
 
 
-def _result(outcome: Outcome) -> dict[str, object]:
+def _result(outcome: Outcome) -> dict[str, JSON]:
     assert isinstance(outcome, Finished), outcome
-    result: dict[str, object] = outcome.analysis["result"]
+    result: dict[str, JSON] = outcome.analysis["result"]
     return result
 
 
-def _fine(made: Sandbox) -> object:
-    return _result(run(made, job(do="fine")))["pid"]
+def _fine(made: Sandbox) -> int:
+    pid: int = _result(run(made, job(do="fine")))["pid"]
+    return pid
 
 
 @contextmanager

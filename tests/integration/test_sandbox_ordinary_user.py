@@ -1,0 +1,117 @@
+"""
+The other tests of the sandbox once more, as an ordinary user.
+
+Without root a slot has no user of its own: Landlock and seccomp stand alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TESTS = ("outcomes", "confinement", "processes")
+NOBODY = 65534
+
+#: What the tests import: pytest, pydantic, and what these need.
+PACKAGES = (
+    "_pytest",
+    "annotated_types",
+    "iniconfig",
+    "packaging",
+    "pluggy",
+    "py.py",
+    "pydantic",
+    "pydantic_core",
+    "pygments",
+    "pytest",
+    "typing_extensions.py",
+    "typing_inspection",
+)
+_without_caches = shutil.ignore_patterns("__pycache__")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that everybody may enter: pytest's own are for their owner alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _interpreter(home: Path) -> Path:
+    base = Path(sys.base_prefix)
+    if all(parent.stat().st_mode & 0o1 for parent in (base, *base.parents)):
+        return Path(sys.executable).resolve()
+    # It lives below somebody's private home directory: take what is needed of it.
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    ignored = shutil.ignore_patterns("test", "site-packages", "__pycache__", "idlelib")
+    shutil.copytree(base / "lib" / version, home / "lib" / version, ignore=ignored)
+    (home / "bin").mkdir()
+    copied = shutil.copy(Path(sys.executable).resolve(), home / "bin" / version)
+    return Path(copied)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=_without_caches)
+    else:
+        shutil.copy(source, target)
+
+
+def _copy_project(home: Path) -> Path:
+    root = home / "project"
+    site = Path(pytest.__file__).parents[1]
+    for name in PACKAGES:
+        _copy(site / name, home / "site" / name)
+    for name in (
+        "workers",
+        "orchestrator/__init__.py",
+        "orchestrator/contracts",
+        "tests/fixtures/analyzers",
+        "tests/fixtures/sandboxes.py",
+        *(f"tests/integration/test_sandbox_{which}.py" for which in TESTS),
+    ):
+        _copy(ROOT / name, root / name)
+    return root
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="all of them run as one already")
+def test_everything_holds_for_an_ordinary_user(home):
+    python = _interpreter(home)
+    root = _copy_project(home)
+    (home / "temporary").mkdir()
+    os.chown(home / "temporary", NOBODY, NOBODY)
+    (home / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    folders = ["--rootdir", root, "--basetemp", home / "temporary" / "pytest"]
+    command = [python, "-m", "pytest", "-c", home / "pytest.ini", *options, *folders]
+    done = subprocess.run(
+        [*map(str, command), str(root / "tests")],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{root}{os.pathsep}{home / 'site'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(home / "temporary"),
+        },
+        cwd=root,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr
