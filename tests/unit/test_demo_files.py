@@ -1,0 +1,242 @@
+"""The demo files are valid, harmless, varied, and say truly what is found in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import lief
+import olefile
+import pikepdf
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.cli import demo_files
+from orchestrator.cli.demo_files import DemoFile
+from orchestrator.cli.demo_files.vba_project import compress
+from workers import Analysis, Analyzer, Sample, Unsupported
+from workers.analyzers import BUNDLED
+from workers.analyzers.document import document
+from workers.analyzers.document_macros import VBA_Parser
+from workers.analyzers.executable import executable
+from workers.analyzers.strings import strings
+from workers.analyzers.yara import yara
+
+ANALYZERS: dict[str, Analyzer] = {
+    made.name: made for made in (document, executable, strings, yara)
+}
+#: Where Assay's verdict turns malicious, and where suspicious.
+MALICIOUS, SUSPICIOUS = 70, 30
+
+
+def run(analyzer: Analyzer, path: Path) -> Analysis | None:
+    sample = Sample(path=path, sha256="0" * 64, size=path.stat().st_size)
+    try:
+        made = analyzer(sample)
+    except Unsupported:
+        return None
+    jsonschema.validate(made.result, analyzer.schema)
+    return made
+
+
+def analyses(path: Path) -> dict[str, Analysis]:
+    made = {name: run(analyzer, path) for name, analyzer in ANALYZERS.items()}
+    return {name: analysis for name, analysis in made.items() if analysis is not None}
+
+
+def score(made: dict[str, Analysis]) -> int:
+    return max(analysis.score for analysis in made.values())
+
+
+def assert_expectation(item: DemoFile) -> None:
+    made = analyses(item.path)
+    for worker, kind in item.expectation.findings:
+        kinds = {finding["kind"] for finding in made[worker].result["findings"]}
+        assert kind in kinds, (item.kind, worker)
+    if item.expectation.status == "malicious":
+        assert score(made) >= MALICIOUS, item.kind
+    if item.expectation.status == "not_malicious":
+        assert score(made) < MALICIOUS, item.kind
+
+
+def test_every_bundled_analyzer_is_tried_here():
+    assert set(ANALYZERS) == set(BUNDLED)
+
+
+def test_there_are_many_files_of_different_kinds(tmp_path: Path):
+    files = demo_files.build(tmp_path / "made")
+
+    assert len(files) >= 14
+    assert len({item.kind for item in files}) == len(files)
+    assert all(item.path.is_file() and item.description for item in files)
+
+
+def test_the_default_files_are_what_they_are_said_to_be(tmp_path: Path):
+    for item in demo_files.build(tmp_path):
+        assert_expectation(item)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_expectations_survive_other_names_bytes_urls_and_macros(
+    tmp_path: Path, seed: int
+):
+    chance = random.Random(seed)
+    word = "".join(chance.choices("abcdefgh", k=12))
+
+    files = demo_files.build(
+        tmp_path,
+        seed=seed,
+        urls=[f"http://{word}.invalid/{seed}", f"https://{word}.test/?q=%20&r=1"],
+        macro_name=chance.choice(["Document_Open", "AutoClose", f"Do_{word}"]),
+        padding_bytes=chance.randrange(1, 100_000),
+    )
+
+    for item in files:
+        assert_expectation(item)
+
+
+def test_a_seed_changes_names_and_bytes(tmp_path: Path):
+    first, again, other = (
+        demo_files.build(tmp_path / name, seed=seed)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+
+    def digests(files: list[DemoFile]) -> list[str]:
+        return [hashlib.sha256(item.path.read_bytes()).hexdigest() for item in files]
+
+    assert digests(first) == digests(again)
+    same = set(digests(first)) & set(digests(other))
+    assert len(same) == 2  # the empty file and the test file have one form each
+    assert not {i.path.name for i in first} & {i.path.name for i in other}
+
+
+def test_documents_that_can_act_are_clearly_flagged(tmp_path: Path):
+    files = {item.kind: item for item in demo_files.build(tmp_path)}
+
+    for kind in ("docm", "doc", "pdf_javascript"):
+        assert score(analyses(files[kind].path)) >= SUSPICIOUS, kind
+
+
+def test_harmless_kinds_are_below_suspicion(tmp_path: Path):
+    files = {item.kind: item for item in demo_files.build(tmp_path)}
+
+    for kind in ("text", "png", "pdf", "html", "elf", "pe", "macho", "zip", "empty"):
+        assert score(analyses(files[kind].path)) < SUSPICIOUS, kind
+
+
+@pytest.mark.parametrize("padding", [0, 5000, 70_000])
+def test_parsers_accept_every_container(tmp_path: Path, padding: int):
+    files = demo_files.build(tmp_path, padding_bytes=padding)
+    path = {item.kind: item.path for item in files}
+
+    assert lief.is_pe(str(path["pe"]))
+    assert lief.is_elf(str(path["elf"]))
+    assert lief.is_macho(str(path["macho"]))
+    for kind in ("zip", "docm"):
+        with zipfile.ZipFile(path[kind]) as archive:
+            assert archive.testzip() is None
+    with gzip.open(path["gzip"]) as stream:
+        assert stream.read()
+    for kind in ("pdf", "pdf_javascript"):
+        with pikepdf.open(path[kind]) as pdf:
+            assert pdf.get_warnings() == []
+    with olefile.OleFileIO(path["doc"], raise_defects=olefile.DEFECT_UNSURE) as ole:
+        assert ole.exists("Macros/VBA/dir")
+
+
+def test_the_macro_has_the_name_that_was_asked_for(tmp_path: Path):
+    files = demo_files.build(tmp_path, macro_name="Sheet_Total7")
+
+    path = next(item.path for item in files if item.kind == "docm")
+    parser = VBA_Parser(str(path), disable_pcode=True)
+    code = "".join(row[3] for row in parser.extract_all_macros())
+    parser.close()
+
+    assert "Sub Sheet_Total7()" in code
+
+
+@pytest.mark.parametrize("name", ["", "1abc", "a b", 'x"', "ä"])
+def test_a_macro_name_that_vba_would_refuse_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(ValueError, match="macro_name"):
+        demo_files.build(tmp_path, macro_name=name)
+
+
+def test_no_urls_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="urls"):
+        demo_files.build(tmp_path, urls=[])
+
+
+@given(st.binary(max_size=9000) | st.text(alphabet="ab", max_size=9000).map(str.encode))
+@settings(deadline=None, max_examples=25)
+def test_vba_compression_is_undone_by_a_reader(data: bytes):
+    from oletools.olevba import decompress_stream  # noqa: PLC0415  (warns on import)
+
+    padded = decompress_stream(bytearray(compress(data)))
+
+    assert padded[: len(data)] == data
+    assert not padded[len(data) :].strip(b"\0")
+
+
+@pytest.mark.parametrize("name", sorted(ANALYZERS))
+def test_no_damage_makes_an_analyzer_raise(tmp_path: Path, name: str):
+    """Anything but a result or Unsupported would fail the task without a finding."""
+    chance = random.Random(name)
+    files = [item.path for item in demo_files.build(tmp_path / "whole")]
+    damaged = tmp_path / "damaged"
+
+    for _ in range(150):
+        data = bytearray(chance.choice(files).read_bytes())
+        if chance.random() < 0.4:
+            data = data[: chance.randrange(len(data) + 1)]
+        for _ in range(chance.choice([1, 5, 25]) if data else 0):
+            data[chance.randrange(len(data))] = chance.choice([0, 0x7F, 0xFF])
+        damaged.write_bytes(data)
+
+        run(ANALYZERS[name], damaged)
+
+
+CHILD = """
+import importlib, json, os, resource, sys
+from pathlib import Path
+from workers import Sample, Unsupported
+name, folder = sys.argv[1:]
+analyzer = getattr(importlib.import_module(f"workers.analyzers.{name}"), name)
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+resource.setrlimit(resource.RLIMIT_AS, (analyzer.memory_bytes,) * 2)
+done = 0
+for path in sorted(Path(folder).iterdir()):
+    sample = Sample(path=path, sha256="0" * 64, size=path.stat().st_size)
+    try:
+        json.dumps(analyzer(sample).result)
+        done += 1
+    except Unsupported:
+        pass
+print(done, flush=True)
+os._exit(0 if done else 1)
+"""
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_analyzers_work_in_a_forked_child_of_bounded_memory(tmp_path: Path, name: str):
+    """A sandbox child is forked from a template that has imported the analyzer."""
+    demo_files.build(tmp_path)
+
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, name, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) >= 3
