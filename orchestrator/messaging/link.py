@@ -18,43 +18,38 @@ class Link:
     """
     A transport-level connection under kombu's ``Connection``. Not for two threads.
 
-    Args:
-        confirm_each: See ``open_connection``.
+    Every new one gets a new ``Connection``: on the old one kombu has noted what it
+    declared, and a broker that was restarted has none of it.
     """
 
-    def __init__(self, broker_url: str, *, confirm_each: bool = False) -> None:
-        self._connection = open_connection(broker_url, confirm_each=confirm_each)
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        # So that a URL that cannot be read is an error now, not at the first message.
+        self._transport: Any = open_connection(broker_url, confirm_each=False).transport
         self._established: Any = None
 
-    @property
-    def established(self) -> Any:
-        """The transport's connection; opened if it is not open."""
-        if self._established is None:
-            self._established = self._connection.transport.establish_connection()
-        return self._established
-
     def channel(self) -> Any:
-        """Return a new channel. Raises what the library raises."""
-        return self._connection.transport.create_channel(self.established)
+        """Return a new channel; connects if needed. Raises what the library raises."""
+        if self._established is None:
+            kombu_connection = open_connection(self._broker_url, confirm_each=False)
+            self._transport = kombu_connection.transport
+            self._established = self._transport.establish_connection()
+        return self._transport.create_channel(self._established)
 
     def close(self) -> None:
         """Take leave of the broker; never raises."""
         established, self._established = self._established, None
         if established is not None:
             with suppress(*LIBRARY_ERRORS):
-                self._connection.transport.close_connection(established)
-        self._forget()
+                self._transport.close_connection(established)
 
     def drop(self) -> None:
-        """Throw a connection away that failed, without another word to the broker."""
-        established, self._established = self._established, None
-        if established is not None and hasattr(established, "collect"):
-            with suppress(*LIBRARY_ERRORS):
-                established.collect()
-        self._forget()
-
-    def _forget(self) -> None:
-        # kombu notes on the connection what it has declared and keeps channels in the
-        # transport; a new broker has neither.
-        self._connection.declared_entities.clear()
-        self._connection._transport = None  # noqa: SLF001 - kombu has no public way
+        """Throw a connection away that failed, without waiting for the broker."""
+        # py-amqp's orderly close waits for an answer; Redis knows no such word.
+        collect = getattr(self._established, "collect", None)
+        if collect is None:
+            self.close()
+            return
+        self._established = None
+        with suppress(*LIBRARY_ERRORS):
+            collect()
