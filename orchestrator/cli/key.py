@@ -1,0 +1,90 @@
+"""
+API keys: created, listed and revoked on the database itself, so that the first one can
+be made. A key is shown once.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.config import read_settings, require
+from orchestrator.db.unit_of_work import Database
+from orchestrator.db.users import Key
+from orchestrator.domain.values import Role
+from orchestrator.flow import keys
+
+app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def create(
+    user: Annotated[str, typer.Argument(help="Whose key; a new user is added.")],
+    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.USER,
+    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How long it is valid.")
+    ] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Create a key and print it: this is the only time that it can be seen."""
+    lifetime = timedelta(days=days) if days else None
+    with _database().uow() as tx:
+        issued = keys.create_key(
+            tx, user_name=user, role=role, label=label, lifetime=lifetime
+        )
+    if as_json:
+        print(json.dumps({"prefix": issued.prefix, "key": issued.secret}))
+    else:
+        print(issued.secret)
+
+
+@app.command("list")
+def list_(as_json: AsJSON = False) -> None:
+    """List the keys, without their secrets."""
+    with _database().uow() as tx:
+        found = keys.list_keys(tx)
+    if as_json:
+        print(json.dumps([_document(one) for one in found]))
+        return
+    table = Table("prefix", "user", "role", "label", "created", "state")
+    for one in found:
+        shown = _document(one)
+        table.add_row(
+            *(str(shown[name]) for name in ("prefix", "user", "role", "label")),
+            one.created_at.isoformat(timespec="seconds"),
+            "revoked" if one.revoked_at else "valid",
+        )
+    Console().print(table)
+
+
+@app.command()
+def revoke(
+    prefix: Annotated[str, typer.Argument(help="The key's eight hex digits.")],
+) -> None:
+    """Revoke a key; requests with it are refused from now on."""
+    with _database().uow() as tx:
+        keys.revoke_key(tx, prefix)
+    print(f"revoked {prefix}")
+
+
+def _database() -> Database:
+    return Database(require(read_settings().database_url, "DATABASE_URL"))
+
+
+def _document(key: Key) -> dict[str, object]:
+    return {
+        "prefix": key.prefix,
+        "user": key.user.name,
+        "role": key.user.role.value,
+        "label": key.label,
+        "createdTimestamp": int(key.created_at.timestamp() * 1000),
+        "revoked": key.revoked_at is not None,
+    }

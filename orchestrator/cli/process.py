@@ -1,0 +1,48 @@
+"""
+The long-running processes: one command each, stopped by SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator import bootstrap, celery_app
+from orchestrator.config import read_settings
+from orchestrator.logs import configure
+
+app = typer.Typer()
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API. Any number may run."""
+    configure("api")
+    bootstrap.run_api(read_settings())
+
+
+@app.command()
+def dispatch() -> None:
+    """Move tasks from the backlog to the broker. Any number may run."""
+    configure("dispatcher")
+    bootstrap.run_dispatcher(read_settings())
+
+
+@app.command()
+def consume() -> None:
+    """Apply the workers' reports. One is active, any number stand by."""
+    configure("consumer")
+    bootstrap.run_consumer(read_settings())
+
+
+@app.command()
+def beat() -> None:
+    """Send the ticks of maintenance. Any number may run."""
+    configure("beat")
+    celery_app.run_beat(read_settings())
+
+
+@app.command()
+def maintain() -> None:
+    """Enforce every deadline, tick by tick. Any number may run."""
+    configure("maintenance")
+    raise typer.Exit(celery_app.run_maintenance(read_settings()))
