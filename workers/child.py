@@ -61,6 +61,7 @@ def be_child(analyzer: Analyzer, walls: Walls, *, channel: int, log: int) -> NoR
 
 def _keep_only(channel: int, log: int) -> None:
     os.setsid()
+    signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -72,12 +73,23 @@ def main() -> NoReturn:
         sys.exit(1)
     _reply(control, {"ready": True, "warnings": _warnings()})
     # From here on the end is orderly: what analyses have started must go first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told_to_end = _watch_for_the_end()
     end_with_parent(settings.parent, signal.SIGTERM)
     gc.collect()
     gc.freeze()
-    _Template(analyzer, settings, control).serve()
+    _Template(analyzer, settings, control).serve(told_to_end)
+    sys.exit(0)
+
+
+def _watch_for_the_end() -> int:
+    # The signal only makes a pipe readable. A handler that raised could do so in the
+    # middle of cleaning up, because the replica's end of the socket closes just then.
+    told_to_end, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return told_to_end
 
 
 def _load(settings: Settings) -> Analyzer:
@@ -125,18 +137,27 @@ class _Template:
         self._code = code_paths(sys.modules)
         self._slots: dict[int, _Slot] = {}
 
-    def serve(self) -> NoReturn:
-        """Obey requests until the replica closes its end, or ends."""
+    def serve(self, told_to_end: int) -> None:
+        """Obey requests until the replica closes its end, or ends; leave nothing."""
         try:
-            while True:
+            while self._is_asked(told_to_end):
                 packet, fds, _, _ = socket.recv_fds(self._control, PACKET_MAX_BYTES, 2)
                 if not packet:
-                    sys.exit(0)
+                    return
                 _reply(self._control, self._obey(json.loads(packet), fds))
+        except ConnectionError:
+            # The replica ended while we worked for it.
+            return
         finally:
             for slot in list(self._slots):
                 self._kill(slot)
             self._bury_orphans()
+
+    def _is_asked(self, told_to_end: int) -> bool:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(told_to_end, select.POLLIN)
+        return told_to_end not in dict(poll.poll())
 
     def _obey(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         if request["do"] == "fork":
