@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import anyio
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.security import APIKeyHeader
@@ -25,6 +26,7 @@ from orchestrator.api import (
     verdict,
     worker,
 )
+from orchestrator.api.body import READERS_MAX
 from orchestrator.api.deps import KEY_HEADER, Services
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
@@ -50,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
         strict_content_type=False,
     )
     app.state.services = services
+    app.state.readers = anyio.CapacityLimiter(READERS_MAX)
     errors.install(app)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]

@@ -6,17 +6,42 @@ Nothing is ever whole in memory: the reader asks for a chunk, and only then is i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from http import HTTPStatus
+from typing import TypeVar
 
-import anyio.from_thread
+import anyio
+from anyio import from_thread, to_thread
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
 
-from orchestrator.domain.errors import InvalidError, SampleTooLargeError
+from orchestrator.domain.errors import (
+    InvalidError,
+    SampleMissingError,
+    SampleTooLargeError,
+)
 from orchestrator.store import SampleStore
 
+#: Bodies that are read at once. They have threads of their own, so that slow clients
+#: keep nobody waiting but each other.
+READERS_MAX = 32
 
-def received_chunks(request: Request, *, limit_bytes: int) -> Iterator[bytes]:
+#: Seconds. A client that sends nothing for so long has gone, or means no good.
+PATIENCE_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+async def run_reader(request: Request, read: Callable[[], T]) -> T:
+    """Run what reads the body of *request* in one of the threads set aside for it."""
+    limiter: anyio.CapacityLimiter = request.app.state.readers
+    return await to_thread.run_sync(read, limiter=limiter)
+
+
+def received_chunks(
+    request: Request, *, limit_bytes: int, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[bytes]:
     """
     Return the body for a blocking reader in a worker thread of this request.
 
@@ -27,22 +52,30 @@ def received_chunks(request: Request, *, limit_bytes: int) -> Iterator[bytes]:
         SampleTooLargeError: At once if ``Content-Length`` says so; the reader counts.
         InvalidError: ``Content-Length`` is no number.
         ClientDisconnect: From the iterator: the client went away.
+        HTTPException: From the iterator: 408, nothing came for *patience_seconds*.
     """
     announced = request.headers.get("Content-Length", "0")
     if not announced.isdecimal():
         raise InvalidError("is not a number of bytes", field="Content-Length")
     if int(announced) > limit_bytes:
         raise SampleTooLargeError(limit_bytes)
-    return _in_thread(request.stream())
+    return _in_thread(request.stream(), patience_seconds)
 
 
-def raw_answer(store: SampleStore, sha256: str, size_bytes: int) -> StreamingResponse:
+def raw_answer(store: SampleStore, sha256: str) -> StreamingResponse:
     """
     Return the stored bytes as an answer that no browser will show or run.
 
     Raises:
         SampleMissingError: They are not in the store.
     """
+    # Asked before the answer starts: after that it is too late for a 404.
+    size_bytes = store.size(sha256)
+    if size_bytes is None:
+        raise SampleMissingError(
+            f"the bytes of {sha256} are not in the store; upload the sample again",
+            field="sha256",
+        )
     return StreamingResponse(
         store.open(sha256),
         media_type="application/octet-stream",
@@ -54,9 +87,15 @@ def raw_answer(store: SampleStore, sha256: str, size_bytes: int) -> StreamingRes
     )
 
 
-def _in_thread(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
+def _in_thread(
+    stream: AsyncIterator[bytes], patience_seconds: float
+) -> Iterator[bytes]:
     async def next_chunk() -> bytes | None:
-        return await anext(stream, None)
+        with anyio.move_on_after(patience_seconds):
+            return await anext(stream, None)
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT, f"nothing came for {patience_seconds:g} s"
+        )
 
-    while (chunk := anyio.from_thread.run(next_chunk)) is not None:
+    while (chunk := from_thread.run(next_chunk)) is not None:
         yield chunk

@@ -15,14 +15,13 @@ from fastapi import APIRouter, Header, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.body import raw_answer, received_chunks
+from orchestrator.api.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.deps import Services, ServicesDep
 from orchestrator.api.envelope import Envelope, Shape, single
 from orchestrator.api.errors import RESPONSES
 from orchestrator.contracts.wire import TOKEN_HEADER
 from orchestrator.domain.errors import AuthenticationError
 from orchestrator.flow.read_attempts import AttemptView, get_attempt
-from orchestrator.flow.read_samples import require_sample
 
 router = APIRouter(
     prefix="/internal/task/{task_id}/{attempt}", tags=["internal"], responses=RESPONSES
@@ -46,9 +45,7 @@ def read_sample(
 ) -> StreamingResponse:
     """Return the bytes of the attempt's sample."""
     view = _admit(services, task_id, attempt, token)
-    with services.database.uow() as tx:
-        size = require_sample(tx, view.sample_sha256)
-    return raw_answer(services.store, view.sample_sha256, size)
+    return raw_answer(services.store, view.sample_sha256)
 
 
 @router.put("/file/{kind}")
@@ -64,7 +61,8 @@ async def write_file(
     await run_in_threadpool(_admit, services, task_id, attempt, token)
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
-    return single(await run_in_threadpool(_keep, services, chunks, limit))
+    kept = await run_reader(request, lambda: _keep(services, chunks, limit))
+    return single(kept)
 
 
 def _admit(

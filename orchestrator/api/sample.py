@@ -8,10 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.body import raw_answer, received_chunks
+from orchestrator.api.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
 from orchestrator.api.paging import PagingDep
@@ -48,13 +47,15 @@ async def upload_sample(
     """Take a sample in: the raw bytes, of any type; 200 if it was here before."""
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
-    stored = await run_in_threadpool(
-        store_sample,
-        services.database,
-        services.store,
-        chunks,
-        limit_bytes=limit,
-        user_id=caller.user_id,
+    stored = await run_reader(
+        request,
+        lambda: store_sample(
+            services.database,
+            services.store,
+            chunks,
+            limit_bytes=limit,
+            user_id=caller.user_id,
+        ),
     )
     answer = SampleCompleteUploadResponse.of(stored)
     return created(answer, response, is_new=stored.is_new)
@@ -76,8 +77,8 @@ def get_sample(sha256: Sha256Path, services: ServicesDep) -> Envelope[SampleMeta
 def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingResponse:
     """Return the bytes of a sample, as they are: it may be malicious."""
     with services.database.uow() as tx:
-        size = read_samples.require_sample(tx, sha256)
-    return raw_answer(services.store, sha256, size)
+        read_samples.require_sample(tx, sha256)
+    return raw_answer(services.store, sha256)
 
 
 @router.put("/sample/{sha256}/reanalyse")

@@ -134,18 +134,18 @@ def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
 def customer_columns(source: FromClause = customer) -> list[ColumnElement[Any]]:
     """Return the columns that :func:`customer_view` reads."""
     return [
-        source.c.id.label("customer_id"),
-        source.c.short_name.label("customer_short_name"),
-        source.c.name.label("customer_name"),
+        source.c.id.label("owner_id"),
+        source.c.short_name.label("owner_short_name"),
+        source.c.name.label("owner_name"),
     ]
 
 
 def customer_view(row: Row[Any]) -> CustomerView:
     """Build the customer of a row that has :func:`customer_columns`."""
     return CustomerView(
-        id=row.customer_id,
-        short_name=row.customer_short_name,
-        name=row.customer_name,
+        id=row.owner_id,
+        short_name=row.owner_short_name,
+        name=row.owner_name,
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from orchestrator.api.envelope import Form, PlainText, Shape
 from orchestrator.api.schemas.common import (
     CustomerInfo,
+    CustomerRef,
     Detection,
     DetectionForm,
     Override,
@@ -45,7 +46,7 @@ class JobInfo(Shape):
 class AnalysisAddRequest(Form):
     """One worker's, or person's, result."""
 
-    customer: PlainText
+    customer: CustomerRef
     user_agent: UserAgentForm
     tlp: Tlp
     analysis_result: JsonValue

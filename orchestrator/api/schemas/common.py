@@ -7,9 +7,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    Strict,
+    StringConstraints,
+)
 
-from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.envelope import Form, PlainText, Shape
 from orchestrator.flow.read import CustomerView, UserView, public_number
 
 #: The contract's classes of characters. The first is for names, the second for text.
@@ -25,6 +31,15 @@ ShortText = Annotated[
     StringConstraints(pattern=SHORT_NAME_PATTERN, min_length=1, max_length=NAME_MAX),
 ]
 SafeText = Annotated[str, StringConstraints(pattern=TEXT_PATTERN, max_length=TEXT_MAX)]
+
+
+def _as_text(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+#: A customer by short name, number or id; the contract's clients write numbers bare.
+CustomerRef = Annotated[PlainText, BeforeValidator(_as_text)]
 
 # JSON has its own numbers and booleans: '5' and 'true' in quotes are mistakes.
 StrictInt = Annotated[int, Strict()]

@@ -5,7 +5,7 @@ Jobs and their tasks, as the API takes and gives them.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, JsonValue, StrictStr
@@ -14,6 +14,7 @@ from orchestrator.api.envelope import Form, PlainText, Shape
 from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
 from orchestrator.api.schemas.common import (
     CustomerInfo,
+    CustomerRef,
     Sha256,
     StrictInt,
     UserAgent,
@@ -40,8 +41,13 @@ _ALL_TIMES: tuple[TimeField, ...] = (
 
 
 def _as_list(value: object) -> object:
-    # The contract's text writes one word, its schema a list.
-    return [value] if isinstance(value, str) else value
+    # The contract's schema has lists; its text, and the signatures of its client, have
+    # one word.
+    return [value] if isinstance(value, str | int) else value
+
+
+T = TypeVar("T")
+Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
 
 
 class SampleInfo(Shape):
@@ -98,16 +104,14 @@ class JobAddRequest(Form):
 class JobSearchRequest(Form):
     """Criteria: all must match; within a list, one."""
 
-    customer: tuple[PlainText, ...] = ()
-    sample_sha256: tuple[Sha256, ...] = ()
-    state: tuple[JobState, ...] = ()
+    customer: Listed[CustomerRef] = ()
+    sample_sha256: Listed[Sha256] = ()
+    state: Listed[JobState] = ()
     start_timestamp: StrictInt | StrictStr | None = None
     end_timestamp: StrictInt | StrictStr | None = None
-    time_field_strategy: Annotated[
-        tuple[TimeField | Literal["all"], ...], BeforeValidator(_as_list)
-    ] = ("all",)
+    time_field_strategy: Listed[TimeField | Literal["all"]] = ("all",)
     time_match_strategy: Literal["any", "all"] = "any"
-    sort_by: tuple[PlainText, ...] = ()
+    sort_by: Listed[PlainText] = ()
     limit: Annotated[StrictInt, Field(ge=0, le=LIST_MAX)] = LIMIT_DEFAULT
     offset: Annotated[StrictInt, Field(ge=0, le=OFFSET_MAX)] = 0
 

@@ -1,0 +1,177 @@
+"""
+Who may do what: every role on every endpoint, and keys that are no longer good.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+
+from orchestrator.api.app import create_app
+from orchestrator.api.deps import Services
+from orchestrator.domain.errors import InvalidError, NotFoundError
+from orchestrator.domain.values import Role
+from orchestrator.flow import keys
+from tests.fixtures.api import API, first_message
+
+#: The contract's table of roles, and of our own endpoints. Written out by hand: it is
+#: what the declarations in the routers are compared with.
+ROLES: dict[str, Role] = {
+    "GET /authentication/v1/session": Role.VIEWER,
+    "POST /sampledb/v2/sample": Role.UPLOADER,
+    "GET /sampledb/v2/sample/{sha256}": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/raw": Role.VIEWER,
+    "PUT /sampledb/v2/sample/{sha256}/reanalyse": Role.USER,
+    "GET /sampledb/v2/sample/{sha256}/classification": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/analysis": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/analysis": Role.ANALYZER,
+    "GET /sampledb/v2/sample/{sha256}/verdict": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/verdict": Role.ANALYZER,
+    "GET /sampledb/v2/job": Role.VIEWER,
+    "POST /sampledb/v2/job": Role.USER,
+    "POST /sampledb/v2/job/search": Role.VIEWER,
+    "GET /sampledb/v2/job/{jobID}": Role.VIEWER,
+    "PUT /sampledb/v2/job/{jobID}/cancel": Role.USER,
+    "PUT /sampledb/v2/job/{jobID}/retry": Role.USER,
+    "GET /sampledb/v2/job/{jobID}/explain": Role.VIEWER,
+    "GET /sampledb/v2/job/{jobID}/tasks": Role.VIEWER,
+    "GET /sampledb/v2/job/{jobID}/task/{taskID}": Role.VIEWER,
+    "PUT /sampledb/v2/job/{jobID}/task/{taskID}": Role.ANALYZER,
+    "GET /sampledb/v2/worker": Role.VIEWER,
+    "POST /sampledb/v2/worker": Role.ADMINISTRATOR,
+    "GET /sampledb/v2/worker/{idOrShortName}": Role.VIEWER,
+    "PUT /sampledb/v2/worker/{idOrShortName}": Role.ADMINISTRATOR,
+    "DELETE /sampledb/v2/worker/{idOrShortName}": Role.ADMINISTRATOR,
+    "GET /sampledb/v2/worker/{idOrShortName}/schema": Role.VIEWER,
+    "PUT /sampledb/v2/worker/{idOrShortName}/pause": Role.ADMINISTRATOR,
+    "PUT /sampledb/v2/worker/{idOrShortName}/resume": Role.ADMINISTRATOR,
+}
+
+#: Routes without a key: health, and what the token of an attempt opens.
+_OPEN = re.compile(r"\w+ /(health|internal)/.*")
+
+
+def _operations(app: FastAPI) -> set[str]:
+    return {
+        f"{method.upper()} {path}"
+        for path, operations in app.openapi()["paths"].items()
+        for method in operations
+    }
+
+
+def test_the_table_of_roles_names_every_endpoint_and_no_other(services: Services):
+    found = {one for one in _operations(create_app(services)) if not _OPEN.match(one)}
+
+    assert found == set(ROLES)
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("operation", ROLES)
+def test_a_role_may_call_exactly_what_the_table_says(
+    api: API, operation: str, role: Role
+):
+    method, template = operation.split()
+    path = re.sub(r"\{\w+ID\}", str(uuid4()), template)
+    path = path.replace("{sha256}", "0" * 64).replace("{idOrShortName}", "nobody")
+    before = api.counts()
+
+    # A body that is no JSON: who is let in is told so, who is not is not even read.
+    answer = api.bare.request(
+        method,
+        path,
+        content=b"" if operation.endswith("/sample") else b"{",
+        headers={"Argus-API-Key": api.key(role)},
+    )
+
+    if role.includes(ROLES[operation]):
+        assert answer.status_code not in {401, 403}, answer.text
+    else:
+        assert answer.status_code == answer.json()["responseCode"] == 403
+        assert role in first_message(answer)["message"]
+        assert api.counts() == before
+
+
+@pytest.mark.parametrize("operation", ROLES)
+def test_nobody_gets_in_without_a_key(api: API, operation: str):
+    method, path = operation.split()
+
+    answer = api.bare.request(method, path, content=b"{")
+
+    assert answer.status_code == answer.json()["responseCode"] == 401
+    assert "Argus-API-Key" in first_message(answer)["message"]
+
+
+def test_a_key_is_known_by_its_session(api: API):
+    answer = api.bare.get(
+        "/authentication/v1/session", headers={"argus-api-key": api.key(Role.VIEWER)}
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["data"]["role"] == "viewer"
+
+
+@pytest.mark.parametrize("state", ["malformed", "unknown", "revoked", "expired"])
+def test_a_key_that_is_not_good_answers_401_and_says_which(api: API, state: str):
+    with api.services.database.uow() as tx:
+        expired = timedelta(seconds=-1) if state == "expired" else None
+        issued = keys.create_key(
+            tx, user_name="leaver", role=Role.USER, lifetime=expired
+        )
+        if state == "revoked":
+            keys.revoke_key(tx, issued.prefix)
+    shown = {
+        "malformed": "1/2/secret",
+        "unknown": issued.secret[:-6] + "AAAAAA",
+    }.get(state, issued.secret)
+
+    answer = api.bare.get("/sampledb/v2/job", headers={"Argus-API-Key": shown})
+
+    assert answer.status_code == 401
+    assert state in first_message(answer)["message"]
+    assert shown not in answer.text
+
+
+def test_no_secret_is_stored(api: API):
+    with api.services.database.uow() as tx:
+        issued = keys.create_key(tx, user_name="keeper", role=Role.VIEWER)
+
+    row = api.run("SELECT * FROM api_key WHERE prefix = :p", p=issued.prefix)
+
+    assert re.fullmatch(r"assay_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", issued.secret)
+    assert issued.secret.split("_", 2)[2] not in repr(row)
+
+
+def test_a_user_keeps_the_role_it_has(api: API):
+    with api.services.database.uow() as tx:
+        keys.create_key(tx, user_name="steady", role=Role.USER)
+
+        with pytest.raises(InvalidError) as caught:
+            keys.create_key(tx, user_name="steady", role=Role.ADMINISTRATOR)
+
+    assert caught.value.field == "role"
+
+
+def test_revoking_is_listed_and_the_first_time_stands(api: API):
+    with api.services.database.uow() as tx:
+        issued = keys.create_key(tx, user_name="brief", role=Role.USER, label="ci")
+    for _ in range(2):
+        with api.services.database.uow() as tx:
+            keys.revoke_key(tx, issued.prefix)
+    with api.services.database.uow() as tx:
+        listed = {key.prefix: key for key in keys.list_keys(tx)}
+
+    assert listed[issued.prefix].label == "ci"
+    assert listed[issued.prefix].revoked_at is not None
+
+
+def test_revoking_what_is_not_there_says_so(api: API):
+    with (
+        api.services.database.uow() as tx,
+        pytest.raises(NotFoundError),
+    ):
+        keys.revoke_key(tx, "00000000")

@@ -1,0 +1,136 @@
+"""
+Health: red names what is missing, and only what is missing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.api.app import create_app
+from orchestrator.api.deps import Services
+from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.flow.read_health import find_missing
+from tests.fixtures.api import API, serve
+
+LEASE = timedelta(seconds=15)
+
+
+@pytest.fixture
+def tx(api: API) -> Iterator[Transaction]:
+    """A transaction that is rolled back, of a healthy stream without replicas."""
+    database = api.services.database
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        now = connection.exec_driver_sql("SELECT transaction_timestamp()").scalar_one()
+        made = Transaction(connection=connection, now=now)
+        # Other tests leave replicas behind.
+        connection.exec_driver_sql("DELETE FROM replica")
+        _stream(made, canary=0, dispatched=0)
+        yield made
+        transaction.rollback()
+
+
+def _stream(tx: Transaction, *, canary: float, dispatched: float) -> None:
+    tx.connection.exec_driver_sql("DELETE FROM stream")
+    tx.connection.exec_driver_sql(
+        "INSERT INTO stream (id, watermark_at, gap_ended_at, canary_at, dispatched_at)"
+        " VALUES (1, now(), now(), now() - make_interval(secs => %s),"
+        " now() - make_interval(secs => %s))",
+        (canary, dispatched),
+    )
+
+
+def _replica(tx: Transaction, worker: str) -> None:
+    tx.connection.exec_driver_sql(
+        "INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at)"
+        " SELECT %s, id, '1', 1, 1, now() FROM worker WHERE short_name = %s",
+        (f"{worker}-{secrets.token_hex(4)}", worker),
+    )
+
+
+def _missing(tx: Transaction) -> list[str]:
+    return [one.what for one in find_missing(tx, lease=LEASE)]
+
+
+def test_all_is_well(tx: Transaction):
+    assert _missing(tx) == []
+
+
+def test_five_seconds_without_a_canary_are_red(tx: Transaction):
+    _stream(tx, canary=6, dispatched=0)
+
+    (missing,) = find_missing(tx, lease=LEASE)
+
+    assert missing.what == "reports"
+    assert "6 s" in missing.detail
+    assert missing.remedy
+
+
+def test_a_backlog_with_replicas_and_no_dispatch_is_red(api: API, tx: Transaction):
+    worker = api.add_worker()
+    api.add_job(workers=[worker])
+    _stream(tx, canary=0, dispatched=16)
+    assert _missing(tx) == []
+
+    _replica(tx, worker)
+
+    (missing,) = find_missing(tx, lease=LEASE)
+    assert missing.what == "dispatcher"
+    assert worker in missing.detail
+
+
+def test_replicas_without_a_backlog_need_no_dispatcher(api: API, tx: Transaction):
+    _replica(tx, api.add_worker())
+    _stream(tx, canary=0, dispatched=16)
+
+    assert _missing(tx) == []
+
+
+def test_migrations_behind_are_red_and_nothing_else_is_asked(tx: Transaction):
+    tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'older'")
+    _stream(tx, canary=60, dispatched=60)
+
+    assert _missing(tx) == ["migrations"]
+
+
+def test_alive_needs_nobody_else(api: API):
+    answer = api.bare.get("/health/live")
+
+    assert answer.status_code == 200
+    assert answer.json()["data"] == {"alive": True}
+
+
+def test_ready_names_what_is_missing(api: API):
+    api.run("UPDATE stream SET canary_at = now() - interval '1 hour'")
+
+    answer = api.bare.get("/health/ready")
+
+    assert answer.status_code == answer.json()["responseCode"] == 503
+    data = answer.json()["data"]
+    assert not data["ready"]
+    assert [one["what"] for one in data["missing"]] == ["reports"]
+    assert all(one["detail"] and one["remedy"] for one in data["missing"])
+
+
+def test_without_a_database_ready_is_red_and_requests_are_told_to_come_back(
+    services: Services,
+):
+    # Port 1 refuses at once, as a database does that is being restarted.
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    app = create_app(
+        Services(database=away, store=services.store, engine=services.engine)
+    )
+
+    with serve(app) as client:
+        ready = client.get("/health/ready")
+        request = client.get(
+            "/sampledb/v2/job", headers={"Argus-API-Key": f"assay_{'0' * 8}_{'A' * 43}"}
+        )
+
+    assert ready.status_code == 503
+    assert [one["what"] for one in ready.json()["data"]["missing"]] == ["database"]
+    assert request.status_code == request.json()["responseCode"] == 503
+    assert request.headers["Retry-After"] == "1"

@@ -1,0 +1,164 @@
+"""
+What a replica reads and writes over HTTP: one attempt's token opens that and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """The first attempt of the only task of a job."""
+
+    api: API
+    job_id: str
+    task_id: str
+    worker: str
+    content: bytes
+
+    def token(self, attempt: int = 1, worker: str | None = None) -> str:
+        """Return the token of an attempt."""
+        keys = self.api.services.engine.keys
+        return keys.attempt_token(UUID(self.task_id), attempt, worker or self.worker)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        attempt: int = 1,
+        token: str | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Call as the replica does."""
+        return self.api.bare.request(
+            method,
+            f"/internal/task/{self.task_id}/{attempt}{path}",
+            headers={"assay-token": self.token(attempt) if token is None else token},
+            content=content,
+        )
+
+
+@pytest.fixture
+def attempt(api: API) -> Attempt:
+    """An attempt that is in the backlog."""
+    content = secrets.token_bytes(5000)
+    job = api.add_job(api.upload(content))
+    (task,) = api.tasks(job["id"])
+    return Attempt(
+        api=api,
+        job_id=job["id"],
+        task_id=task["id"],
+        worker=task["worker"],
+        content=content,
+    )
+
+
+def test_the_token_opens_the_sample(attempt: Attempt):
+    answer = attempt.call("GET", "/sample")
+
+    assert answer.status_code == 200
+    assert answer.content == attempt.content
+
+
+@pytest.mark.parametrize("kind", ["child", "evidence", "result"])
+def test_a_file_is_stored_under_its_hash(attempt: Attempt, kind: str):
+    content = secrets.token_bytes(3000)
+
+    answer = attempt.call("PUT", f"/file/{kind}", content=content)
+
+    assert answer.status_code == 200, answer.text
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert answer.json()["data"] == {"sha256": sha256, "size": 3000}
+    store = attempt.api.services.store
+    assert b"".join(store.open(sha256)) == content
+
+
+def test_an_unknown_kind_of_file_is_refused(attempt: Attempt):
+    answer = attempt.call("PUT", "/file/nonsense", content=b"x")
+
+    assert answer.status_code == 412
+    assert first_message(answer)["field"] == "kind"
+
+
+def test_a_file_above_the_limit_answers_413(attempt: Attempt):
+    answer = attempt.call("PUT", "/file/child", content=bytes(SAMPLE_MAX_BYTES + 1))
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/sample"), ("PUT", "/file/child")]
+)
+def test_no_other_token_opens_anything(attempt: Attempt, method: str, path: str):
+    wrong = [
+        "",
+        "nonsense",
+        attempt.token() + "A",
+        attempt.token(attempt=2),
+        attempt.token(worker="another"),
+        attempt.api.services.engine.keys.attempt_token(uuid4(), 1, attempt.worker),
+    ]
+
+    for token in wrong:
+        answer = attempt.call(method, path, token=token, content=b"x")
+        assert answer.status_code == 401
+        assert answer.json()["metaData"] == {"code": "authentication_failed"}
+    assert not attempt.api.staged()
+
+
+def test_an_api_key_is_no_token(attempt: Attempt):
+    answer = attempt.api.admin.get(
+        f"{attempt.api.url}/internal/task/{attempt.task_id}/1/sample"
+    )
+
+    assert answer.status_code == 401
+
+
+def test_an_older_attempt_opens_nothing_any_more(attempt: Attempt):
+    path = f"/job/{attempt.job_id}/task/{attempt.task_id}"
+    attempt.api.admin.put(path, json={"state": "failed"})
+    attempt.api.admin.put(f"/job/{attempt.job_id}/retry")
+
+    old = attempt.call("GET", "/sample", attempt=1)
+    new = attempt.call("GET", "/sample", attempt=2)
+
+    assert old.status_code == 412
+    assert first_message(old)["field"] == "attempt"
+    assert new.status_code == 200
+
+
+def test_a_task_that_is_over_takes_nothing_more(attempt: Attempt):
+    attempt.api.admin.put(f"/job/{attempt.job_id}/cancel")
+
+    for method, path in (("GET", "/sample"), ("PUT", "/file/child")):
+        answer = attempt.call(method, path, content=b"x")
+        assert answer.status_code == 412
+        assert "cancelled" in first_message(answer)["message"]
+
+
+def test_missing_bytes_have_a_code_of_their_own(attempt: Attempt):
+    sha256 = hashlib.sha256(attempt.content).hexdigest()
+    attempt.api.services.store.delete(sha256)
+
+    answer = attempt.call("GET", "/sample")
+
+    assert answer.status_code == 404
+    assert answer.json()["metaData"] == {"code": "sample_missing"}
+
+
+def test_an_unknown_task_answers_404(api: API):
+    answer = api.bare.get(
+        f"/internal/task/{uuid4()}/1/sample", headers={"assay-token": "x"}
+    )
+
+    assert answer.status_code == 404
