@@ -1,8 +1,8 @@
 """
 The Celery application of an analyzer: how messages reach a replica, and how it stops.
 
-Owns the settings (workers read the environment here and nowhere else), Celery's
-configuration and the hooks that make ``celery -A module worker`` behave like
+Owns Celery's configuration, the reading of the environment (nothing else in a worker
+reads it) and the hooks that make ``celery -A module worker`` behave like
 ``python -m workers run``. What an assignment means is the runtime's business.
 """
 
@@ -16,13 +16,13 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
+from celery.worker.consumer import Consumer
 from celery.worker.control import control_command
 from kombu.connection import Connection
 
@@ -36,86 +36,20 @@ from workers.identity import Identity
 from workers.reporting import Line, Reporter
 from workers.runtime import Runtime, parse_key
 from workers.sandbox import Sandbox
+from workers.settings import Settings, SettingsError
 from workers.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
-_MOST_SLOTS_BY_DEFAULT = 4
-
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
-
-_REDIS_OPTIONS = {
-    "priority_steps": [0],
-    # Without a timeout a broken network leaves a replica deaf for ever.
-    "socket_timeout": 15,
-    "socket_connect_timeout": 5,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-}
-_RABBITMQ_OPTIONS = {"confirm_publish": True}
 
 #: Celery's signal handlers know a worker by its node name only.
 _by_name: dict[str, _Replica] = {}
 
 
-class SettingsError(Exception):
-    """A setting is missing or wrong; the message says which and how to set it."""
-
-
 class AnalysisFailedError(Exception):
     """Ends the Celery task of a failed analysis, so that Flower shows a failure."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """
-    What a replica is told by its environment.
-
-    ``events``: whether Celery sends the task events that Flower shows.
-    """
-
-    broker_url: str = field(repr=False)
-    api_url: str
-    secret: str = field(repr=False)
-    heartbeat_seconds: float = 5.0
-    stop_grace_seconds: float = 10.0
-    slots: int = 1
-    events: bool = True
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str], *, worker: str) -> Settings:
-        """
-        Read the settings of a replica of *worker*.
-
-        Raises:
-            SettingsError: One is missing or is not what it must be.
-        """
-        broker_url = _required(
-            environment, "ASSAY_BROKER_URL", "for example redis://127.0.0.1:6379/0"
-        )
-        api_url = _required(
-            environment, "ASSAY_API_URL", "for example http://127.0.0.1:8000"
-        )
-        return cls(
-            broker_url=broker_url,
-            api_url=api_url,
-            secret=_secret(environment, worker),
-            heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
-            stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
-            slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
-            events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
-        )
-
-    @property
-    def rabbitmq(self) -> bool:
-        """Whether the broker is RabbitMQ (else it is Redis)."""
-        return names.is_rabbitmq(self.broker_url)
-
-    @property
-    def transport_options(self) -> dict[str, Any]:
-        """Return kombu's options for this broker."""
-        return dict(_RABBITMQ_OPTIONS if self.rabbitmq else _REDIS_OPTIONS)
 
 
 def celery_app(analyzer: Analyzer) -> Celery:
@@ -172,6 +106,22 @@ class _Connection(Connection):  # type: ignore[misc]  # kombu has no types
 
 class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
     Connection = _Connection
+
+
+class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
+    """
+    Celery's consumer without "native delayed delivery".
+
+    That would declare dozens of queues and exchanges for ETAs, which Assay does not use
+    and a worker's RabbitMQ user has no right to declare.
+    """
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # as above
+        default_steps = tuple(
+            step
+            for step in Consumer.Blueprint.default_steps
+            if not step.endswith(":DelayedDelivery")
+        )
 
 
 class _App(Celery):  # type: ignore[misc]  # Celery has no types
@@ -368,6 +318,7 @@ def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
         # that delivers again would run an analysis twice.
         "task_acks_late": False,
         "worker_pool": "threads",
+        "worker_consumer": _Consumer,
         "worker_concurrency": settings.slots,
         "worker_prefetch_multiplier": 1,
         "worker_enable_prefetch_count_reduction": False,
@@ -377,50 +328,3 @@ def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }
-
-
-def _required(environment: Mapping[str, str], name: str, example: str) -> str:
-    value = environment.get(name, "").strip()
-    if not value:
-        raise SettingsError(f"{name} is not set; set it, {example}")
-    return value
-
-
-def _secret(environment: Mapping[str, str], worker: str) -> str:
-    file = environment.get("ASSAY_WORKER_SECRET_FILE")
-    if not file:
-        return _required(
-            environment,
-            "ASSAY_WORKER_SECRET",
-            f"as `assay worker register {worker}` printed it",
-        )
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(
-            f"ASSAY_WORKER_SECRET_FILE: {file}: {error.strerror}"
-        ) from error
-
-
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
-    text = environment.get(name, "").strip()
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = -1.0
-    if value < 0 or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
-        raise SettingsError(f"{name} is {text!r}; set it to a number above 0")
-    return value
-
-
-def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
-    text = environment.get(name, "").strip().lower()
-    if not text:
-        return default
-    if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-        raise SettingsError(f"{name} is {text!r}; set it to true or false")
-    return text in {"1", "true", "yes", "on"}
-
-
-def _default_slots() -> int:
-    return min(len(os.sched_getaffinity(0)), _MOST_SLOTS_BY_DEFAULT)

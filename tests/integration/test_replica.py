@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
-from tests.fixtures.replica import Stage, eventually, stage
+from tests.fixtures.replica import ACTOR, Stage, eventually, stage
 
 #: The worker of the README, to the letter.
 EIGHT_LINES = """
@@ -22,48 +22,6 @@ from workers import Analysis, Sample, analyzer
 @analyzer("length", version="1", accepts=["*"], run_seconds=10)
 def length(sample: Sample) -> Analysis:
     return Analysis(score=-1, result={"bytes": sample.size})
-"""
-
-#: Does what the options of the assignment say.
-ACTOR = """
-import os
-import time
-from pathlib import Path
-
-from workers import Analysis, File, Recoverable, Sample, Unsupported, analyzer
-
-def sleep(seconds):
-    time.sleep(seconds)
-    return Analysis(score=1)
-
-def give(result):
-    return Analysis(score=1, result=result)
-
-def fill(count):
-    return Analysis(score=1, result={"text": "x" * count})
-
-def keep(text):
-    Path("found.bin").write_text(text)
-    return Analysis(score=1, files=[File(kind="child", path="found.bin")])
-
-def fail(message):
-    raise ValueError(message)
-
-def refuse(message):
-    raise Unsupported(message)
-
-def wish(message):
-    raise Recoverable(message)
-
-def die(code):
-    os._exit(code)
-
-ACTS = {act.__name__: act for act in (sleep, give, fill, keep, fail, refuse, wish, die)}
-
-@analyzer("actor", version="7", schema={"type": ["object", "null"]})
-def actor(sample: Sample) -> Analysis:
-    (name, argument), = sample.options.items()
-    return ACTS[name](argument)
 """
 
 

@@ -13,8 +13,7 @@ from kombu import Connection
 
 from orchestrator.contracts import names
 from orchestrator.contracts.report import Report
-from tests.fixtures.replica import SECRET, RedisServer, Stage, eventually, stage
-from tests.integration.test_replica import ACTOR
+from tests.fixtures.replica import ACTOR, SECRET, RedisServer, Stage, eventually, stage
 from workers import Analysis, Analyzer
 from workers.attempts import Attempt, Attempts
 from workers.identity import Identity

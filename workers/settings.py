@@ -1,0 +1,130 @@
+"""
+What a replica is told by its environment.
+
+Owns the names, the defaults and the complaints. It reads no environment by itself: the
+caller hands it over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.contracts import names
+
+_MOST_SLOTS_BY_DEFAULT = 4
+
+_REDIS_OPTIONS = {
+    "priority_steps": [0],
+    # Without a timeout a broken network leaves a replica deaf for ever.
+    "socket_timeout": 15,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+_RABBITMQ_OPTIONS = {"confirm_publish": True}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and how to set it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """
+    What a replica is told by its environment.
+
+    ``events``: whether Celery sends the task events that Flower shows.
+    """
+
+    broker_url: str = field(repr=False)
+    api_url: str
+    secret: str = field(repr=False)
+    heartbeat_seconds: float = 5.0
+    stop_grace_seconds: float = 10.0
+    slots: int = 1
+    events: bool = True
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], *, worker: str) -> Settings:
+        """
+        Read the settings of a replica of *worker*.
+
+        Raises:
+            SettingsError: One is missing or is not what it must be.
+        """
+        broker_url = _required(
+            environment, "ASSAY_BROKER_URL", "for example redis://127.0.0.1:6379/0"
+        )
+        api_url = _required(
+            environment, "ASSAY_API_URL", "for example http://127.0.0.1:8000"
+        )
+        return cls(
+            broker_url=broker_url,
+            api_url=api_url,
+            secret=_secret(environment, worker),
+            heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
+            stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
+            slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
+            events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
+        )
+
+    @property
+    def rabbitmq(self) -> bool:
+        """Whether the broker is RabbitMQ (else it is Redis)."""
+        return names.is_rabbitmq(self.broker_url)
+
+    @property
+    def transport_options(self) -> dict[str, Any]:
+        """Return kombu's options for this broker."""
+        return dict(_RABBITMQ_OPTIONS if self.rabbitmq else _REDIS_OPTIONS)
+
+
+def _required(environment: Mapping[str, str], name: str, example: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set; set it, {example}")
+    return value
+
+
+def _secret(environment: Mapping[str, str], worker: str) -> str:
+    file = environment.get("ASSAY_WORKER_SECRET_FILE")
+    if not file:
+        return _required(
+            environment,
+            "ASSAY_WORKER_SECRET",
+            f"as `assay worker register {worker}` printed it",
+        )
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(
+            f"ASSAY_WORKER_SECRET_FILE: {file}: {error.strerror}"
+        ) from error
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if value < 0 or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
+        raise SettingsError(f"{name} is {text!r}; set it to a number above 0")
+    return value
+
+
+def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, "").strip().lower()
+    if not text:
+        return default
+    if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+        raise SettingsError(f"{name} is {text!r}; set it to true or false")
+    return text in {"1", "true", "yes", "on"}
+
+
+def _default_slots() -> int:
+    return min(len(os.sched_getaffinity(0)), _MOST_SLOTS_BY_DEFAULT)
