@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import struct
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
@@ -36,11 +39,16 @@ def findings(made: Analysis, kind: str) -> list[dict[str, str]]:
     return [item for item in made.result["findings"] if item["kind"] == kind]
 
 
+def macro_project(stream: str, data: bytes) -> bytes:
+    project = vba_project("AutoOpen", "")
+    folder = project["VBA"]
+    assert isinstance(folder, Mapping)
+    return compound_file({**project, "VBA": {**folder, stream: data}})
+
+
 def macro_document(source: str) -> bytes:
-    project = dict(vba_project("Unused", ""))
     code = f'Attribute VB_Name = "{MODULE_NAME}"\r\n{source}\r\n'.encode()
-    project["VBA"] = {**project["VBA"], MODULE_NAME: compress(code)}
-    return compound_file(project)
+    return macro_project(MODULE_NAME, compress(code))
 
 
 def pdf_document(tmp_path: Path, **entries: pikepdf.Object) -> bytes:
@@ -104,10 +112,7 @@ def test_a_document_module_without_code_is_no_macro(analyze):
 
 
 def test_a_damaged_macro_project_is_reported_and_not_fatal(analyze):
-    project = dict(vba_project("AutoOpen", ""))
-    project["VBA"] = {**project["VBA"], "dir": b"\x01garbage"}
-
-    made = analyze(compound_file(project))
+    made = analyze(macro_project("dir", b"\x01garbage"))
 
     assert findings(made, "macro") or findings(made, "macro_unreadable")
 
@@ -288,13 +293,41 @@ def test_an_encrypted_pdf_is_reported(analyze, tmp_path: Path):
     assert made.result["pdf"] is None
 
 
-def test_a_macro_in_xml_is_found(analyze):
+def test_a_macro_in_word_xml_is_found(analyze):
+    packed = b"ActiveMime".ljust(0x32, b"\0")
+    packed += zlib.compress(macro_document("Sub AutoOpen()\r\nx = 1\r\nEnd Sub"))
+    space = "http://schemas.microsoft.com/office/word/2003/wordml"
     text = (
-        b'<?xml version="1.0"?><w:wordDocument '
-        b'xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"/>'
+        f'<?xml version="1.0"?><w:wordDocument xmlns:w="{space}">'
+        f'<w:binData w:name="editdata.mso">{base64.b64encode(packed).decode()}'
+        "</w:binData></w:wordDocument>"
     )
 
-    assert analyze(text).result["format"] == "xml"
+    made = analyze(text.encode())
+
+    assert made.result["format"] == "xml"
+    assert findings(made, "macro_auto_exec")
+
+
+def test_other_xml_has_no_findings(analyze):
+    made = analyze(b'<?xml version="1.0"?><svg/>')
+
+    assert made.score == -1
+
+
+def test_an_opendocument_file_names_its_macros_and_events(analyze):
+    listener = '<script:event-listener script:event-name="dom:load"/>'
+    parts = {
+        "mimetype": b"application/vnd.oasis.opendocument.text",
+        "content.xml": listener.encode(),
+        "Basic/Standard/script-lb.xml": b"<library/>",
+        "Basic/Standard/Module1.xml": b"<script:module/>",
+    }
+
+    made = analyze(zip_of(parts))
+
+    assert [item["module"] for item in findings(made, "macro")] == ["Module1"]
+    assert findings(made, "macro_auto_exec")[0]["name"] == "dom:load"
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import jsonschema
 import lief
-import olefile
+import olefile  # type: ignore[import-untyped]  # it has no stubs
 import pikepdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.classify import classify
 from orchestrator.cli import demo_files
 from orchestrator.cli.demo_files import DemoFile
 from orchestrator.cli.demo_files.vba_project import compress
 from workers import Analysis, Analyzer, Sample, Unsupported
 from workers.analyzers import BUNDLED
 from workers.analyzers.document import document
-from workers.analyzers.document_macros import VBA_Parser
 from workers.analyzers.executable import executable
 from workers.analyzers.strings import strings
 from workers.analyzers.yara import yara
@@ -103,6 +103,20 @@ def test_expectations_survive_other_names_bytes_urls_and_macros(
         assert_expectation(item)
 
 
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_an_analyzer_gets_exactly_the_files_that_it_can_look_at(
+    tmp_path: Path, padding: int
+):
+    """A task for a file of the wrong kind would only end as unsupported."""
+    for item in demo_files.build(tmp_path, padding_bytes=padding):
+        data = item.path.read_bytes()
+        kind = classify(data[:8192], data[-65536:], len(data))
+        for analyzer in ANALYZERS.values():
+            sent = {"*", kind.type, kind.super_type} & set(analyzer.accepts)
+            done = run(analyzer, item.path)
+            assert bool(sent) == (done is not None), (item.kind, analyzer.name)
+
+
 def test_a_seed_changes_names_and_bytes(tmp_path: Path):
     first, again, other = (
         demo_files.build(tmp_path / name, seed=seed)
@@ -156,6 +170,8 @@ def test_the_macro_has_the_name_that_was_asked_for(tmp_path: Path):
     files = demo_files.build(tmp_path, macro_name="Sheet_Total7")
 
     path = next(item.path for item in files if item.kind == "docm")
+    from oletools.olevba import VBA_Parser  # noqa: PLC0415  (warns on first import)
+
     parser = VBA_Parser(str(path), disable_pcode=True)
     code = "".join(row[3] for row in parser.extract_all_macros())
     parser.close()

@@ -12,6 +12,7 @@ import zipfile
 from workers import Analysis, Sample, Unsupported, analyzer
 from workers.analyzers.document_facts import KINDS, PARSER_ERRORS, Document
 from workers.analyzers.document_macros import read_macros
+from workers.analyzers.document_odf import is_odf, read_odf
 from workers.analyzers.document_ole import read_ole
 from workers.analyzers.document_ooxml import CONTENT_TYPES, read_ooxml
 from workers.analyzers.document_pdf import read_pdf
@@ -22,7 +23,7 @@ from workers.analyzers.findings import Findings, array, schema, strict
 _MOST_BYTES = 128 * 1024 * 1024
 #: A PDF header may stand behind other bytes; readers look this far.
 _PDF_HEADER_BYTES = 1024
-#: Beginnings of files in which Office keeps macros as text: XML, and MIME for MHT.
+#: Namespaces of the XML in which Office keeps documents, macros included, in one file.
 _XML_MARKS = (
     b"schemas.microsoft.com/office/word/2003/wordml",
     b"schemas.microsoft.com/office/2006/xmlPackage",
@@ -33,7 +34,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 
 _SCHEMA = schema(
     {
-        "format": {"enum": ["ooxml", "ole", "rtf", "pdf", "xml", "mht"]},
+        "format": {"enum": ["ooxml", "odf", "ole", "rtf", "pdf", "xml", "mht"]},
         "encrypted": {"type": "boolean"},
         "macros": array(
             strict(
@@ -81,7 +82,8 @@ _SCHEMA = schema(
 @analyzer(
     "document",
     version="1",
-    accepts=["document", "ooxml", "ole", "rtf", "pdf"],
+    # Not all of the super type: a web page is a document too, and none of ours.
+    accepts=["ooxml", "odf", "ole", "rtf", "pdf", "xml"],
     max_bytes=_MOST_BYTES,
     run_seconds=120,
     schema=_SCHEMA,
@@ -125,11 +127,15 @@ def _read(sample: Sample) -> Document:
 
 
 def _read_zip(sample: Sample, findings: Findings) -> Document:
-    made = Document("ooxml", findings)
     try:
         with sample.open() as stream, zipfile.ZipFile(stream) as archive:
+            if is_odf(archive):
+                made = Document("odf", findings)
+                read_odf(archive, made)
+                return made
             if CONTENT_TYPES not in archive.namelist():
                 raise Unsupported("a ZIP archive that is no Office document")
+            made = Document("ooxml", findings)
             read_ooxml(archive, made)
     except PARSER_ERRORS as exc:
         raise Unsupported("a ZIP archive that cannot be read") from exc
@@ -138,11 +144,13 @@ def _read_zip(sample: Sample, findings: Findings) -> Document:
 
 def _read_text(sample: Sample, findings: Findings) -> Document:
     data = sample.path.read_bytes()
-    if any(mark in data for mark in _XML_MARKS):
-        made = Document("xml", findings)
-    elif b"multipart" in data.lower() and b"mime-version" in data[:4096].lower():
+    if b"multipart" in data.lower() and b"mime-version" in data[:4096].lower():
         made = Document("mht", findings)
-    else:
-        raise Unsupported("not an Office document, RTF or PDF")
-    read_macros(data, "", made)
-    return made
+        read_macros(data, "", made)
+        return made
+    if data[:_PDF_HEADER_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
+        made = Document("xml", findings)
+        if any(mark in data for mark in _XML_MARKS):
+            read_macros(data, "", made)
+        return made
+    raise Unsupported("not an Office document, RTF or PDF")

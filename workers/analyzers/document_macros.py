@@ -77,7 +77,7 @@ def _read(data: bytes, part: str, document: Document) -> None:
             return
         found = False
         for _, _, file_name, code in islice(parser.extract_macros(), _MOST_MODULES):
-            if code and _has_statements(code):
+            if code and (file_name == _EXCEL4_FILE or _has_statements(code)):
                 found = True
                 _judge_module(str(file_name), code, part, document)
         if not found:
@@ -89,9 +89,7 @@ def _read(data: bytes, part: str, document: Document) -> None:
 def _has_statements(code: str) -> bool:
     """Every document module has attributes; only some have code."""
     lines = (line.strip() for line in code.splitlines())
-    return any(line and not line.startswith(("Attribute ", "'")) for line in lines) or (
-        "EXCEL" in code.upper()
-    )
+    return any(line and not line.startswith(("Attribute ", "'")) for line in lines)
 
 
 def _judge_module(file_name: str, code: str, part: str, document: Document) -> None:

@@ -69,7 +69,8 @@ _SCHEMA = schema(
 @analyzer(
     "executable",
     version="1",
-    accepts=["executable"],
+    # Not all of the super type: Android and Java programs are archives.
+    accepts=["pe", "elf", "macho"],
     run_seconds=60,
     schema=_SCHEMA,
     title="Executables",

@@ -32,8 +32,9 @@ _ELF_WRITE, _ELF_ALLOCATED, _ELF_EXECUTE = 1, 2, 4
 _SEGMENT_EXECUTE, _SEGMENT_WRITE, _SEGMENT_READ = 1, 2, 4
 _MACHO_READ, _MACHO_WRITE, _MACHO_EXECUTE = 1, 2, 4
 
-# LIEF says on standard error what it thinks of every odd byte.
+# LIEF says on standard error what it thinks of every odd byte, and of its own exit.
 lief.logging.disable()
+lief.disable_leak_warning()
 
 
 def read_program(path: str, *, file_size: int) -> Program | None:
