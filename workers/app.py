@@ -16,6 +16,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer
 from celery.worker.control import control_command
+from jsonschema.exceptions import SchemaError
 from kombu.connection import Connection
 
 from orchestrator.contracts import names
@@ -34,6 +36,7 @@ from workers.attempts import Attempts
 from workers.confinement import protect_process
 from workers.identity import Identity
 from workers.reporting import Line, Reporter
+from workers.results import ResultCheck
 from workers.runtime import Runtime, parse_key
 from workers.sandbox import Sandbox
 from workers.settings import Settings, SettingsError
@@ -62,12 +65,20 @@ def celery_app(analyzer: Analyzer) -> Celery:
     try:
         return build_app(analyzer, Settings.read(os.environ, worker=analyzer.name))
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201  (for the person who typed it)
-        raise SystemExit(2) from None
+        complaint = str(error)
+    except SchemaError as error:
+        complaint = f"schema of {analyzer.name}: {error.message}"
+    print(complaint, file=sys.stderr)  # noqa: T201  (for the person who typed it)
+    raise SystemExit(2)
 
 
 def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
-    """Return the Celery application of *analyzer* with these *settings*."""
+    """
+    Return the Celery application of *analyzer* with these *settings*.
+
+    Raises:
+        SchemaError: The analyzer's own schema is none.
+    """
     app = _App(f"assay.{analyzer.name}", set_as_current=False, amqp=_Amqp, loader="app")
     app.replica = _Replica(analyzer, settings)
     app.conf.update(_configuration(analyzer, settings))
@@ -87,6 +98,9 @@ def run_replica(analyzer: Analyzer, *, slots: int | None = None) -> int:
     if slots is not None:
         app.conf.worker_concurrency = slots
     worker = app.Worker(loglevel="WARNING", quiet=True)
+    print(  # noqa: T201  (for the person who typed it)
+        f"{worker.hostname}: {worker.concurrency} slots; Ctrl-C stops it", flush=True
+    )
     worker.start()
     return int(worker.exitcode or 0)
 
@@ -136,8 +150,9 @@ class _Replica:
         self.settings = settings
         self.name = new_replica_id(analyzer.name)
         self.attempts = Attempts()
+        self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
-        self._scratch: Path | None = None
+        self._leftovers = ExitStack()
         _by_name[self.name] = self
 
     @property
@@ -148,9 +163,18 @@ class _Replica:
 
     def start(self, slots: int) -> None:
         protect_process()
+        try:
+            self._start(slots)
+        except BaseException:
+            # Celery stops only what has started: nobody else would clean this up.
+            self._leftovers.close()
+            raise
+
+    def _start(self, slots: int) -> None:
         identity = Identity(replica=self.name, analyzer=self.analyzer, slots=slots)
-        self._scratch = Path(tempfile.mkdtemp(prefix="assay-replica-"))
-        sandbox = self._start_sandbox(slots, self._scratch)
+        scratch = Path(tempfile.mkdtemp(prefix="assay-replica-"))
+        self._leftovers.callback(shutil.rmtree, scratch, ignore_errors=True)
+        sandbox = self._start_sandbox(slots, scratch)
         reporter = Reporter(
             _line(self.settings),
             partial(identity.alive, self.attempts),
@@ -163,7 +187,8 @@ class _Replica:
             reporter=reporter,
             transfer=Transfer(self.settings.api_url, slots=slots),
             sandbox=sandbox,
-            scratch=self._scratch,
+            check=self._check,
+            scratch=scratch,
         )
         reporter.start()
 
@@ -176,6 +201,7 @@ class _Replica:
             network=self.analyzer.network,
             memory_bytes=self.analyzer.memory_bytes,
         )
+        self._leftovers.callback(sandbox.close)
         for warning in sandbox.start():
             log.warning("sandbox.weaker reason=%s", warning)
         return sandbox
@@ -200,8 +226,7 @@ class _Replica:
     def stop(self) -> None:
         if self._runtime is not None:
             self._runtime.stop(grace_seconds=self.settings.stop_grace_seconds)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._leftovers.close()
 
 
 class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -287,7 +312,7 @@ def _line(settings: Settings) -> Line:
     return Line(
         connect=lambda: Connection(
             settings.broker_url,
-            transport_options=settings.transport_options,
+            transport_options=settings.reporter_options,
             connect_timeout=5,
         ),
         queue=names.report_queue(rabbitmq=settings.rabbitmq),
@@ -322,8 +347,8 @@ def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.slots,
         "worker_prefetch_multiplier": 1,
         "worker_enable_prefetch_count_reduction": False,
-        # Only for late acknowledgement, which is not ours; unset, it warns each time.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # It concerns late acknowledgement, which is not ours; off, it warns each time.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
         "worker_send_task_events": settings.events,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

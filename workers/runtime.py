@@ -92,10 +92,11 @@ class Runtime:
     Args:
         identity: Who it is.
         sandbox: Already started, with as many slots as *identity* says.
+        check: Of the analyzer's results.
         scratch: A folder of its own, for results too large for a message.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (its parts, by name)
         self,
         identity: Identity,
         *,
@@ -103,6 +104,7 @@ class Runtime:
         reporter: Reporter,
         transfer: Transfer,
         sandbox: Sandbox,
+        check: ResultCheck,
         scratch: Path,
     ) -> None:
         self._identity = identity
@@ -111,7 +113,7 @@ class Runtime:
         self._transfer = transfer
         self._sandbox = sandbox
         self._scratch = scratch
-        self._check = ResultCheck(identity.analyzer.schema)
+        self._check = check
         self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(identity.slots):
             self._free_slots.put(slot)
@@ -177,7 +179,6 @@ class Runtime:
         if not self._attempts.wait_until_idle(_KILL_SECONDS):
             log.error("replica.stuck: an analysis did not end when it was killed")
         self._reporter.close(_FLUSH_SECONDS)
-        self._sandbox.close()
         self._transfer.close()
 
     def _wait_for_the_running(self, grace_seconds: float) -> None:

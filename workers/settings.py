@@ -25,6 +25,10 @@ _REDIS_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+
+#: A heartbeat that hangs longer would cost the lease; a new connection may save it.
+_PUBLISH_SECONDS = 5
+
 _RABBITMQ_OPTIONS = {"confirm_publish": True}
 
 
@@ -81,6 +85,13 @@ class Settings:
     def transport_options(self) -> dict[str, Any]:
         """Return kombu's options for this broker."""
         return dict(_RABBITMQ_OPTIONS if self.rabbitmq else _REDIS_OPTIONS)
+
+    @property
+    def reporter_options(self) -> dict[str, Any]:
+        """Return them for the connection that speaks: it never waits for a message."""
+        if self.rabbitmq:
+            return self.transport_options
+        return {**self.transport_options, "socket_timeout": _PUBLISH_SECONDS}
 
 
 def _required(environment: Mapping[str, str], name: str, example: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import psutil
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
-from tests.fixtures.replica import ACTOR, Stage, eventually, stage
+from tests.fixtures.replica import ACTOR, Stage, stage
+from tests.fixtures.servers import eventually
 
 #: The worker of the README, to the letter.
 EIGHT_LINES = """
@@ -228,6 +230,34 @@ def test_a_second_signal_ends_the_grace(scene: Stage):
     assert code == 0
     assert scene.desk.end_of(assignment).kind == "released"
     assert time.monotonic() - waiting_since < 15
+
+
+def test_two_interrupts_end_it_at_once_and_release_what_ran(scene: Stage):
+    replica = scene.run(ACTOR, ASSAY_STOP_GRACE_SECONDS="60")
+    assignment = scene.desk.assign("actor", options={"sleep": 60})
+    scene.desk.wait_for_state(assignment, "running")
+
+    replica.process.send_signal(signal.SIGINT)
+    eventually(lambda: "shutdown" in replica.log.read_text())
+    replica.process.send_signal(signal.SIGINT)
+    replica.process.wait(15)
+
+    assert scene.desk.end_of(assignment).kind == "released"
+
+
+def test_a_failed_analysis_leaves_no_traceback_in_the_log(actor: Stage):
+    actor.desk.end_of(actor.desk.assign("actor", options={"fail": "no luck"}))
+
+    assert "Traceback" not in actor.replicas[0].log.read_text()
+
+
+def test_a_replica_leaves_no_files_behind(scene: Stage, tmp_path: Path):
+    replica = scene.run(ACTOR, TMPDIR=str(tmp_path))
+    scene.desk.end_of(scene.desk.assign("actor", options={"keep": "child"}))
+
+    replica.terminate()
+
+    assert list(tmp_path.glob("assay-*")) == []
 
 
 def test_a_killed_replica_leaves_no_process_behind(scene: Stage):

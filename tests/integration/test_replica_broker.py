@@ -13,7 +13,8 @@ from kombu import Connection
 
 from orchestrator.contracts import names
 from orchestrator.contracts.report import Report
-from tests.fixtures.replica import ACTOR, SECRET, RedisServer, Stage, eventually, stage
+from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
+from tests.fixtures.servers import RedisServer, eventually
 from workers import Analysis, Analyzer
 from workers.attempts import Attempt, Attempts
 from workers.identity import Identity

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
-from tests.fixtures.replica import StoreServer, free_port
+from tests.fixtures.servers import StoreServer, free_port
 from workers.transfer import AbandonedError, Grant, Transfer, TransferError, Upload
 
 CONTENT = b"content" * 1000
