@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.control import control_command
 from jsonschema.exceptions import SchemaError
@@ -46,9 +49,6 @@ log = logging.getLogger(__name__)
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
-
-#: Celery's signal handlers know a worker by its node name only.
-_by_name: dict[str, _Replica] = {}
 
 
 class AnalysisFailedError(Exception):
@@ -153,7 +153,6 @@ class _Replica:
         self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
-        _by_name[self.name] = self
 
     @property
     def runtime(self) -> Runtime:
@@ -241,6 +240,7 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
     def start(self, parent: Any) -> None:
         parent.app.replica.start(parent.concurrency)
+        _take_over_signals(parent.app.replica)
 
     def stop(self, parent: Any) -> None:
         parent.app.replica.stop()
@@ -248,6 +248,19 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     def terminate(self, parent: Any) -> None:
         parent.app.replica.announce_stop(hurry=True)
         parent.app.replica.stop()
+
+
+def _take_over_signals(replica: _Replica) -> None:
+    # Celery's own handlers for a second Ctrl-C wait, within the handler, for the pool's
+    # threads; and these cannot be ended before the sandboxes are.
+    def stop(number: int, _: object) -> None:
+        os.write(2, b"replica: shutdown; ask again to end what runs at once\n")
+        replica.announce_stop(hurry=number == signal.SIGQUIT)
+        state.should_stop = 0
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, stop)
 
 
 def _name_the_node(instance: Any, **_: object) -> None:
@@ -289,20 +302,11 @@ def _note_a_revocation(sender: Any, request: Any, **_: object) -> None:
 signals.task_revoked.connect(_note_a_revocation, weak=False)
 
 
-def _note_a_signal(sender: str, how: str, **_: object) -> None:
-    replica = _by_name.get(sender)
-    if replica is not None:
-        replica.announce_stop(hurry=how == "Cold")
-
-
-signals.worker_shutting_down.connect(_note_a_signal, weak=False)
-
-
-def _stop_attempts(state: Any, attempts: object = (), **_: object) -> dict[str, int]:
+def _stop_attempts(panel: Any, attempts: object = (), **_: object) -> dict[str, int]:
     """Drop or stop attempts that are over."""
     wanted = attempts if isinstance(attempts, list) else []
     keys = [key for name in wanted if (key := parse_key(str(name))) is not None]
-    return {"stopped": state.app.replica.attempts.stop(keys)}
+    return {"stopped": panel.app.replica.attempts.stop(keys)}
 
 
 control_command(name=names.STOP_COMMAND)(_stop_attempts)

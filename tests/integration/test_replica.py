@@ -240,8 +240,9 @@ def test_two_interrupts_end_it_at_once_and_release_what_ran(scene: Stage):
     replica.process.send_signal(signal.SIGINT)
     eventually(lambda: "shutdown" in replica.log.read_text())
     replica.process.send_signal(signal.SIGINT)
-    replica.process.wait(15)
+    code = replica.process.wait(15)
 
+    assert code == 0
     assert scene.desk.end_of(assignment).kind == "released"
 
 

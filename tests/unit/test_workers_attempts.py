@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from workers.attempts import Attempts
 from workers.runtime import parse_key
 
-TASK = uuid4()
+TASK = UUID("0197a000-0000-7000-8000-000000000001")
 
 
 @pytest.fixture
