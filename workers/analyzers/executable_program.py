@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from workers.analyzers.entropy import shannon
 from workers.analyzers.findings import clean
-from workers.analyzers.strings_scan import shannon
 
 #: Names from a program may be a megabyte of anything.
 _NAME_CHARACTERS = 128
@@ -103,5 +103,5 @@ def overlay_of(data: memoryview | bytes, *, file_size: int) -> Overlay | None:
     return Overlay(
         offset=max(0, file_size - len(data)),
         size=len(data),
-        entropy=shannon(list(counts.values())),
+        entropy=shannon(counts.values()),
     )

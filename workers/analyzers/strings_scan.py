@@ -6,12 +6,13 @@ Does not interpret what the strings say; ``strings_indicators`` does.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
+
+from workers.analyzers.entropy import shannon
 
 #: Bytes that are looked at: ten seconds or so of text at the measured 3 MB/s. The
 #: largest sample would need most of the run time, and its second half is rarely news.
@@ -56,14 +57,14 @@ class Entropy:
         for start in range(0, len(chunk), BLOCK_BYTES):
             counts = Counter(chunk[start : start + BLOCK_BYTES])
             self.histogram.update(counts)
-            bits = shannon(list(counts.values()))
+            bits = shannon(counts.values())
             if bits > self.highest:
                 self.highest, self.highest_offset = bits, offset + start
 
     @property
     def overall(self) -> float:
         """Of all bytes counted so far."""
-        return shannon(list(self.histogram.values()))
+        return shannon(self.histogram.values())
 
 
 @dataclass(slots=True)
@@ -100,14 +101,6 @@ class Scan:
             yield window[:cut]
         if carry:
             yield carry
-
-
-def shannon(counts: Sequence[int]) -> float:
-    """Entropy in bits of a histogram; 0 for an empty one."""
-    total = sum(counts)
-    if not total:
-        return 0.0
-    return -sum(n / total * math.log2(n / total) for n in counts if n) or 0.0
 
 
 def _cut(window: bytes) -> int:
