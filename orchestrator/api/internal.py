@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 
 from orchestrator.api.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.deps import Services, ServicesDep
-from orchestrator.api.envelope import Envelope, Shape, single
+from orchestrator.api.envelope import Shape
 from orchestrator.api.errors import RESPONSES
 from orchestrator.contracts.wire import TOKEN_HEADER
 from orchestrator.domain.errors import AuthenticationError
@@ -33,7 +33,7 @@ Kind = Literal["child", "evidence", "result"]
 
 
 class StoredBlob(Shape):
-    """Bytes that are in the store now."""
+    """Bytes that are in the store now; answered bare, as a reference has it."""
 
     sha256: str
     size: int
@@ -56,13 +56,12 @@ async def write_file(
     request: Request,
     services: ServicesDep,
     token: Token = None,
-) -> Envelope[StoredBlob]:
+) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
     await run_in_threadpool(_admit, services, task_id, attempt, token)
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
-    kept = await run_reader(request, lambda: _keep(services, chunks, limit))
-    return single(kept)
+    return await run_reader(request, lambda: _keep(services, chunks, limit))
 
 
 def _admit(

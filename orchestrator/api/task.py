@@ -16,7 +16,7 @@ from orchestrator.api.job import JobID
 from orchestrator.api.paging import PagingDep
 from orchestrator.api.schemas.job import JobTaskResponse, JobTaskUpdateRequest
 from orchestrator.domain.values import Role, TaskState
-from orchestrator.flow import read_jobs
+from orchestrator.flow import read_tasks
 from orchestrator.flow.put import TaskUpdate, update_task
 
 router = APIRouter(route_class=GuardedRoute, tags=["task"])
@@ -31,7 +31,7 @@ def list_tasks(
 ) -> ListEnvelope[JobTaskResponse]:
     """Return the tasks of a job, by worker."""
     with services.database.uow() as tx:
-        page = read_jobs.list_tasks(tx, job_id, paging)
+        page = read_tasks.list_tasks(tx, job_id, paging)
     shaped = [JobTaskResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -43,7 +43,7 @@ def get_task(
 ) -> Envelope[JobTaskResponse]:
     """Return one task, and what happened to it out of the ordinary."""
     with services.database.uow() as tx:
-        view = read_jobs.get_task(tx, job_id, task_id)
+        view = read_tasks.get_task(tx, job_id, task_id)
     return single(JobTaskResponse.of(view))
 
 
@@ -68,5 +68,5 @@ def put_task(
     )
     with services.database.uow() as tx:
         update_task(tx, update, engine=services.engine)
-        view = read_jobs.get_task(tx, job_id, task_id)
+        view = read_tasks.get_task(tx, job_id, task_id)
     return single(JobTaskResponse.of(view))

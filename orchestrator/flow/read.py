@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal, select
+from sqlalchemy import ColumnElement, Row, Select, Table, func, literal, select
 
 from orchestrator.db.tables import api_user, customer
 from orchestrator.db.unit_of_work import Transaction
@@ -70,37 +70,46 @@ class UserView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sorting:
+class Listing:
     """
-    By what a list may be sorted.
+    How the rows of a table are listed.
 
-    ``columns``: API name to column. ``default``: the order when none is asked for.
-    ``tie``: a unique column, so that pages never overlap.
+    ``sorts``: by what, API name to column. ``default``: the order when none is asked
+    for. The column ``id`` decides ties, so that pages never overlap.
     """
 
-    columns: Mapping[str, ColumnElement[Any]]
+    table: Table
+    sorts: Mapping[str, ColumnElement[Any]]
     default: Order
-    tie: ColumnElement[Any]
 
 
 def fetch_page(
-    tx: Transaction, statement: Select[Any], *, paging: Paging, sorting: Sorting
+    tx: Transaction,
+    listing: Listing,
+    statement: Select[Any],
+    *conditions: ColumnElement[bool],
+    paging: Paging,
 ) -> tuple[Sequence[Row[Any]], int]:
     """
-    Run *statement* for one page, and count all that it matches.
+    Read one page of the rows that meet *conditions*, and count all of them.
+
+    Args:
+        statement: What is read of each row of the listed table.
+        conditions: On columns of the listed table alone: only that one is counted.
 
     Raises:
         InvalidError: The order names an unknown field, or everything was asked for and
             more match than one list may hold.
     """
-    ordered = statement.order_by(*_order_by(paging.order, sorting))
-    total = _count(tx, statement)
+    order = _order_by(paging.order, listing)
+    total = _count(tx, listing.table, conditions)
     if not paging.limit and total == UNCOUNTED:
         raise InvalidError(
             f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
             field="limit",
         )
-    window = ordered.limit(paging.limit or LIST_MAX).offset(paging.offset)
+    page = statement.where(*conditions).order_by(*order)
+    window = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
     return tx.connection.execute(window).all(), total
 
 
@@ -131,12 +140,12 @@ def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
     return [by_name[name] for name in names]
 
 
-def customer_columns(source: FromClause = customer) -> list[ColumnElement[Any]]:
+def customer_columns() -> list[ColumnElement[Any]]:
     """Return the columns that :func:`customer_view` reads."""
     return [
-        source.c.id.label("owner_id"),
-        source.c.short_name.label("owner_short_name"),
-        source.c.name.label("owner_name"),
+        customer.c.id.label("owner_id"),
+        customer.c.short_name.label("owner_short_name"),
+        customer.c.name.label("owner_name"),
     ]
 
 
@@ -165,24 +174,26 @@ def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserV
     }
 
 
-def _count(tx: Transaction, statement: Select[Any]) -> int:
-    # Only whether rows match matters: the columns of the list are not computed.
-    matches = statement.with_only_columns(literal(1)).limit(LIST_MAX + 1)
-    counted = select(func.count()).select_from(matches.subquery())
+def _count(
+    tx: Transaction, table: Table, conditions: Sequence[ColumnElement[bool]]
+) -> int:
+    matches = select(literal(1)).select_from(table).where(*conditions)
+    bounded = matches.limit(LIST_MAX + 1).subquery()
+    counted = select(func.count()).select_from(bounded)
     total = int(tx.connection.execute(counted).scalar_one())
     return total if total <= LIST_MAX else UNCOUNTED
 
 
-def _order_by(order: Sequence[Order], sorting: Sorting) -> list[ColumnElement[Any]]:
-    keys = tuple(order) or (sorting.default,)
-    clauses = [_clause(_column(key, sorting), key) for key in keys]
-    return [*clauses, _clause(sorting.tie, keys[-1])]
+def _order_by(order: Sequence[Order], listing: Listing) -> list[ColumnElement[Any]]:
+    keys = tuple(order) or (listing.default,)
+    clauses = [_clause(_column(key, listing), key) for key in keys]
+    return [*clauses, _clause(listing.table.c.id, keys[-1])]
 
 
-def _column(key: Order, sorting: Sorting) -> ColumnElement[Any]:
-    column = sorting.columns.get(key.name)
+def _column(key: Order, listing: Listing) -> ColumnElement[Any]:
+    column = listing.sorts.get(key.name)
     if column is None:
-        known = ", ".join(sorting.columns)
+        known = ", ".join(listing.sorts)
         raise InvalidError(
             f"can not sort by '{key.name}'; sort by one of {known}", field="sortBy"
         )

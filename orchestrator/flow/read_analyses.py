@@ -18,10 +18,10 @@ from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState
 from orchestrator.flow.read import (
     CustomerView,
+    Listing,
     Order,
     Page,
     Paging,
-    Sorting,
     UserView,
     customer_columns,
     customer_view,
@@ -31,10 +31,10 @@ from orchestrator.flow.read import (
 from orchestrator.flow.read_samples import require_sample
 
 #: Newest first; the contract names no other order.
-_SORTING = Sorting(
-    columns={"createdTimestamp": analysis.c.created_at},
+_LISTING = Listing(
+    table=analysis,
+    sorts={"createdTimestamp": analysis.c.created_at},
     default=Order(name="createdTimestamp", descending=True),
-    tie=analysis.c.id,
 )
 
 
@@ -86,8 +86,8 @@ def list_analyses(tx: Transaction, sha256: str, paging: Paging) -> Page[Analysis
         NotFoundError: There is no such sample.
     """
     require_sample(tx, sha256)
-    statement = _analyses().where(analysis.c.sample_sha256 == sha256)
-    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    of_sample = analysis.c.sample_sha256 == sha256
+    rows, total = fetch_page(tx, _LISTING, _analyses(), of_sample, paging=paging)
     return Page(items=_views(tx, rows), total=total)
 
 

@@ -14,11 +14,12 @@ from sqlalchemy import Row, func, select
 from orchestrator.db.tables import classification, job, sample
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
-from orchestrator.flow.read import Order, Page, Paging, Sorting, fetch_page
+from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page
 from orchestrator.flow.read_verdicts import VerdictView, find_verdict
 
-_SORTING = Sorting(
-    columns={
+_CLASSIFICATIONS = Listing(
+    table=classification,
+    sorts={
         "createdTimestamp": classification.c.created_at,
         "version": classification.c.version,
         "type": classification.c.type,
@@ -27,7 +28,6 @@ _SORTING = Sorting(
         "platform": classification.c.platform,
     },
     default=Order(name="createdTimestamp", descending=True),
-    tie=classification.c.id,
 )
 
 
@@ -121,8 +121,10 @@ def list_classifications(
         InvalidError: The order names an unknown field.
     """
     require_sample(tx, sha256)
-    statement = select(classification).where(classification.c.sample_sha256 == sha256)
-    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    of_sample = classification.c.sample_sha256 == sha256
+    rows, total = fetch_page(
+        tx, _CLASSIFICATIONS, select(classification), of_sample, paging=paging
+    )
     return Page(items=tuple(_classification(row) for row in rows), total=total)
 
 

@@ -18,10 +18,10 @@ from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import Source, Why
 from orchestrator.flow.read import (
+    Listing,
     Order,
     Page,
     Paging,
-    Sorting,
     UserView,
     fetch_page,
     get_users,
@@ -40,14 +40,14 @@ def _triggered_detections() -> ColumnElement[int]:
     return counted.scalar_subquery()
 
 
-_SORTING = Sorting(
-    columns={
+_LISTING = Listing(
+    table=verdict,
+    sorts={
         "createdTimestamp": verdict.c.created_at,
         "score": verdict.c.score,
         "triggeredDetections": _triggered_detections(),
     },
     default=Order(name="createdTimestamp", descending=True),
-    tie=verdict.c.id,
 )
 
 
@@ -107,8 +107,8 @@ def list_verdicts(tx: Transaction, sha256: str, paging: Paging) -> Page[VerdictV
     known = select(sample.c.sha256).where(sample.c.sha256 == sha256)
     if tx.connection.execute(known).first() is None:
         raise NotFoundError(f"there is no sample {sha256}", field="sha256")
-    statement = _verdicts().where(verdict.c.sample_sha256 == sha256)
-    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    of_sample = verdict.c.sample_sha256 == sha256
+    rows, total = fetch_page(tx, _LISTING, _verdicts(), of_sample, paging=paging)
     return Page(items=_views(tx, rows), total=total)
 
 

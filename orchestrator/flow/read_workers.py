@@ -16,24 +16,24 @@ from orchestrator.db.tables import job_task, replica, worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.flow.read import (
+    Listing,
     Order,
     Page,
     Paging,
-    Sorting,
     UserView,
     fetch_page,
     get_users,
 )
 
-_SORTING = Sorting(
-    columns={
+_LISTING = Listing(
+    table=worker,
+    sorts={
         "shortName": worker.c.short_name,
         "createdTimestamp": worker.c.created_at,
         "lastUpdatedTimestamp": worker.c.updated_at,
         "deletedTimestamp": worker.c.deleted_at,
     },
     default=Order(name="shortName"),
-    tie=worker.c.id,
 )
 
 #: The backlog is counted up to here; what is shown above it is "at least".
@@ -84,10 +84,9 @@ def list_workers(
     Raises:
         InvalidError: The order names an unknown field.
     """
+    conditions = [] if include_deleted else [worker.c.deleted_at.is_(None)]
     statement = _workers(tx.now - lease)
-    if not include_deleted:
-        statement = statement.where(worker.c.deleted_at.is_(None))
-    rows, total = fetch_page(tx, statement, paging=paging, sorting=_SORTING)
+    rows, total = fetch_page(tx, _LISTING, statement, *conditions, paging=paging)
     return Page(items=_views(tx, rows), total=total)
 
 

@@ -78,7 +78,7 @@ def test_a_file_is_stored_under_its_hash(attempt: Attempt, kind: str):
 
     assert answer.status_code == 200, answer.text
     sha256 = hashlib.sha256(content).hexdigest()
-    assert answer.json()["data"] == {"sha256": sha256, "size": 3000}
+    assert answer.json() == {"sha256": sha256, "size": 3000}
     store = attempt.api.services.store
     assert b"".join(store.open(sha256)) == content
 

@@ -23,15 +23,13 @@ from orchestrator.api.times import Millis, parse_time
 from orchestrator.domain.values import JobState, Reason, TaskState
 from orchestrator.flow.read import LIST_MAX, Paging
 from orchestrator.flow.read_jobs import (
-    AnalysisLink,
     ChoiceView,
-    EventView,
     JobFilter,
     JobView,
-    TaskView,
     TimeField,
     TimeWindow,
 )
+from orchestrator.flow.read_tasks import AnalysisLink, EventView, TaskView
 
 _ALL_TIMES: tuple[TimeField, ...] = (
     "enqueuedTimestamp",
