@@ -27,6 +27,8 @@ from orchestrator.contracts.wire import TOKEN_HEADER
 RETRY_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 4.0
+#: The answer comes only when a store far away has the last byte.
+_UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _CHUNK_BYTES = 1024 * 1024
 _TOO_MANY_REQUESTS = 429
 
@@ -139,7 +141,11 @@ class Transfer:
         def put() -> Reference:
             with upload.source.open("rb") as content:
                 answer = self._client.put(
-                    url, params=parameters, headers=headers, content=_chunks(content)
+                    url,
+                    params=parameters,
+                    headers=headers,
+                    content=_chunks(content),
+                    timeout=_UPLOAD_TIMEOUT,
                 )
             _check_status(answer, what=f"upload of a file of kind {upload.kind}")
             return _stored(answer, upload)
