@@ -37,6 +37,11 @@ class Places:
     sockets: Path
     user: tuple[int, int] | None
 
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where the supervisor is spoken to."""
+        return self.sockets / "supervisor.sock"
+
 
 def places(data_dir: Path) -> Places:
     """

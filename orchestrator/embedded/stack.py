@@ -1,0 +1,379 @@
+"""
+The whole of Assay on one machine: embedded servers, every process, one replica of each
+bundled worker, under the library ``supervisor``.
+
+Whoever holds a :class:`Stack` holds all of it: with that process everything ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from sqlalchemy import text
+from supervisor.xmlrpc import SupervisorTransport
+
+from orchestrator.contracts.token import KeyRing
+from orchestrator.db import migrate
+from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.errors import AuthenticationError, ConfigurationError
+from orchestrator.domain.values import Role
+from orchestrator.embedded import launch, postgres, redis
+from orchestrator.embedded.places import Places, places, private_file, secret
+from orchestrator.embedded.supervisor import (
+    Control,
+    Program,
+    supervisor_command,
+    write_configuration,
+)
+from orchestrator.flow.keys import authenticate, create_key
+from orchestrator.flow.register import enrolment_secret
+
+BUNDLED = ("yara", "executable", "document", "strings")
+
+_ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
+
+#: Seconds for everything to be up; importing the analyzers takes most of it.
+_READY_SECONDS = 60
+
+#: Seconds. The three groups stop one after another, in ten together.
+_WORKER_STOP_SECONDS = 4
+_ENGINE_STOP_SECONDS = 3
+_STORE_STOP_SECONDS = 3
+_STOP_SECONDS = 12
+
+#: How long a stopping replica lets its analyses go on; less than its time to stop.
+_GRACE_SECONDS = "2"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackInfo:
+    """How to reach a running stack. ``env_file``: the same, for other commands."""
+
+    api_url: str
+    api_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    env_file: Path
+
+
+class Stack:
+    """
+    Args:
+        data_dir: Where everything is kept; it survives restarts.
+        api_port: ``None`` takes a free one.
+        workers: Bundled analyzers, or modules that can be imported.
+        slots: Analyses at a time of each replica; ``None`` leaves it to the replica.
+        extra_env: For every process, for example shorter clocks in tests.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        api_port: int | None = None,
+        workers: Sequence[str] = BUNDLED,
+        slots: int | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._places = places(data_dir)
+        self._api_port = api_port or redis.free_port()
+        self._workers = workers
+        self._slots = slots
+        self._extra_env = dict(extra_env or {})
+        self._secrets: dict[str, str] = {}
+        self._control = Control(
+            socket=self._places.supervisor_socket, password=secrets.token_urlsafe(32)
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def places(self) -> Places:
+        """Where its files are."""
+        return self._places
+
+    def start(self, *, on_progress: Progress) -> StackInfo:
+        """
+        Start everything and wait until it works.
+
+        Raises:
+            ConfigurationError: Something did not come up; the message says what, and
+                where its log is. What came up is stopped.
+        """
+        try:
+            return self._start(on_progress)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait(self) -> None:
+        """Wait until the supervisor ends."""
+        if self._process is not None:
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Stop everything, replicas first, within ten seconds; again is harmless."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Its children die with it.
+            process.kill()
+            process.wait()
+
+    def processes(self) -> dict[str, int]:
+        """Return the pid of every process that runs, by name."""
+        found = cast("list[dict[str, Any]]", self._rpc().getAllProcessInfo())
+        return {one["name"]: one["pid"] for one in found if one["pid"]}
+
+    def _start(self, on_progress: Progress) -> StackInfo:
+        on_progress("starting PostgreSQL and Redis")
+        database = postgres.prepare(self._places, parent="mine")
+        broker = redis.prepare(self._places, port=redis.free_port(), parent="mine")
+        stores = _stores(database.command, broker.command)
+        self._supervise(stores)
+        postgres.wait_until_ready(database.url)
+        redis.wait_until_ready(broker.url)
+        on_progress("bringing the database up to date")
+        migrate.upgrade(database.url)
+        info = self._introduce(database.url, broker.url)
+        on_progress("starting the API, the dispatcher, the consumer and the workers")
+        self._configure([*stores, *self._engine(info), *self._replicas(info)])
+        self._rpc().reloadConfig()
+        for group in ("engine", "workers"):
+            self._rpc().addProcessGroup(group)
+        self._wait_until_ready(info)
+        return info
+
+    def _supervise(self, programs: Sequence[Program]) -> None:
+        # A supervisor that was killed leaves its socket behind.
+        self._control.socket.unlink(missing_ok=True)
+        path = self._configure(programs)
+        self._process = subprocess.Popen(
+            supervisor_command(path, parent=os.getpid()),
+            env=_bare_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            # Ctrl-C in the terminal is for us; we stop the others in order.
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"the supervisor did not start; see {self._logs}/supervisor.log"
+                )
+            time.sleep(0.05)
+
+    def _configure(self, programs: Sequence[Program]) -> Path:
+        return write_configuration(
+            self._places.data_dir / "supervisor.conf",
+            programs,
+            control=self._control,
+            logs=self._logs,
+        )
+
+    @property
+    def _logs(self) -> Path:
+        return self._places.data_dir / "logs"
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._rpc().getState())
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def _rpc(self) -> Any:  # noqa: ANN401  (an XML-RPC proxy answers to every name)
+        transport = SupervisorTransport(
+            "assay", self._control.password, f"unix://{self._control.socket}"
+        )
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport).supervisor
+
+    def _introduce(self, database_url: str, broker_url: str) -> StackInfo:
+        """Make a key and the replicas' secrets, and write down how to reach it all."""
+        keys = KeyRing.parse(self._secret_key())
+        database = Database(database_url)
+        with database.uow() as tx:
+            api_key = self._api_key(tx)
+            self._secrets = {
+                name: enrolment_secret(tx, name, keys=keys) for name in self._workers
+            }
+        database.close()
+        info = StackInfo(
+            api_url=f"http://127.0.0.1:{self._api_port}",
+            api_key=api_key,
+            database_url=database_url,
+            broker_url=broker_url,
+            env_file=self._places.data_dir / "env",
+        )
+        private_file(info.env_file, _lines(self._environment(info)), None)
+        return info
+
+    def _api_key(self, tx: Transaction) -> str:
+        """Return the key of the last start if it is still good, else a new one."""
+        kept = read_lines(self._places.data_dir / "env").get("ASSAY_API_KEY")
+        try:
+            authenticate(tx, kept)
+        except AuthenticationError:
+            return create_key(
+                tx, user_name="admin", role=Role.ADMINISTRATOR, label="assay up"
+            ).secret
+        return str(kept)
+
+    def _secret_key(self) -> str:
+        return f"k1:{secret(self._places.data_dir / 'secret.key')}"
+
+    def _environment(self, info: StackInfo) -> dict[str, str]:
+        return {
+            "ASSAY_DATABASE_URL": info.database_url,
+            "ASSAY_BROKER_URL": info.broker_url,
+            "ASSAY_API_URL": info.api_url,
+            "ASSAY_API_PORT": str(self._api_port),
+            "ASSAY_API_KEY": info.api_key,
+            "ASSAY_SECRET_KEY": self._secret_key(),
+            "ASSAY_SAMPLE_STORE": str(self._places.data_dir / "samples"),
+            "ASSAY_FLOWER_USER": "admin",
+            "ASSAY_FLOWER_PASSWORD": secret(self._places.data_dir / "flower.password"),
+        }
+
+    def _engine(self, info: StackInfo) -> list[Program]:
+        known = self._environment(info)
+        needed = (
+            "ASSAY_DATABASE_URL",
+            "ASSAY_BROKER_URL",
+            "ASSAY_API_PORT",
+            "ASSAY_SECRET_KEY",
+            "ASSAY_SAMPLE_STORE",
+        )
+        environment = {name: known[name] for name in needed}
+        return [
+            Program(
+                name=name,
+                group="engine",
+                command=_module("orchestrator", name),
+                environment=self._with_shared(environment),
+                stop_seconds=_ENGINE_STOP_SECONDS,
+            )
+            for name in _ENGINE
+        ]
+
+    def _replicas(self, info: StackInfo) -> list[Program]:
+        slots = [] if self._slots is None else ["--slots", str(self._slots)]
+        return [
+            Program(
+                name=f"worker-{name}",
+                group="workers",
+                command=_module("workers", "run", name, *slots),
+                environment=self._with_shared(
+                    {
+                        "ASSAY_BROKER_URL": info.broker_url,
+                        "ASSAY_API_URL": info.api_url,
+                        "ASSAY_WORKER_SECRET": self._secrets[name],
+                        "ASSAY_STOP_GRACE_SECONDS": _GRACE_SECONDS,
+                    }
+                ),
+                stop_seconds=_WORKER_STOP_SECONDS,
+            )
+            for name in self._workers
+        ]
+
+    def _with_shared(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "ASSAY_DATA_DIR": str(self._places.data_dir / "private"),
+            **environment,
+            **self._extra_env,
+        }
+
+    def _wait_until_ready(self, info: StackInfo) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        missing = ["the API"]
+        while missing:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"not up after {_READY_SECONDS} s: {', '.join(missing)};"
+                    f" see the logs in {self._logs}"
+                )
+            time.sleep(0.1)
+            missing = _missing(info, self._workers)
+
+
+def read_lines(path: Path) -> dict[str, str]:
+    """Return the NAME=value lines of an ``env`` file; none if there is no file."""
+    if not path.exists():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text().splitlines())
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _missing(info: StackInfo, workers: Sequence[str]) -> list[str]:
+    try:
+        answer = httpx.get(f"{info.api_url}/health/ready", timeout=5)
+    except httpx.HTTPError:
+        return ["the API"]
+    if answer.status_code != httpx.codes.OK:
+        return [f"the engine ({answer.text[:200]})"]
+    live = _live_workers(info.database_url)
+    return [f"a replica of {name}" for name in workers if name not in live]
+
+
+def _live_workers(database_url: str) -> set[str]:
+    database = Database(database_url, pool_size=1)
+    with database.uow() as tx:
+        rows = tx.connection.execute(
+            text(
+                "SELECT w.short_name FROM replica r JOIN worker w ON w.id = r.worker_id"
+                " WHERE NOT r.leaving AND r.seen_at > now() - interval '10 seconds'"
+            )
+        )
+        live = set(rows.scalars())
+    database.close()
+    return live
+
+
+def _stores(database: Sequence[str], broker: Sequence[str]) -> list[Program]:
+    return [
+        # SIGINT: it ends sessions instead of waiting for them.
+        Program(
+            name="postgres",
+            group="stores",
+            command=database,
+            stop_signal="INT",
+            stop_seconds=_STORE_STOP_SECONDS,
+        ),
+        Program(
+            name="redis",
+            group="stores",
+            command=broker,
+            stop_seconds=_STORE_STOP_SECONDS,
+        ),
+    ]
+
+
+def _module(name: str, *words: str) -> list[str]:
+    return launch.command(sys.executable, "-m", name, *words, parent="mine")
+
+
+def _bare_environment() -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH")
+    return {name: os.environ[name] for name in kept if name in os.environ}
