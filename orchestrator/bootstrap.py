@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.values import Role
 from orchestrator.flow import submit
 from orchestrator.flow.ports import Engine
+from orchestrator.maintenance import tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import ReportSource, open_report_source
@@ -122,6 +123,14 @@ def run_consumer(settings: Settings) -> None:
         engine=services.engine,
         stopping=stop_signal(),
     )
+
+
+def build_tick(settings: Settings) -> Callable[[], None]:
+    """Return one round of maintenance, ready to be called again and again."""
+    services = Services(settings)
+    publisher = Publisher(services.broker_url)
+    database, engine = services.database, services.engine
+    return lambda: tick(database, publisher, engine=engine)
 
 
 def stop_signal() -> threading.Event:

@@ -6,14 +6,13 @@ Assignments are published by ``messaging/publisher.py``; replicas have their own
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from celery import Celery
 from celery.beat import Scheduler
 
-from orchestrator.bootstrap import Services
 from orchestrator.config import Settings, require
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
-from orchestrator.maintenance import tick
-from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import celery_settings
 
 #: A tick that waited longer says nothing that the next one does not.
@@ -42,7 +41,6 @@ def build_celery_app(settings: Settings) -> Celery:
         beat_scheduler=Scheduler,
         beat_max_loop_interval=settings.tick_seconds,
     )
-    _add_tick(app, settings, broker_url)
     return app
 
 
@@ -52,9 +50,10 @@ def run_beat(settings: Settings) -> None:
     app.Beat(loglevel="WARNING", quiet=True, pidfile=None).run()
 
 
-def run_maintenance(settings: Settings) -> int:
-    """Do what the ticks ask until stopped; any number may run."""
+def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
+    """Call *tick* whenever one is asked for, until stopped; any number may run."""
     app = build_celery_app(settings)
+    app.task(name=TICK_TASK, ignore_result=True)(tick)
     worker = app.Worker(
         hostname="maintenance@%h",
         pool_cls="solo",
@@ -66,13 +65,3 @@ def run_maintenance(settings: Settings) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def _add_tick(app: Celery, settings: Settings, broker_url: str) -> None:
-    services = Services(settings)
-    publisher = Publisher(broker_url)
-
-    def run() -> None:
-        tick(services.database, publisher, engine=services.engine)
-
-    app.task(name=TICK_TASK, ignore_result=True)(run)

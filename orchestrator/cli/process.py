@@ -45,4 +45,6 @@ def beat() -> None:
 def maintain() -> None:
     """Enforce every deadline, tick by tick. Any number may run."""
     configure("maintenance")
-    raise typer.Exit(celery_app.run_maintenance(read_settings()))
+    settings = read_settings()
+    tick = bootstrap.build_tick(settings)
+    raise typer.Exit(celery_app.run_maintenance(settings, tick))

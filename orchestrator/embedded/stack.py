@@ -200,7 +200,7 @@ class Stack:
         except (OSError, xmlrpc.client.Error):
             return False
 
-    def _rpc(self) -> Any:  # noqa: ANN401  (an XML-RPC proxy answers to every name)
+    def _rpc(self) -> Any:
         transport = SupervisorTransport(
             "assay", self._control.password, f"unix://{self._control.socket}"
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -44,7 +45,7 @@ EXPECTED = {
 }
 
 
-def task(state: TaskState = TaskState.ENQUEUED, **fields: object) -> Task:
+def task(state: TaskState = TaskState.ENQUEUED, **fields: Any) -> Task:
     base = Task(
         id=UUID(int=1),
         job_id=UUID(int=2),
@@ -62,7 +63,7 @@ def task(state: TaskState = TaskState.ENQUEUED, **fields: object) -> Task:
     return replace(base, **fields)
 
 
-def happening(event: TaskEvent, **fields: object) -> Happening:
+def happening(event: TaskEvent, **fields: Any) -> Happening:
     base = Happening(event=event)
     if event in REPORTED:
         base = replace(base, attempt=1, reporter="r1")
@@ -71,7 +72,7 @@ def happening(event: TaskEvent, **fields: object) -> Happening:
     return replace(base, **fields)
 
 
-def after(before: Task, event: TaskEvent, **fields: object) -> Change:
+def after(before: Task, event: TaskEvent, **fields: Any) -> Change:
     return change(before, happening(event, **fields), limits=LIMITS, now=NOW)
 
 
