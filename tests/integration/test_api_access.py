@@ -64,8 +64,10 @@ def _operations(app: FastAPI) -> set[str]:
     }
 
 
-def test_the_table_of_roles_names_every_endpoint_and_no_other(services: Services):
-    found = {one for one in _operations(create_app(services)) if not _OPEN.match(one)}
+def test_the_table_of_roles_names_every_endpoint_and_no_other(api_services: Services):
+    found = {
+        one for one in _operations(create_app(api_services)) if not _OPEN.match(one)
+    }
 
     assert found == set(ROLES)
 

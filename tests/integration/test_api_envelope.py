@@ -219,8 +219,8 @@ def test_an_unforeseen_error_is_logged_once_and_shows_nothing_of_the_inside():
     assert [entry["event"] for entry in logs] == ["request.failed"]
 
 
-def test_every_route_documents_its_errors(services: Services):
-    paths = create_app(services).openapi()["paths"]
+def test_every_route_documents_its_errors(api_services: Services):
+    paths = create_app(api_services).openapi()["paths"]
 
     for path, operations in paths.items():
         if path.startswith("/health"):

@@ -116,12 +116,12 @@ def test_ready_names_what_is_missing(api: API):
 
 
 def test_without_a_database_ready_is_red_and_requests_are_told_to_come_back(
-    services: Services,
+    api_services: Services,
 ):
     # Port 1 refuses at once, as a database does that is being restarted.
     away = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     app = create_app(
-        Services(database=away, store=services.store, engine=services.engine)
+        Services(database=away, store=api_services.store, engine=api_services.engine)
     )
 
     with serve(app) as client:
