@@ -112,11 +112,13 @@ def update_worker(
 def delete_worker(
     named: Named, caller: CallerDep, services: ServicesDep
 ) -> Envelope[WorkerResponse]:
-    """Disable a worker for good and cancel its open tasks; its analyses stay."""
+    """Disable a worker for good and cancel its open tasks; a repeat changes nothing."""
     with services.database.uow() as tx:
-        name = read_workers.get_short_name(tx, named)
-        register.delete_worker(tx, name, user_id=caller.user_id)
-        return _answer(tx, name, services)
+        found = read_workers.get_worker(tx, named, lease=_lease(services))
+        # Clients send again what got no answer: the first time stands.
+        if found.deleted_at is None:
+            register.delete_worker(tx, found.short_name, user_id=caller.user_id)
+        return _answer(tx, found.short_name, services)
 
 
 @router.put("/worker/{idOrShortName}/pause")

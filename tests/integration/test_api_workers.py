@@ -121,7 +121,17 @@ def test_a_deleted_worker_is_only_listed_on_request(api: API):
     for wanted, listed in (("False", False), ("TRUE", True), ("true", True)):
         found = api.admin.get(f"/worker?limit=0&includeDeleted={wanted}").json()
         assert (name in [one["shortName"] for one in found["data"]]) is listed
-    assert api.admin.delete(f"/worker/{name}").status_code == 404
+
+
+def test_deleting_may_be_repeated_and_the_first_time_stands(api: API):
+    name = api.add_worker()
+
+    first = api.admin.delete(f"/worker/{name}")
+    again = api.admin.delete(f"/worker/{name}")
+
+    assert again.status_code == 200
+    assert again.json()["data"] == first.json()["data"]
+    assert api.admin.put(f"/worker/{name}/pause").status_code == 404
 
 
 def test_pausing_and_resuming_may_be_repeated(api: API):
