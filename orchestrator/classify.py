@@ -209,7 +209,7 @@ def _decoded(head: bytes) -> str | None:
             text = head[: len(head) - cut].decode(encoding)
         except UnicodeDecodeError:
             continue
-        control = sum(1 for one in text if ord(one) < 32 and one not in "\t\n\r\f\x1b")  # noqa: PLR2004
+        control = sum(1 for one in text if ord(one) < 32 and one not in "\t\n\r\f\x1b")
         return text if control <= len(text) * _CONTROL_SHARE else None
     return None
 

@@ -246,7 +246,7 @@ def unpublish_undelivered(
                 SELECT t.id FROM live l
                   JOIN worker w ON w.id = l.worker_id
                   JOIN job_task t ON t.worker_id = w.id AND t.state = 'enqueued'
-                   AND t.published_at < least(w.drained_to, l.since)
+                   AND t.published_at < w.drained_to AND t.published_at < l.since
                  WHERE NOT EXISTS (SELECT 1 FROM held
                                     WHERE held.hold = t.id || '.' || t.attempt)
                  ORDER BY t.id LIMIT :limit

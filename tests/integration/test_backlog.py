@@ -1,0 +1,215 @@
+"""
+The backlog: its order, its fairness, its window, and what the broker refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from orchestrator.db import users
+from orchestrator.domain.errors import (
+    IdempotencyConflictError,
+    InvalidError,
+    NotFoundError,
+    UnknownWorkerError,
+)
+from orchestrator.domain.values import Role
+from orchestrator.flow.dispatch import window
+from orchestrator.flow.submit import create_job
+from tests.fixtures.engine import Rig
+
+
+def order_of(rig: Rig, jobs: list[UUID]) -> list[int]:
+    sent = {one.task_id: n for n, one in enumerate(rig.publisher.sent)}
+    ids = [rig.task(job).id for job in jobs]
+    return sorted(range(len(jobs)), key=lambda n: sent[ids[n]])
+
+
+def test_the_window_bounds_what_is_published(rig: Rig):
+    rig.worker("alpha", slots=2)
+    for n in range(10):
+        rig.job(bytes([n]))
+
+    assert (len(rig.dispatch()), len(rig.dispatch())) == (4, 0)
+
+
+def test_what_ends_makes_room(rig: Rig):
+    rig.worker("alpha", slots=2)
+    jobs = [rig.job(bytes([n])) for n in range(10)]
+    rig.dispatch()
+    rig.tell(rig.task(jobs[0]), "success")
+
+    # One is free, and one more as it ended within the last second.
+    assert len(rig.dispatch()) == 2
+
+
+@pytest.mark.parametrize(
+    ("slots", "finished", "cap", "expected"),
+    [(0, 9, None, 0), (4, 0, None, 8), (4, 10, None, 18), (4, 900, None, 512),
+     (4, 10, 3, 3)],
+)  # fmt: skip
+def test_a_window_follows_slots_and_pace(slots, finished, cap, expected):
+    assert window(slots=slots, finished=finished, most=512, cap=cap) == expected
+
+
+def test_without_a_live_replica_nothing_is_published(rig: Rig):
+    rig.worker("alpha")
+    rig.job()
+    rig.age(16)
+
+    assert rig.dispatch() == []
+
+
+def test_a_replica_that_leaves_gets_nothing_more(rig: Rig):
+    rig.worker("alpha")
+    rig.job()
+    rig.beat("alpha-1@host", leaving=True)
+
+    assert rig.dispatch() == []
+
+
+def test_priority_overtakes_and_ages(rig: Rig):
+    """One step is worth ten minutes of waiting."""
+    rig.worker("alpha", slots=8)
+    old = rig.job(b"old")
+    rig.age(601)
+    rig.beat("alpha-1@host", slots=8)
+    low, high = rig.job(b"low"), rig.job(b"high", priority=1)
+
+    rig.dispatch()
+
+    assert order_of(rig, [old, high, low]) == [0, 1, 2]
+
+
+def test_submitters_take_turns(rig: Rig):
+    rig.worker("alpha", slots=8)
+    flood = [rig.job(bytes([n])) for n in range(5)]
+    with rig.database.uow() as tx:
+        other = users.add_user(tx, user_id=uuid7(), name="other", role=Role.USER)
+    single = rig.job(b"x", submitter_id=other.id)
+
+    rig.dispatch()
+
+    assert order_of(rig, [flood[0], single, *flood[1:]]) == list(range(6))
+
+
+def test_what_the_broker_refuses_goes_back_to_the_backlog(rig: Rig):
+    rig.worker("alpha")
+    rig.worker("beta")
+    job = rig.job()
+    rig.publisher.refusing = {"beta"}
+    rig.dispatch()
+    assert rig.task(job, "alpha").published_at is not None
+    assert rig.task(job, "beta").published_at is None
+
+    rig.publisher.refusing = set()
+    assert [one.worker for one in rig.dispatch()] == ["beta"]
+
+
+def test_an_assignment_says_what_a_replica_needs_and_no_more(rig: Rig):
+    rig.worker("alpha", run_seconds=7)
+    job = rig.job(b"abc", file_name="a.bin", options={"deep": True})
+
+    (sent,) = rig.dispatch()
+
+    assert '"timeout_seconds":7.0' in sent.body
+    assert '"file_name":"a.bin"' in sent.body
+    assert '"options":{"deep":true}' in sent.body
+    assert sent.token not in sent.body
+    assert str(job) in sent.body
+
+
+def test_an_idempotency_key_gives_the_first_job_again(rig: Rig):
+    rig.worker("alpha")
+    first = rig.job(idempotency_key="k")
+
+    assert rig.job(idempotency_key="k") == first
+    with pytest.raises(IdempotencyConflictError):
+        rig.job(b"other", idempotency_key="k")
+
+
+def test_reanalysing_within_a_minute_answers_the_open_job(rig: Rig):
+    rig.worker("alpha")
+    first = rig.job(reanalyse=True)
+    assert rig.job(reanalyse=True) == first
+
+    rig.age(61)
+    assert rig.job(reanalyse=True) != first
+
+
+def test_a_job_without_tasks_is_done_when_it_is_created(rig: Rig):
+    rig.worker("alpha", accepts=("nothing-of-the-kind",))
+
+    assert rig.job_state(rig.job()) == "done"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "field"),
+    [
+        ({"workers": ("nobody",)}, UnknownWorkerError, "workers"),
+        ({"workers": ()}, InvalidError, "workers"),
+        ({"priority": 10}, InvalidError, "priority"),
+    ],
+)
+def test_a_bad_order_writes_nothing(rig: Rig, fields, error, field):
+    rig.worker("alpha")
+
+    with pytest.raises(error) as caught:
+        rig.job(**fields)
+
+    assert caught.value.field == field
+    assert rig.execute("SELECT 1 FROM job") == []
+
+
+def test_a_job_of_an_unknown_sample_writes_nothing(rig: Rig):
+    unknown = replace(rig.order(), sample_sha256="0" * 64)
+
+    with pytest.raises(NotFoundError), rig.database.uow() as tx:
+        create_job(tx, unknown, engine=rig.engine)
+
+    assert rig.execute("SELECT 1 FROM job") == []
+
+
+def test_every_worker_gets_a_reason(rig: Rig):
+    rig.worker("alpha")
+    rig.worker("beta", accepts=("pe",))
+    job = rig.job()
+
+    (row,) = rig.execute("SELECT selection FROM job WHERE id = :j", j=job)
+
+    reasons = {one["worker"]: one["reason"] for one in row.selection}
+    assert reasons == {"alpha": "default_policy", "beta": "type_not_accepted"}
+
+
+def test_a_sample_that_kills_a_worker_time_and_again_is_poison(rig: Rig):
+    rig.worker("alpha")
+    jobs = [rig.job(b"bad", submitter_id=rig.user.id) for _ in range(2)]
+    good = rig.job(b"good")
+    for n in range(3):
+        rig.age(10)
+        rig.beat("alpha-1@host")
+        rig.dispatch()
+        rig.tell(rig.task(jobs[0]), "failed", reason="crashed")
+        if n == 0:
+            rig.tell(rig.task(good), "success")
+
+    assert (rig.task(jobs[0]).state, rig.task(jobs[0]).reason) == ("failed", "poison")
+    rig.expire()
+    assert (rig.task(jobs[1]).state, rig.task(jobs[1]).reason) == ("failed", "poison")
+    assert rig.job_state(rig.job(b"bad")) == "done"
+
+
+def test_deaths_of_a_worker_that_finishes_nothing_else_are_not_the_samples(rig: Rig):
+    rig.worker("alpha")
+    job = rig.job(b"bad")
+    for _ in range(3):
+        rig.age(10)
+        rig.beat("alpha-1@host")
+        rig.dispatch()
+        rig.tell(rig.task(job), "failed", reason="crashed")
+
+    assert rig.task(job).reason == "crashed"

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.contracts.report import ReportedAnalysis
+from orchestrator.flow.cancel import cancel_job, cancel_task
+from orchestrator.flow.retry import retry_job
+from orchestrator.messaging.codec import RawMessage
+from tests.fixtures.engine import Rig, raw
+
+
+@pytest.fixture
+def job(rig: Rig):
+    rig.worker("alpha")
+    job_id = rig.job()
+    rig.dispatch()
+    return job_id
+
+
+def test_a_job_goes_from_enqueued_to_done_with_a_verdict(rig: Rig, job):
+    assert rig.job_state(job) == "enqueued"
+
+    rig.tell(rig.task(job), "executing")
+    assert (rig.job_state(job), rig.task(job).state) == ("executing", "executing")
+
+    rig.tell(rig.task(job), "success", score=80)
+    assert (rig.job_state(job), rig.task(job).state) == ("done", "success")
+    (verdict,) = rig.verdicts(job)
+    assert (verdict.score, verdict.status, verdict.coverage_percent) == (
+        80,
+        "malicious",
+        100,
+    )
+    assert rig.events(rig.task(job)) == []
+
+
+def test_success_before_executing_is_applied_and_the_latecomer_is_stale(rig: Rig, job):
+    task = rig.task(job)
+
+    rig.ingest(rig.report(task, "success"), rig.report(task, "executing"))
+
+    assert rig.task(job).state == "success"
+    assert rig.events(task) == ["stale"]
+
+
+def test_a_report_that_comes_twice_counts_once(rig: Rig, job):
+    message = rig.report(rig.task(job), "success")
+
+    rig.ingest(message, message)
+    rig.ingest(message)
+
+    assert len(rig.execute("SELECT 1 FROM analysis")) == 1
+    assert len(rig.verdicts(job)) == 1
+
+
+def test_a_second_replica_of_the_same_attempt_changes_nothing(rig: Rig, job):
+    task = rig.task(job)
+    rig.tell(task, "executing", replica="alpha-1@host")
+
+    rig.tell(task, "success", replica="alpha-2@host")
+
+    assert rig.task(job).state == "executing"
+    assert rig.events(task) == ["stale"]
+
+
+def test_a_report_of_an_older_attempt_changes_nothing(rig: Rig, job):
+    old = rig.task(job)
+    rig.tell(old, "executing")
+    rig.tell(old, "released")
+    assert rig.task(job).attempt == 2
+
+    rig.tell(old, "success")
+
+    assert (rig.task(job).state, rig.task(job).attempt) == ("enqueued", 2)
+    assert rig.events(old) == ["released", "stale"]
+
+
+def test_a_late_success_is_kept_and_rolls_the_verdict_again(rig: Rig, job):
+    rig.tell(rig.task(job), "executing")
+    rig.age(126)
+    assert rig.expire() == 1
+    assert (rig.task(job).state, rig.task(job).reason) == ("timeout", "run_time")
+    assert rig.verdicts(job) == []
+
+    rig.tell(rig.task(job), "success", score=50)
+
+    assert (rig.task(job).state, rig.task(job).late) == ("timeout", True)
+    assert [one.score for one in rig.verdicts(job)] == [50]
+    assert rig.events(rig.task(job)) == ["expired", "late"]
+
+
+def test_a_success_after_a_cancel_is_dropped(rig: Rig, job):
+    rig.tell(rig.task(job), "executing")
+    with rig.database.uow() as tx:
+        cancel_task(tx, rig.task(job).id, engine=rig.engine, actor="me")
+
+    rig.tell(rig.task(job), "success")
+
+    assert rig.task(job).state == "cancelled"
+    assert rig.execute("SELECT 1 FROM analysis") == []
+    assert rig.events(rig.task(job)) == ["cancelled", "dropped"]
+
+
+@pytest.mark.parametrize("reason", ["error", "bad_result", "unsupported"])
+def test_a_failure_that_trying_again_can_not_mend_ends_the_task(rig: Rig, job, reason):
+    rig.tell(rig.task(job), "failed", reason=reason, message="because")
+
+    task = rig.task(job)
+    assert (task.state, task.reason, task.message) == ("failed", reason, "because")
+    assert rig.job_state(job) == "done"
+
+
+def test_crashes_back_off_and_end_after_three(rig: Rig, job):
+    for losses in (1, 2):
+        rig.tell(rig.task(job), "failed", reason="crashed")
+        assert (rig.task(job).state, rig.task(job).losses) == ("enqueued", losses)
+        assert rig.dispatch() == []
+        rig.age(2**losses)
+        assert len(rig.dispatch()) == 1
+
+    rig.tell(rig.task(job), "failed", reason="crashed")
+
+    assert (rig.task(job).state, rig.task(job).reason) == ("failed", "crashed")
+
+
+def test_the_verdict_counts_a_failure_with_the_previous_analysis(rig: Rig, job):
+    rig.tell(rig.task(job), "success", score=60)
+    rig.age(60)
+    again = rig.job()
+    rig.tell(rig.task(again), "failed")
+
+    (verdict,) = rig.verdicts(again)
+    assert (verdict.score, verdict.coverage_percent) == (60, 100)
+    (part,) = rig.execute(
+        "SELECT source, why, age_seconds FROM verdict_input WHERE verdict_id = :v",
+        v=verdict.id,
+    )
+    assert (part.source, part.why) == ("previous", "failed")
+    assert part.age_seconds >= 60
+
+
+def test_a_retry_keeps_what_succeeded(rig: Rig):
+    rig.worker("alpha")
+    rig.worker("beta")
+    job = rig.job()
+    rig.dispatch()
+    rig.tell(rig.task(job, "alpha"), "success")
+    rig.tell(rig.task(job, "beta"), "failed")
+    assert rig.job_state(job) == "done"
+
+    with rig.database.uow() as tx:
+        assert retry_job(tx, job, engine=rig.engine, actor="me") == 1
+
+    assert rig.job_state(job) == "executing"
+    assert rig.task(job, "beta").attempt == 2
+    rig.dispatch()
+    rig.tell(rig.task(job, "beta"), "success", score=90)
+    assert rig.job_state(job) == "done"
+    assert [one.score for one in rig.verdicts(job)] == [10, 90]
+
+
+def test_cancelled_tasks_reach_no_broker_and_leave_the_verdict_out(rig: Rig):
+    rig.worker("alpha")
+    rig.worker("beta")
+    job = rig.job()
+    with rig.database.uow() as tx:
+        assert cancel_job(tx, job, engine=rig.engine, actor="me") == 2
+
+    assert rig.dispatch() == []
+    assert rig.job_state(job) == "done"
+    assert rig.verdicts(job) == []
+
+
+BAD = [
+    (RawMessage(body=b"xx", headers={}, problem="too large"), "undecodable"),
+    (raw("garbage"), "invalid"),
+    (raw("[1]"), "invalid"),
+    (raw({"type": "report", "version": 1}), "invalid"),
+    (raw({"type": "report", "version": 2}), "unknown_version"),
+    (raw({"type": "nonsense", "version": 1}), "unknown_type"),
+    (raw({"type": "canary", "version": 1, "sent_at": "2026-01-01T00:00:00Z",
+          "token": "test.x"}), "forged_token"),
+    (raw({"type": "alive", "version": 1, "replica": "alpha-9@h", "sequence": 1,
+          "worker": "alpha", "worker_version": "1", "slots": 1}), "forged_signature"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "kind"), BAD, ids=range(len(BAD)))
+def test_a_bad_message_is_kept_with_its_reason_and_holds_up_nobody(
+    rig: Rig, job, message, kind
+):
+    rig.ingest(message, rig.report(rig.task(job), "success"))
+
+    assert [reason.split(":")[0] for reason in rig.rejected()] == [kind]
+    assert rig.task(job).state == "success"
+
+
+def test_a_token_of_another_attempt_is_forged(rig: Rig, job):
+    task = rig.task(job)
+    stolen = with_another_attempt(rig, task)
+
+    rig.ingest(stolen)
+
+    assert rig.task(job).state == "enqueued"
+    assert rig.rejected()[0].startswith("forged_token")
+
+
+def with_another_attempt(rig: Rig, task) -> RawMessage:
+    message = rig.report(task, "success")
+    return RawMessage(
+        body=message.body.replace(b'"attempt":1', b'"attempt":2'),
+        headers={},
+        problem=None,
+    )
+
+
+def test_a_heartbeat_is_refused_after_a_new_enrolment(rig: Rig):
+    rig.worker("alpha")
+    old = rig.secrets["alpha"]
+    rig.worker("alpha")
+    rig.secrets["alpha"] = old
+
+    rig.beat("alpha-2@host")
+
+    assert rig.rejected()[0].startswith("forged_signature")
+
+
+def test_a_stale_heartbeat_changes_nothing(rig: Rig, job):
+    task = rig.task(job)
+    rig.beat("alpha-1@host", (task.id, 1))
+    rig.sequences["alpha-1@host"] -= 1
+
+    rig.beat("alpha-1@host")
+
+    (row,) = rig.execute("SELECT holds FROM replica")
+    assert row.holds == [f"{task.id}.1"]
+
+
+def test_one_inapplicable_report_costs_the_batch_nothing(rig: Rig):
+    """A batch that fails is halved until the bad one stands alone."""
+    rig.worker("alpha")
+    jobs = [rig.job(bytes([n])) for n in range(7)]
+    rig.execute("ALTER TABLE analysis ADD CONSTRAINT no_thirteen CHECK (score <> 13)")
+    messages = [
+        rig.report(rig.task(job), "success", score=13 if n == 3 else 20)
+        for n, job in enumerate(jobs)
+    ]
+
+    rig.ingest(*messages)
+
+    states = [rig.task(job).state for job in jobs]
+    assert states == ["success"] * 3 + ["enqueued"] + ["success"] * 3
+    assert [reason.split(":")[0] for reason in rig.rejected()] == ["inapplicable"]
+
+
+def test_characters_that_the_database_can_not_hold_are_replaced(rig: Rig, job):
+    found = ReportedAnalysis(score=5, result={"a\x00b": ["\x00", "\\u0000"]})
+
+    rig.tell(rig.task(job), "success", analysis=found, message="x\x00y")
+
+    (row,) = rig.execute("SELECT result FROM analysis")
+    assert row.result == {"a\ufffdb": ["\ufffd", "\\u0000"]}
+    assert rig.task(job).message == "x\ufffdy"
