@@ -130,7 +130,12 @@ def build_tick(settings: Settings) -> Callable[[], None]:
     services = Services(settings)
     publisher = Publisher(services.broker_url)
     database, engine = services.database, services.engine
-    return lambda: tick(database, publisher, engine=engine)
+
+    # Celery reads the function's signature by its name: no lambda.
+    def once() -> None:
+        tick(database, publisher, engine=engine)
+
+    return once
 
 
 def stop_signal() -> threading.Event:

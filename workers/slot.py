@@ -176,7 +176,12 @@ class Child:
         return Ended.DIED if dead else Ended.HUNG_UP
 
     def _has_spoken(self) -> bool:
-        return bool(_poll({self._channel.fileno(): select.POLLIN}, 0))
+        try:
+            return bool(self._channel.recv(1, socket.MSG_PEEK))
+        except OSError:
+            # Nothing there, or reset by its death; its end of the channel closing
+            # reads as no byte at all, and is no word either.
+            return False
 
 
 class Slot:
@@ -243,7 +248,9 @@ class Slot:
                 return Crashed(message=_with_log(_describe(status), tail))
             case Ended.TOO_LARGE:
                 return BadResult(message=f"answer: above {ANSWER_MAX_BYTES} bytes")
-            case Ended.SPOKE_OUT_OF_TURN | Ended.HUNG_UP:
+            case Ended.HUNG_UP:
+                return Crashed(message=_with_log("it closed its channel", tail))
+            case Ended.SPOKE_OUT_OF_TURN:
                 return BadResult(message="answer: the analyzer broke the protocol")
             case _:
                 assert_never(ended)

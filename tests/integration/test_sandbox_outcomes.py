@@ -265,7 +265,8 @@ def test_a_child_that_announces_and_sends_nothing_times_out(made):
 
 
 def test_a_child_that_hangs_up_is_not_waited_for(made):
-    assert isinstance(run(made, job(do="hangs_up")), BadResult)
+    """From outside it looks as a death does that is not yet seen: it is one."""
+    assert isinstance(run(made, job(do="hangs_up")), Crashed)
 
 
 def test_an_answer_prepared_for_the_next_sample_is_never_read(made):

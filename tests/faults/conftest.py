@@ -1,0 +1,9 @@
+"""
+Both brokers for the tests of this folder.
+"""
+
+from __future__ import annotations
+
+from tests.fixtures.brokers import broker, rabbitmq, redis_server
+
+__all__ = ["broker", "rabbitmq", "redis_server"]
