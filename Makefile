@@ -1,0 +1,81 @@
+# Everything happens in .venv, which `make setup` makes; every target makes it if needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+FILES ?=
+
+# Two tests at a time: they wait more than they compute.
+PYTEST := $(BIN)/python -m pytest -q
+PARALLEL := -n 2 --dist loadfile
+
+.PHONY: help setup demo up fmt lint types imports test test-fast check faults bench migrate lock docs clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make the virtual environment with the locked packages
+
+$(STAMP): requirements.lock Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Assay needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 2; }
+	@echo "setting up .venv (once; a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# No build: the folders are imported from here, and the command is two lines.
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/assay.pth"
+	@printf '#!%s\nfrom orchestrator.cli import main\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/assay
+	@chmod +x $(BIN)/assay
+	@touch $@
+
+demo: setup ## Run the main job on FILES=… (default: a bundled set), show it, stop everything
+	@$(BIN)/assay demo $(FILES)
+
+up: setup ## Start the whole stack on this machine and leave it running
+	@$(BIN)/assay up
+
+fmt: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: setup ## Check format and style
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+
+types: setup ## Check the types
+	@$(BIN)/mypy
+
+imports: setup ## Check the direction of imports
+	@$(BIN)/lint-imports > .import_linter_cache.log 2>&1 || { cat .import_linter_cache.log; rm .import_linter_cache.log; exit 1; }
+	@rm .import_linter_cache.log
+
+test-fast: setup ## Run the tests that need no process: seconds
+	@$(PYTEST) $(PARALLEL) tests/unit tests/architecture tests/contracts/messages
+
+test: test-fast ## Run every test
+	@$(PYTEST) $(PARALLEL) tests/migrations tests/integration tests/contracts tests/broker --ignore=tests/contracts/messages
+	@$(PYTEST) tests/e2e tests/faults
+
+faults: setup ## Run only the tests that kill and cut things
+	@$(PYTEST) -s tests/faults
+
+check: lint types imports test ## What CI runs
+
+bench: setup ## Measure, as ratios of one run
+	@$(BIN)/python -m tests.benchmarks
+
+migrate: setup ## Bring the database of ASSAY_DATABASE_URL up to date
+	@$(BIN)/assay db upgrade
+
+docs: setup ## Write what is generated: the diagram of states, the schemas of messages
+	@$(BIN)/python -m tests.contracts.messages.generate
+
+lock: ## Pin the newest versions that pyproject.toml allows
+	@$(PYTHON) -m venv .venv/lock
+	@.venv/lock/bin/pip install --quiet uv
+	@.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## Remove what was made here
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
