@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from types import ModuleType
 
 import typer
 
@@ -15,22 +16,29 @@ from orchestrator.domain.errors import AssayError, ConfigurationError
 
 app = typer.Typer(
     name="assay",
+    add_completion=False,
     help="Fan samples out to analysis workers and bring a trustworthy verdict back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-#: Modules whose commands stand at the top, and those that are groups of their own.
-_TOP = ("process",)
-_GROUPS = ("db", "key")
+#: Module → its commands that stand at the top. Other modules are groups.
+_TOP = {
+    "demo": ("demo",),
+    "up": ("up",),
+    "submit": ("submit",),
+    "process": ("api", "dispatch", "consume", "beat", "maintain"),
+}
+_GROUPS = ("job", "task", "worker", "verdict", "key", "db")
 
 _USAGE = 2
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run a command; whatever goes wrong in a known way is one line on stderr."""
-    _compose(sys.argv[1:2])
+    _compose(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
         app()
     except ConfigurationError as error:
@@ -38,17 +46,26 @@ def main() -> None:
     except AssayError as error:
         _fail(error.message, 1)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail("interrupted", _INTERRUPTED)
 
 
-def _compose(words: list[str]) -> None:
-    # A client command loads neither the database nor Celery: only what is asked for.
-    asked = [name for name in _GROUPS if words == [name]]
-    for name in asked or _GROUPS:
-        group = importlib.import_module(f"orchestrator.cli.{name}")
-        app.add_typer(group.app, name=name)
-    for name in () if asked else _TOP:
-        app.add_typer(importlib.import_module(f"orchestrator.cli.{name}").app)
+def _compose(word: str) -> None:
+    # A client command loads neither the database nor Celery: only what is asked for is
+    # imported, and everything only for the help.
+    owners = {command: name for name, commands in _TOP.items() for command in commands}
+    if word in _GROUPS:
+        app.add_typer(_module(word).app, name=word)
+    elif word in owners:
+        app.add_typer(_module(owners[word]).app)
+    else:
+        for name in _TOP:
+            app.add_typer(_module(name).app)
+        for name in _GROUPS:
+            app.add_typer(_module(name).app, name=name)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"orchestrator.cli.{name}")
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,0 +1,45 @@
+"""
+``assay verdict``: what stands of a sample, and how each worker counted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.demo_report import CONTRIBUTION_COLUMNS, contribution_rows
+from orchestrator.cli.output import (
+    AsJSON,
+    connect,
+    console,
+    print_fields,
+    print_json,
+    print_table,
+)
+
+app = typer.Typer(help="Verdicts.", no_args_is_help=True)
+
+
+@app.callback()
+def _verdicts() -> None:
+    """Keep ``show`` a command of its own, as in every other group."""
+
+
+@app.command()
+def show(
+    sha256: Annotated[str, typer.Argument(help="The sample.")], as_json: AsJSON = False
+) -> None:
+    """Show a sample's current verdict with each contribution."""
+    with connect() as client:
+        verdict = client.get(f"/sample/{sha256}")["latestVerdict"]
+    if as_json:
+        print_json(verdict)
+        return
+    if verdict is None:
+        console.print("no verdict yet")
+        return
+    names = ("sampleSha256", "status", "score", "coverage", "comment", "flags")
+    print_fields({name: verdict[name] or None for name in names})
+    console.print()
+    print_table(CONTRIBUTION_COLUMNS, contribution_rows(verdict))
