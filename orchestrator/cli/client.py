@@ -7,15 +7,16 @@ neither the database nor Celery, so that a client command starts at once.
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from orchestrator.domain.errors import AssayError
+from orchestrator.domain.errors import AssayError, ConfigurationError
 
 _PREFIX = "/sampledb/v2"
 
@@ -24,6 +25,9 @@ _CHUNK_BYTES = 256 * 1024
 
 #: Rows of one page; the API takes up to 100,000.
 _PAGE = 1000
+
+#: What to do about a status, where the API cannot know it.
+_HINTS = {401: "; is ASSAY_API_KEY right?"}
 
 Progressed = Callable[[int], None]
 
@@ -38,16 +42,25 @@ class Client:
     """
     A connection to the API.
 
-    Every method raises :class:`ClientError` with one line that says what was wrong.
+    Every method raises :class:`ClientError` with one line that says what was wrong, or
+    :class:`ConfigurationError` where it is the address or the key.
     """
 
     def __init__(self, api_url: str, api_key: str) -> None:
+        if not api_key.isascii() or not api_key.isprintable():
+            raise ConfigurationError(
+                "ASSAY_API_KEY: no key has such characters; copy it again",
+                field="ASSAY_API_KEY",
+            )
         self._url = api_url
-        self._http = httpx.Client(
-            base_url=api_url + _PREFIX,
-            headers={"Argus-API-Key": api_key},
-            timeout=httpx.Timeout(30, connect=5),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=api_url + _PREFIX,
+                headers={"Argus-API-Key": api_key},
+                timeout=httpx.Timeout(30, connect=5),
+            )
+        except httpx.InvalidURL:
+            raise _no_address(api_url) from None
 
     def __enter__(self) -> Self:
         return self
@@ -62,9 +75,15 @@ class Client:
 
     def upload(self, path: Path, *, progressed: Progressed = lambda _: None) -> str:
         """Upload a file, a chunk at a time; return its SHA-256."""
-        with path.open("rb") as file:
-            chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
-            data = self._call("POST", "/sample", content=_counted(chunks, progressed))
+        try:
+            with path.open("rb") as file:
+                chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+                body = _counted(chunks, progressed)
+                # Announced, so that what is too large is refused before it is sent.
+                size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+                data = self._call("POST", "/sample", content=body, headers=size)
+        except OSError as error:
+            raise ClientError(f"cannot be read: {error.strerror}") from None
         return str(data["sample"]["id"])
 
     def get(self, path: str, **parameters: object) -> Any:  # JSON, as the API has it
@@ -92,22 +111,25 @@ class Client:
     def _call(self, method: str, path: str, **request: Any) -> Any:
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.ConnectError:
+        except (httpx.ConnectError, httpx.ConnectTimeout):
             raise ClientError(
                 f"nobody answers at {self._url}; is `assay up` running, and is"
                 " ASSAY_API_URL right?"
             ) from None
+        except httpx.UnsupportedProtocol:
+            raise _no_address(self._url) from None
+        except httpx.TimeoutException:
+            raise ClientError(f"{self._url} took too long; try again") from None
         except httpx.HTTPError as error:
-            raise ClientError(f"{self._url}: {type(error).__name__}") from None
-        if answer.is_success:
-            return answer.json()["data"]
-        raise ClientError(_complaint(answer))
+            raise ClientError(
+                f"{self._url} broke off ({type(error).__name__}); try again"
+            ) from None
+        return _data_of(answer)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def segment(name: str) -> str:
+    """Return what a person typed as one segment of a path, whatever it holds."""
+    return quote(name, safe="")
 
 
 def _counted(chunks: Iterator[bytes], progressed: Progressed) -> Iterator[bytes]:
@@ -116,14 +138,43 @@ def _counted(chunks: Iterator[bytes], progressed: Progressed) -> Iterator[bytes]
         progressed(len(chunk))
 
 
-def _complaint(answer: httpx.Response) -> str:
-    status = f"{answer.status_code} {answer.reason_phrase}"
+def _data_of(answer: httpx.Response) -> Any:
+    envelope = _envelope_of(answer)
+    if answer.is_success and envelope is not None:
+        return envelope.get("data")
+    status = f"{answer.status_code} {answer.reason_phrase}".strip()
+    if envelope is None:
+        raise ClientError(
+            f"{answer.url} answered {status}, and not as Assay does; is ASSAY_API_URL"
+            " right?"
+        )
+    said = _one_line("; ".join(_sentences(envelope))) or answer.url.path
+    hint = _HINTS.get(answer.status_code, "")
+    raise ClientError(f"{said}{hint} ({status})")
+
+
+def _envelope_of(answer: httpx.Response) -> dict[str, Any] | None:
     try:
-        messages = answer.json()["messages"]
-    except (ValueError, KeyError, TypeError):
-        return f"{status} from {answer.url.path}"
-    said = "; ".join(
-        f"{one['field']}: {one['message']}" if one.get("field") else one["message"]
-        for one in messages
+        document = answer.json()
+    except ValueError:
+        return None
+    is_envelope = isinstance(document, dict) and "responseCode" in document
+    return document if is_envelope else None
+
+
+def _sentences(envelope: dict[str, Any]) -> Iterator[str]:
+    for one in envelope.get("messages") or ():
+        about = f"{one['field']}: " if one.get("field") else ""
+        yield f"{about}{one.get('message', '')}"
+
+
+def _one_line(text: str) -> str:
+    # It goes to a terminal, and whoever answered may be anybody.
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())
+
+
+def _no_address(url: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"ASSAY_API_URL: {url!r} is no address; give one like http://127.0.0.1:8000",
+        field="ASSAY_API_URL",
     )
-    return f"{said or answer.url.path} ({status})"

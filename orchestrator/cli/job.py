@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group
 from rich.live import Live
 
-from orchestrator.cli.client import Client
+from orchestrator.cli.client import Client, segment
 from orchestrator.cli.output import (
     AsJSON,
     connect,
     console,
+    errors,
     moment,
     print_fields,
     print_json,
@@ -29,7 +31,13 @@ app = typer.Typer(help="Jobs.", no_args_is_help=True)
 
 JobID = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
+JOB_COLUMNS = ("job", "state", "file", "sample", "priority", "enqueued", "took")
+TASK_COLUMNS = ("worker", "state", "reason", "attempt", "took", "score", "message")
+
 _WATCH_SECONDS = 0.5
+
+#: A job and its tasks.
+Reading = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 @app.command("list")
@@ -69,19 +77,21 @@ def show(job: JobID, as_json: AsJSON = False) -> None:
     if as_json:
         print_json({**found, "tasks": tasks})
     else:
-        console.print(_picture(found, tasks))
+        _print(found, tasks)
 
 
 @app.command()
-def watch(job: JobID) -> None:
-    """Watch a job until it is over."""
-    with connect() as client, Live(console=console, auto_refresh=False) as live:
-        while True:
-            found, tasks = _read(client, job)
-            live.update(_picture(found, tasks), refresh=True)
-            if found["state"] in FINAL:
-                break
-            time.sleep(_WATCH_SECONDS)
+def watch(job: JobID, as_json: AsJSON = False) -> None:
+    """Watch a job until it is over; exit 1 if it did not end as done."""
+    with connect() as client:
+        if console.is_terminal and not as_json:
+            found, tasks = _watch_live(client, job)
+        else:
+            found, tasks = _watch_lines(client, job)
+    if as_json:
+        print_json({**found, "tasks": tasks})
+    if found["state"] != "done":
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -100,7 +110,7 @@ def retry(job: JobID, as_json: AsJSON = False) -> None:
 def explain(job: JobID, as_json: AsJSON = False) -> None:
     """Say of every registered worker why it looked at the sample, or did not."""
     with connect() as client:
-        found = client.get(f"/job/{job}/explain")
+        found = client.get(f"/job/{segment(job)}/explain")
     if as_json:
         print_json(found)
         return
@@ -129,34 +139,72 @@ def task_rows(tasks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     ]
 
 
-TASK_COLUMNS = ("worker", "state", "reason", "attempt", "took", "score", "message")
+def progress_line(job: dict[str, Any], tasks: list[dict[str, Any]]) -> str:
+    """Say in one line how far a job is."""
+    parts = (f"{task['worker']} {task['state']}" for task in tasks)
+    return f"{job['state']}: {', '.join(parts) or 'no tasks'}"
 
 
 def _command(job: str, verb: str, *, as_json: bool) -> None:
     with connect() as client:
-        found = client.put(f"/job/{job}/{verb}")
+        found = client.put(f"/job/{segment(job)}/{verb}")
     if as_json:
         print_json(found)
     else:
         print_fields({"job": found["id"], "state": found["state"]})
 
 
-def _read(client: Client, job: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    return client.get(f"/job/{job}"), client.get_all(f"/job/{job}/tasks")
+def _watch_live(client: Client, job: str) -> Reading:
+    with Live(console=console, auto_refresh=False) as live:
+        for found, tasks in _readings(client, job):
+            live.update(_picture(found, tasks), refresh=True)
+    return found, tasks
+
+
+def _watch_lines(client: Client, job: str) -> Reading:
+    told = ""
+    for found, tasks in _readings(client, job):
+        line = progress_line(found, tasks)
+        if line != told:
+            errors.print(line)
+        told = line
+    return found, tasks
+
+
+def _readings(client: Client, job: str) -> Iterator[Reading]:
+    """Yield the job until it is over, that time included."""
+    while True:
+        reading = _read(client, job)
+        yield reading
+        if reading[0]["state"] in FINAL:
+            return
+        time.sleep(_WATCH_SECONDS)
+
+
+def _read(client: Client, job: str) -> Reading:
+    # The tasks last: with a job that is over, they are too.
+    found = client.get(f"/job/{segment(job)}")
+    return found, client.get_all(f"/job/{segment(job)}/tasks")
+
+
+def _print(job: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+    print_table(JOB_COLUMNS, [_job_row(job)])
+    print()
+    print_table(TASK_COLUMNS, task_rows(tasks))
 
 
 def _picture(job: dict[str, Any], tasks: list[dict[str, Any]]) -> Group:
-    head = table(
-        ("job", "state", "file", "sample", "priority", "enqueued"),
-        [
-            (
-                job["id"],
-                job["state"],
-                job["fileName"],
-                job["analysedSample"]["id"],
-                job["priority"],
-                moment(job["enqueuedTimestamp"]),
-            )
-        ],
-    )
+    head = table(JOB_COLUMNS, [_job_row(job)])
     return Group(head, "", table(TASK_COLUMNS, task_rows(tasks)))
+
+
+def _job_row(job: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        job["id"],
+        job["state"],
+        job["fileName"],
+        job["analysedSample"]["id"],
+        job["priority"],
+        moment(job["enqueuedTimestamp"]),
+        seconds_between(job["enqueuedTimestamp"], job["endTimestamp"]),
+    )

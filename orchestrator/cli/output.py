@@ -1,18 +1,22 @@
 """
 How the commands speak: tables for people, one JSON document for programs.
+
+What comes from samples and from the API is text, never markup, and reaches no terminal
+with a control character in it. Knows no command.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.cli.client import Client
 from orchestrator.config import client_settings
@@ -32,8 +36,15 @@ _COLOURS = {
     "cancelled": "magenta",
 }
 
-console = Console()
-errors = Console(stderr=True)
+#: Wide enough that a row of a table that is piped stays one line.
+_PIPED_COLUMNS = 100_000
+
+console = Console(
+    width=None if sys.stdout.isatty() else _PIPED_COLUMNS, highlight=False
+)
+errors = Console(
+    stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty()
+)
 
 
 def connect() -> Client:
@@ -41,7 +52,7 @@ def connect() -> Client:
     Connect as the settings say.
 
     Raises:
-        ConfigurationError: The address or the key is not set.
+        ConfigurationError: The address or the key is not set, or is none.
     """
     settings = client_settings()
     return Client(settings.api_url, settings.api_key)
@@ -54,8 +65,23 @@ def print_json(document: object) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows under their columns."""
-    console.print(table(columns, rows))
+    """Print rows under their columns: coloured on a terminal, else plain lines."""
+    if console.is_terminal:
+        console.print(table(columns, rows))
+        return
+    for line in plain_lines(columns, rows):
+        print(line)
+
+
+def plain_lines(
+    columns: Iterable[str], rows: Iterable[Iterable[object]]
+) -> Iterator[str]:
+    """Yield a table as aligned lines, one a row, however long."""
+    cells = [list(columns), *([str(cell(value)) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
@@ -66,18 +92,26 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     return made
 
 
-def cell(value: object) -> str:
-    """Return a value as people read it."""
+def cell(value: object) -> Text:
+    """Return a value as people read it; a word for a state in its colour."""
     if value is None:
-        return "-"
-    text = str(value).replace("[", r"\[")
-    colour = _COLOURS.get(text)
-    return f"[{colour}]{text}[/]" if colour else text
+        return Text("-")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    text = shown(str(value))
+    return Text(text, style=_COLOURS.get(text, ""))
+
+
+def shown(text: str) -> str:
+    """Return text that does nothing to a terminal: file names can hold anything."""
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def moment(milliseconds: int | None) -> str | None:
     """Return a time of the API in UTC, to the second."""
-    if not milliseconds:
+    if milliseconds is None:
         return None
     at = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return f"{at:%Y-%m-%d %H:%M:%S}"
@@ -85,13 +119,16 @@ def moment(milliseconds: int | None) -> str | None:
 
 def seconds_between(start: int | None, end: int | None) -> str | None:
     """Return how long something took."""
-    if not start or not end:
+    if start is None or end is None:
         return None
     return f"{(end - start) / 1000:.2f} s"
 
 
-def print_fields(fields: dict[str, Any]) -> None:
+def print_fields(fields: Mapping[str, object]) -> None:
     """Print a thing's fields, one a line."""
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        console.print(f"[bold]{name:<{width}}[/]  {cell(value)}", highlight=False)
+        console.print(
+            Text.assemble((f"{name:<{width}}", "bold"), "  ", cell(value)),
+            soft_wrap=True,
+        )

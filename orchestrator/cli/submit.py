@@ -1,24 +1,35 @@
 """
 ``assay submit``: uploads files and creates a job for each.
+
+Says what became of every file; which workers look at it, the API decides.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+)
 
-from orchestrator.cli.client import Client
+from orchestrator.cli.client import Client, ClientError, Progressed
 from orchestrator.cli.output import (
     AsJSON,
     connect,
     errors,
     print_json,
     print_table,
+    shown,
 )
 from orchestrator.domain.errors import InvalidError
 
@@ -27,6 +38,8 @@ app = typer.Typer()
 _POLL_SECONDS = 0.5
 FINAL = frozenset({"done", "timeout"})
 
+Job = dict[str, Any]
+
 
 @app.command()
 def submit(
@@ -34,7 +47,9 @@ def submit(
         list[Path],
         typer.Argument(metavar="FILE|DIR…", help="Files, or folders of them."),
     ],
-    wait: Annotated[bool, typer.Option(help="Wait for the verdicts.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the verdicts.")
+    ] = False,
     priority: Annotated[
         int, typer.Option(min=-9, max=9, help="One step is worth ten minutes.")
     ] = 0,
@@ -43,18 +58,22 @@ def submit(
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Upload files and create a job for each."""
+    """Upload files and create a job for each; a file that fails stops no other."""
     files = files_of(paths)
+    refused: list[tuple[Path, ClientError]] = []
     with connect() as client:
-        jobs = submit_files(client, files, priority=priority, workers=worker)
+        jobs = submit_files(
+            client,
+            files,
+            priority=priority,
+            workers=worker,
+            on_error=lambda file, error: refused.append((file, error)),
+        )
         if wait:
             jobs = wait_for(client, jobs)
         rows = [_row(client, job, with_verdict=wait) for job in jobs]
-    if as_json:
-        print_json({"jobs": rows})
-    else:
-        print_table(rows[0], (row.values() for row in rows))
-    if wait and any(job["state"] != "done" for job in jobs):
+    _show(rows, refused, as_json=as_json)
+    if refused or (wait and any(job["state"] != "done" for job in jobs)):
         raise typer.Exit(1)
 
 
@@ -84,12 +103,60 @@ def submit_files(
     *,
     priority: int = 0,
     workers: Sequence[str] | None = None,
-) -> list[dict[str, Any]]:
-    """Upload files and create their jobs, showing progress on stderr."""
+    on_error: Callable[[Path, ClientError], None] | None = None,
+) -> list[Job]:
+    """
+    Upload files and create their jobs, showing progress on stderr.
+
+    Args:
+        on_error: Is told of a file that fails, and the others go on.
+
+    Raises:
+        ClientError: A file fails and nobody is there to be told; it is named.
+    """
     jobs = []
-    total = sum(file.stat().st_size for file in files)
+    with _progress(sum(map(_size, files))) as (name, progressed):
+        for file in files:
+            name(file.name)
+            try:
+                sha256 = client.upload(file, progressed=progressed)
+                jobs.append(_create(client, sha256, file, priority, workers))
+            except ClientError as error:
+                if on_error is None:
+                    raise ClientError(f"{shown(str(file))}: {error.message}") from error
+                on_error(file, error)
+    return jobs
+
+
+def wait_for(client: Client, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs once all of them are over, showing how many are."""
+    over: dict[str, Job] = {}
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("waiting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as progress:
+        bar = progress.add_task("", total=len(jobs))
+        while True:
+            over |= _ended(client, [job for job in jobs if job["id"] not in over])
+            progress.update(bar, completed=len(over))
+            if len(over) == len(jobs):
+                return [over[job["id"]] for job in jobs]
+            time.sleep(_POLL_SECONDS)
+
+
+def _ended(client: Client, jobs: Sequence[Job]) -> dict[str, Job]:
+    found = (client.get(f"/job/{job['id']}") for job in jobs)
+    return {job["id"]: job for job in found if job["state"] in FINAL}
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Progressed]]:
+    with Progress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         console=errors,
@@ -97,27 +164,18 @@ def submit_files(
         disable=not errors.is_terminal,
     ) as progress:
         bar = progress.add_task("submitting", total=total)
-        for file in files:
-            progress.update(bar, description=file.name)
-            sha256 = client.upload(
-                file, progressed=lambda size: progress.advance(bar, size)
-            )
-            jobs.append(_create(client, sha256, file, priority, workers))
-    return jobs
+        yield (
+            lambda name: progress.update(bar, description=shown(name)),
+            lambda size: progress.advance(bar, size),
+        )
 
 
-def wait_for(client: Client, jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the jobs once all of them are over."""
-    over: dict[str, dict[str, Any]] = {}
-    while True:
-        for job in jobs:
-            if job["id"] not in over:
-                found = client.get(f"/job/{job['id']}")
-                if found["state"] in FINAL:
-                    over[job["id"]] = found
-        if len(over) == len(jobs):
-            return [over[job["id"]] for job in jobs]
-        time.sleep(_POLL_SECONDS)
+def _size(file: Path) -> int:
+    # Only for the bar: one that is gone by now fails where it is read.
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _create(
@@ -126,19 +184,20 @@ def _create(
     file: Path,
     priority: int,
     workers: Sequence[str] | None,
-) -> dict[str, Any]:
-    order: dict[str, Any] = {
+) -> Job:
+    order: Job = {
         "sampleSha256": sha256,
-        "fileName": file.name,
+        # The system's names are bytes; those of the API are text.
+        "fileName": os.fsencode(file.name).decode("utf-8", "replace"),
         "priority": priority,
     }
     if workers:
         order["workers"] = list(workers)
-    created: dict[str, Any] = client.post("/job", order)
+    created: Job = client.post("/job", order)
     return created
 
 
-def _row(client: Client, job: dict[str, Any], *, with_verdict: bool) -> dict[str, Any]:
+def _row(client: Client, job: Job, *, with_verdict: bool) -> Job:
     row = {
         "job": job["id"],
         "file": job["fileName"],
@@ -149,3 +208,22 @@ def _row(client: Client, job: dict[str, Any], *, with_verdict: bool) -> dict[str
         verdict = client.get(f"/sample/{row['sha256']}").get("latestVerdict") or {}
         row |= {"verdict": verdict.get("status"), "score": verdict.get("score")}
     return row
+
+
+def _show(
+    rows: Sequence[Job],
+    refused: Sequence[tuple[Path, ClientError]],
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        wrong = [
+            {"file": shown(str(file)), "error": error.message}
+            for file, error in refused
+        ]
+        print_json({"jobs": rows, "errors": wrong})
+        return
+    if rows:
+        print_table(rows[0], (row.values() for row in rows))
+    for file, error in refused:
+        errors.print(f"assay: {shown(str(file))}: {error.message}")

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.client import segment
 from orchestrator.cli.job import TASK_COLUMNS, JobID, task_rows
 from orchestrator.cli.output import (
     AsJSON,
     connect,
-    console,
     moment,
     print_fields,
     print_json,
@@ -21,12 +22,18 @@ from orchestrator.cli.output import (
 
 app = typer.Typer(help="A job's tasks.", no_args_is_help=True)
 
+EVENT_COLUMNS = ("when", "what", "attempt", "reason", "by", "message")
+
+_TIMES = tuple(
+    f"{what}Timestamp" for what in ("enqueued", "queued", "published", "start", "end")
+)
+
 
 @app.command("list")
 def list_(job: JobID, as_json: AsJSON = False) -> None:
     """List the tasks of a job."""
     with connect() as client:
-        tasks = client.get_all(f"/job/{job}/tasks")
+        tasks = client.get_all(f"/job/{segment(job)}/tasks")
     if as_json:
         print_json(tasks)
         return
@@ -42,17 +49,34 @@ def show(
 ) -> None:
     """Show a task with all that was out of the ordinary in its life."""
     with connect() as client:
-        ids = {one["worker"]: one["id"] for one in client.get_all(f"/job/{job}/tasks")}
-        found = client.get(f"/job/{job}/task/{ids.get(task, task)}")
+        path = f"/job/{segment(job)}"
+        ids = {one["worker"]: one["id"] for one in client.get_all(f"{path}/tasks")}
+        found = client.get(f"{path}/task/{segment(ids.get(task, task))}")
     if as_json:
         print_json(found)
         return
-    events = found.pop("events")
-    times = ("enqueued", "queued", "published", "start", "end")
-    for name in times:
-        found[f"{name}Timestamp"] = moment(found[f"{name}Timestamp"])
-    found["analyses"] = ", ".join(one["id"] for one in found["analyses"]) or None
-    print_fields(found)
-    if events:
-        console.print()
-        print_table(events[0], (event.values() for event in events))
+    print_fields(task_fields(found))
+    if found["events"]:
+        print()
+        print_table(EVENT_COLUMNS, map(event_row, found["events"]))
+
+
+def task_fields(task: Mapping[str, Any]) -> dict[str, object]:
+    """Return a task's fields as people read them; events are rows of their own."""
+    fields = {name: value for name, value in task.items() if name != "events"}
+    for name in _TIMES:
+        fields[name] = moment(task[name])
+    fields["analyses"] = ", ".join(one["id"] for one in task["analyses"]) or None
+    return fields
+
+
+def event_row(event: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return an event as a row: when, what, attempt, reason, by whom, message."""
+    return (
+        moment(event["timestamp"]),
+        event["kind"],
+        event["attempt"],
+        event["reason"],
+        event["actor"],
+        event["message"],
+    )

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.client import segment
 from orchestrator.cli.demo_report import CONTRIBUTION_COLUMNS, contribution_rows
 from orchestrator.cli.output import (
     AsJSON,
     connect,
-    console,
     print_fields,
     print_json,
     print_table,
@@ -32,14 +32,15 @@ def show(
 ) -> None:
     """Show a sample's current verdict with each contribution."""
     with connect() as client:
-        verdict = client.get(f"/sample/{sha256}")["latestVerdict"]
+        verdict = client.get(f"/sample/{segment(sha256)}")["latestVerdict"]
     if as_json:
         print_json(verdict)
         return
     if verdict is None:
-        console.print("no verdict yet")
+        print("no verdict yet")
         return
     names = ("sampleSha256", "status", "score", "coverage", "comment", "flags")
-    print_fields({name: verdict[name] or None for name in names})
-    console.print()
+    fields = {name: verdict[name] for name in names}
+    print_fields({**fields, "flags": ", ".join(verdict["flags"]) or None})
+    print()
     print_table(CONTRIBUTION_COLUMNS, contribution_rows(verdict))

@@ -6,21 +6,32 @@ SDK's own commands, which run in their own program.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.client import segment
 from orchestrator.cli.output import (
     AsJSON,
     connect,
+    errors,
     moment,
     print_fields,
     print_json,
     print_table,
 )
+from orchestrator.contracts.wire import SHORT_NAME_PATTERN
+from orchestrator.domain.errors import InvalidError
 
 app = typer.Typer(help="Workers.", no_args_is_help=True)
+
+WORKER_COLUMNS = ("worker", "state", "replicas", "slots", "backlog", "version")
+
+#: As the contract has it; a name stands in queue names and in addresses.
+_NAME = re.compile(SHORT_NAME_PATTERN)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Short name.")]
 
@@ -34,61 +45,101 @@ def list_(as_json: AsJSON = False) -> None:
         print_json(workers)
         return
     print_table(
-        ("worker", "name", "created", "flags"),
-        (
-            (
-                one["shortName"],
-                one["localizedName"],
-                moment(one["createdTimestamp"]),
-                " ".join(one["flags"]),
-            )
-            for one in workers
-        ),
+        WORKER_COLUMNS,
+        map(worker_row, workers),
     )
 
 
 @app.command()
 def show(name: Name, as_json: AsJSON = False) -> None:
-    """Show a worker."""
+    """Show a worker: what is set, and what of it runs."""
     with connect() as client:
-        found = client.get(f"/worker/{name}")
+        found = client.get(f"/worker/{segment(name)}")
     if as_json:
         print_json(found)
-    else:
-        print_fields(found)
+        return
+    fields = dict(zip(WORKER_COLUMNS, worker_row(found), strict=True))
+    set_by_hand = ("weight", "runSeconds", "maxLosses", "windowCap")
+    print_fields(
+        {
+            **fields,
+            "name": found["localizedName"],
+            "description": found["localizedDescription"] or None,
+            **{name: found[name] for name in set_by_hand},
+            "created": moment(found["createdTimestamp"]),
+            "paused": moment(found["pausedTimestamp"]),
+        }
+    )
 
 
 @app.command()
-def pause(name: Name) -> None:
-    """Dispatch no more of its tasks; what runs goes on, other clocks stand still."""
-    with connect() as client:
-        client.put(f"/worker/{name}/pause")
-    print(f"{name} is paused")
+def pause(name: Name, as_json: AsJSON = False) -> None:
+    """Dispatch no more of its tasks; what runs goes on."""
+    _command(name, "pause", "is paused", as_json=as_json)
 
 
 @app.command()
-def resume(name: Name) -> None:
+def resume(name: Name, as_json: AsJSON = False) -> None:
     """Dispatch its tasks again."""
-    with connect() as client:
-        client.put(f"/worker/{name}/resume")
-    print(f"{name} goes on")
+    _command(name, "resume", "goes on", as_json=as_json)
 
 
 @app.command()
-def register(name: Name) -> None:
+def register(name: Name, as_json: AsJSON = False) -> None:
     """Enrol a worker: print the secret that its replicas sign with, this once."""
+    if not _NAME.match(name):
+        raise InvalidError(
+            f"NAME: {name!r} must be 1 to 64 of a-z, A-Z, 0-9, _ : - .", field="NAME"
+        )
     # Only this command needs the database; the others are HTTP clients.
     from orchestrator.config import read_settings, require  # noqa: PLC0415
     from orchestrator.db.unit_of_work import Database  # noqa: PLC0415
     from orchestrator.flow.register import enrol_worker  # noqa: PLC0415
 
     settings = read_settings()
+    keys = settings.engine().keys
     database = Database(require(settings.database_url, "DATABASE_URL"))
     with database.uow() as tx:
-        secret = enrol_worker(tx, name, keys=settings.engine().keys)
+        secret = enrol_worker(tx, name, keys=keys)
     database.close()
+    if as_json:
+        print_json({"worker": name, "secret": secret})
+        return
     print(f"ASSAY_WORKER_SECRET={secret}")
-    print("export it for the replicas; older secrets are void", file=sys.stderr)
+    errors.print(
+        "It is shown only now, and ends the secret before it. Set it, ASSAY_BROKER_URL"
+        f" and ASSAY_API_URL where the replicas run, then: assay worker run {name}"
+    )
+
+
+def worker_row(worker: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return a worker as a row: name, state, replicas, slots, backlog, version."""
+    return (
+        worker["shortName"],
+        worker_state(worker),
+        worker["replicas"],
+        worker["slots"],
+        worker["backlog"],
+        worker["version"],
+    )
+
+
+def worker_state(worker: Mapping[str, Any]) -> str:
+    """Say in a word whether a worker's tasks move."""
+    if worker["deletedTimestamp"]:
+        return "deleted"
+    if worker["pausedTimestamp"]:
+        return "paused"
+    return "live" if worker["replicas"] else "nobody home"
+
+
+def _command(name: str, verb: str, outcome: str, *, as_json: bool) -> None:
+    with connect() as client:
+        found = client.put(f"/worker/{segment(name)}/{verb}")
+    if as_json:
+        print_json(found)
+    else:
+        print(f"{found['shortName']} {outcome}")
 
 
 def _sdk(verb: str, help_text: str) -> None:

@@ -74,7 +74,7 @@ class Stack:
     Args:
         data_dir: Where everything is kept; it survives restarts.
         api_port: ``None`` takes a free one.
-        workers: Bundled analyzers, or modules that can be imported.
+        workers: Bundled analyzers, or importable modules named as their analyzer.
         slots: Analyses at a time of each replica; ``None`` leaves it to the replica.
         extra_env: For every process, for example shorter clocks in tests.
     """

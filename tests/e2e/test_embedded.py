@@ -28,7 +28,7 @@ SLOW_WORKER = """
 import time
 from workers import Analysis, Sample, analyzer
 
-@analyzer("slow", version="1", run_seconds=60)
+@analyzer("slow_worker", version="1", run_seconds=60)
 def slow(sample: Sample) -> Analysis:
     time.sleep(0.3)
     return Analysis(score=1)
@@ -43,7 +43,7 @@ class Held:
             [sys.executable, "-m", "tests.fixtures.stack_process", data_dir, *workers],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), str(path)])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(path)])},
             start_new_session=True,
         )
         assert self.process.stdout is not None
@@ -136,7 +136,7 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree(
     everything = held.everything()
     for process in everything:
         process.kill()
-    held.process.wait()
+    held.end(signal.SIGKILL)
     eventually(lambda: all_gone(everything), within=10)
 
     again = Held(data_dir, "slow_worker", path=tmp_path)
