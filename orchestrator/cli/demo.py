@@ -7,19 +7,25 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orchestrator.cli.client import Client
 from orchestrator.cli.demo_files import DemoFile, Expectation, build
-from orchestrator.cli.demo_report import sample_report, shortfalls
+from orchestrator.cli.demo_report import (
+    progress_line,
+    sample_report,
+    shortfalls,
+    worker_counts,
+)
 from orchestrator.cli.output import AsJSON, console, errors, print_json
 from orchestrator.cli.submit import FINAL, files_of, submit_files
 from orchestrator.domain.errors import AssayError
@@ -30,8 +36,10 @@ app = typer.Typer()
 
 _POLL_SECONDS = 0.25
 
-#: How long the slowest of the demo's jobs may take.
+#: How long nothing at all may move. Longer than any analysis may run.
 _PATIENCE_SECONDS = 300
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Report = dict[str, Any]
 
@@ -45,9 +53,9 @@ def demo(
     as_json: AsJSON = False,
 ) -> None:
     """Start everything, analyse files, show the verdicts, stop everything."""
-    signal.signal(signal.SIGTERM, interrupt)
+    interrupt_on_signals()
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
-        made = [] if files else build(_folder(Path(folder) / "files"))
+        made = [] if files else build(Path(folder) / "files")
         chosen = files_of(files) if files else [one.path for one in made]
         with _stack(Path(folder) / "data") as client:
             reports = _analyse(client, chosen)
@@ -75,17 +83,16 @@ def _show(reports: list[Report], made: Sequence[DemoFile], *, as_json: bool) -> 
 def _stack(data_dir: Path) -> Iterator[Client]:
     stack = Stack(data_dir, slots=2)
     try:
-        info = stack.start(on_progress=lambda step: errors.print(f"… {step}"))
+        info = stack.start(on_progress=tell)
         with Client(info.api_url, info.api_key) as client:
             yield client
-        errors.print("… stopping everything")
     finally:
-        stack.stop()
+        end(stack)
         remove(stack.places)
 
 
 def _analyse(client: Client, files: Sequence[Path]) -> list[Report]:
-    errors.print(f"… submitting {len(files)} files")
+    tell(f"submitting {len(files)} files")
     jobs = submit_files(client, files)
     _follow(client, jobs)
     return [_report(client, job) for job in jobs]
@@ -93,39 +100,63 @@ def _analyse(client: Client, files: Sequence[Path]) -> list[Report]:
 
 def _follow(client: Client, jobs: Sequence[Report]) -> None:
     """Show how far each worker is until every job is over."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with _display(errors) as show:
+        ended: dict[str, list[Report]] = {}
+        told, told_at = "", time.monotonic()
+        while len(ended) < len(jobs):
+            open_now = _look(client, jobs, ended)
+            line = show([*chain(*ended.values()), *open_now])
+            if line != told:
+                told, told_at = line, time.monotonic()
+            elif time.monotonic() - told_at > _PATIENCE_SECONDS:
+                raise AssayError(f"nothing moved for {_PATIENCE_SECONDS} s: {line}")
+            if len(ended) < len(jobs):
+                time.sleep(_POLL_SECONDS)
+
+
+def _look(
+    client: Client, jobs: Sequence[Report], ended: dict[str, list[Report]]
+) -> list[Report]:
+    """Move the tasks of jobs that are over to *ended*; return those of the others."""
+    open_now: list[Report] = []
+    for job in jobs:
+        if job["id"] in ended:
+            continue
+        # The state first: with a job that is over, its tasks are too.
+        is_over = client.get(f"/job/{job['id']}")["state"] in FINAL
+        tasks = client.get_all(f"/job/{job['id']}/tasks")
+        if is_over:
+            ended[job["id"]] = tasks
+        else:
+            open_now += tasks
+    return open_now
+
+
+@contextmanager
+def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
+    """Yield what shows tasks: as bars on a terminal, else as a line when it changes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=errors,
-        disable=not errors.is_terminal,
+        *columns, console=shown_on, disable=not shown_on.is_terminal
     ) as progress:
         bars: dict[str, Any] = {}
-        shown = ""
-        while True:
-            tasks = [
-                task for job in jobs for task in client.get(f"/job/{job['id']}/tasks")
-            ]
-            done, total = _counts(tasks)
-            for worker in sorted(total):
-                if worker not in bars:
-                    bars[worker] = progress.add_task(worker, total=total[worker])
-                progress.update(bars[worker], completed=done[worker])
-            line = ", ".join(f"{w} {done[w]}/{total[w]}" for w in sorted(total))
-            if not errors.is_terminal and line != shown:
-                errors.print(f"… {line}")
-            shown = line
-            if all(client.get(f"/job/{job['id']}")["state"] in FINAL for job in jobs):
-                return
-            if time.monotonic() > deadline:
-                raise AssayError(f"not done after {_PATIENCE_SECONDS} s: {line}")
-            time.sleep(_POLL_SECONDS)
+        told = ""
 
+        def show(tasks: Sequence[Report]) -> str:
+            nonlocal told
+            counts = worker_counts(tasks)
+            for worker, (done, total) in counts.items():
+                bar = bars.get(worker)
+                if bar is None:
+                    bar = bars[worker] = progress.add_task(worker)
+                progress.update(bar, completed=done, total=total)
+            line = progress_line(counts)
+            if line != told and not shown_on.is_terminal:
+                tell(line)
+            told = line
+            return line
 
-def _counts(tasks: Sequence[Report]) -> tuple[Counter[str], Counter[str]]:
-    ended = (task["worker"] for task in tasks if task["endTimestamp"])
-    return Counter(ended), Counter(task["worker"] for task in tasks)
+        yield show
 
 
 def _report(client: Client, job: Report) -> Report:
@@ -143,11 +174,32 @@ def _report(client: Client, job: Report) -> Report:
     }
 
 
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path
+def end(stack: Stack) -> None:
+    """Stop everything; whoever asks again meanwhile waits for it like everybody."""
+    _ignore_endings()
+    tell("stopping everything")
+    stack.stop()
 
 
-def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Take the same way out as at Ctrl-C: everything is stopped on it."""
+def interrupt_on_signals() -> None:
+    """Let every way to end a command be Ctrl-C's, on which everything is stopped."""
+    for number in _ENDINGS:
+        # What nohup or a shell's & has set to be ignored stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def tell(step: str) -> None:
+    """Say on stderr what happens now."""
+    errors.print(f"… {step}")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # A second one would break off the stopping that the first one began.
+    _ignore_endings()
     raise KeyboardInterrupt
+
+
+def _ignore_endings() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)

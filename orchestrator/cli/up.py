@@ -1,16 +1,19 @@
 """
 ``assay up``: the whole of Assay on this machine, until it is told to stop.
+
+What it starts and in which order is ``embedded/stack.py``'s.
 """
 
 from __future__ import annotations
 
-import signal
+import contextlib
 
 import typer
 
-from orchestrator.cli.demo import interrupt
-from orchestrator.cli.output import console, errors
+from orchestrator.cli.demo import end, interrupt_on_signals, tell
+from orchestrator.cli.output import console, print_fields
 from orchestrator.config import read_settings
+from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.stack import Stack
 
 app = typer.Typer()
@@ -19,15 +22,29 @@ app = typer.Typer()
 @app.command()
 def up() -> None:
     """Start PostgreSQL, Redis, every process and the bundled workers; Ctrl-C stops."""
-    signal.signal(signal.SIGTERM, interrupt)
+    interrupt_on_signals()
     settings = read_settings()
     stack = Stack(settings.data_dir, api_port=settings.api_port)
     try:
-        info = stack.start(on_progress=lambda step: errors.print(f"… {step}"))
-        console.print(f"API        {info.api_url}/docs", highlight=False)
-        console.print(f"admin key  {info.api_key}", highlight=False)
-        console.print(f"settings   {info.env_file}", highlight=False)
-        console.print("other commands find it by themselves; Ctrl-C stops all of it")
-        stack.wait()
+        _run(stack)
     finally:
-        stack.stop()
+        end(stack)
+
+
+def _run(stack: Stack) -> None:
+    info = stack.start(on_progress=tell)
+    print_fields(
+        {
+            "API": info.api_url,
+            "documentation": f"{info.api_url}/docs",
+            "admin key": info.api_key,
+            "settings": info.env_file,
+        }
+    )
+    console.print("other commands find it by themselves; Ctrl-C stops all of it")
+    # To be told to stop is how it ends; to end by itself is not.
+    with contextlib.suppress(KeyboardInterrupt):
+        stack.wait()
+        raise AssayError(
+            "the stack ended by itself; see the logs in its data directory"
+        )
