@@ -34,7 +34,7 @@ class Detection:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
     """
-    Bytes to keep beside an analysis, written by the analyzer into its scratch directory.
+    Bytes to keep beside an analysis, which the analyzer wrote into its scratch.
 
     ``kind``: ``child`` (a sample found inside this one) or ``evidence``.
     ``path``: relative to the working directory.
@@ -79,7 +79,7 @@ class Unsupported(Exception):  # noqa: N818
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classification:
-    """What kind of file a sample is, from its content; ``unknown`` where nobody knows."""
+    """What kind of file a sample is, by its content; ``unknown`` if nobody knows."""
 
     type: str = "unknown"
     super_type: str = "unknown"

@@ -20,7 +20,7 @@ class Sample:
     One sample to look at.
 
     ``path``: where its bytes are while the analyzer runs; read-only.
-    ``size``: bytes. ``file_name``: for display only; it comes from whoever submitted it.
+    ``size``: bytes. ``file_name``: for display only, as whoever submitted it said.
     ``options``: ``{name: JSON}``, as given with the job or by the policy.
     """
 
@@ -28,7 +28,7 @@ class Sample:
     sha256: str
     size: int
     file_name: str | None = None
-    classification: Classification = Classification()
+    classification: Classification = field(default_factory=Classification)
     options: Mapping[str, JSON] = field(default_factory=dict)
 
     def open(self) -> BinaryIO:

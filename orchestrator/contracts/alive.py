@@ -33,9 +33,9 @@ class Manifest(Wire):
     ``max_tlp``: the most restricted TLP that this worker may see.
     """
 
-    localized_names: dict[str, str] = {}
-    localized_descriptions: dict[str, str] = {}
-    result_schema: dict[str, JsonValue] = {}
+    localized_names: dict[str, str] = Field(default_factory=dict)
+    localized_descriptions: dict[str, str] = Field(default_factory=dict)
+    result_schema: dict[str, JsonValue] = Field(default_factory=dict)
     accepts: tuple[str, ...] = ("*",)
     max_bytes: int | None = Field(default=None, ge=0)
     run_seconds: float = Field(default=120.0, gt=0)

@@ -59,7 +59,7 @@ class Assignment(Wire):
     worker: ShortName
     sample: AssignedSample
     classification: Classification = Classification()
-    options: dict[str, JsonValue] = {}
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     timeout_seconds: float = Field(gt=0)
 
 

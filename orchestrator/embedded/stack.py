@@ -17,7 +17,7 @@ import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import httpx
 from sqlalchemy import text
@@ -29,6 +29,7 @@ from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import AuthenticationError, ConfigurationError
 from orchestrator.domain.values import Role
 from orchestrator.embedded import launch, postgres, redis
+from orchestrator.embedded.lock import take_lock
 from orchestrator.embedded.places import Places, places, private_file, secret
 from orchestrator.embedded.supervisor import (
     Control,
@@ -98,6 +99,7 @@ class Stack:
             socket=self._places.supervisor_socket, password=secrets.token_urlsafe(32)
         )
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[bytes] | None = None
 
     @property
     def places(self) -> Places:
@@ -109,8 +111,9 @@ class Stack:
         Start everything and wait until it works.
 
         Raises:
-            ConfigurationError: Something did not come up; the message says what, and
-                where its log is. What came up is stopped.
+            ConfigurationError: Another stack runs in this data directory, or something
+                did not come up; the message says what, and where its log is. What came
+                up is stopped.
         """
         try:
             return self._start(on_progress)
@@ -126,15 +129,11 @@ class Stack:
     def stop(self) -> None:
         """Stop everything, replicas first, within ten seconds; again is harmless."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            # Its children die with it.
-            process.kill()
-            process.wait()
+        if process is not None:
+            _end(process)
+        # Last: whoever takes it next finds nothing running.
+        if self._lock is not None:
+            self._lock.close()
 
     def processes(self) -> dict[str, int]:
         """Return the pid of every process that runs, by name."""
@@ -142,6 +141,7 @@ class Stack:
         return {one["name"]: one["pid"] for one in found if one["pid"]}
 
     def _start(self, on_progress: Progress) -> StackInfo:
+        self._lock = take_lock(self._places.data_dir)
         on_progress("starting PostgreSQL and Redis")
         database = postgres.prepare(self._places, parent="mine")
         broker = redis.prepare(self._places, port=redis.free_port(), parent="mine")
@@ -320,6 +320,18 @@ def read_lines(path: Path) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in path.read_text().splitlines())
     return {name: value for name, equals, value in pairs if equals}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Its children die with it.
+        process.kill()
+        process.wait()
 
 
 def _lines(values: Mapping[str, str]) -> str:

@@ -43,7 +43,10 @@ class Held:
             [sys.executable, "-m", "tests.fixtures.stack_process", data_dir, *workers],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(path)])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(path)]),
+            },
             start_new_session=True,
         )
         assert self.process.stdout is not None

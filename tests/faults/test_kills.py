@@ -44,6 +44,13 @@ KINDS = (
 KILLS_PER_KIND = 5
 
 
+def start(field: Field) -> None:
+    field.start({"api": 1, "dispatch": 2, "consume": 2, "maintain": 2})
+    sources = {name: SOURCE.format(name=name, n=n) for n, name in enumerate(WORKERS)}
+    field.replicas(sources, slots=SLOTS)
+    field.count_by_trigger()
+
+
 def submit(field: Field, salt: str) -> None:
     for number in range(JOBS):
         field.job(f"{salt} {number}".encode())
@@ -86,6 +93,12 @@ def _consumers_with_epoch(field: Field, epoch: int) -> list[int]:
     return []
 
 
+def strike(field: Field, kind: str, dice: random.Random) -> None:
+    """Kill one of this kind while at least eight analyses are under way."""
+    eventually(lambda: field.count("state = 'executing'") >= 8, within=60)
+    eventually(lambda: kill(victims(field, kind, dice)) > 0, within=30)
+
+
 @pytest.mark.timeout(420)
 def test_nothing_is_lost_or_doubled_by_forty_five_kills(
     fresh_database_url: str, broker: Broker, tmp_path: Path
@@ -94,28 +107,20 @@ def test_nothing_is_lost_or_doubled_by_forty_five_kills(
     dice = random.Random(seed)
     field = Field(fresh_database_url, broker.url, tmp_path / "field")
     try:
-        field.start({"api": 1, "dispatch": 2, "consume": 2, "maintain": 2})
-        sources = {
-            name: SOURCE.format(name=name, n=n) for n, name in enumerate(WORKERS)
-        }
-        field.replicas(sources, slots=SLOTS)
-        field.count_by_trigger()
+        start(field)
         submit(field, f"calm {seed}")
         calm = field.wait_until_done(within=120)
 
         submit(field, f"storm {seed}")
-        start = time.monotonic()
+        began = time.monotonic()
         plan = list(KINDS) * KILLS_PER_KIND
         dice.shuffle(plan)
         killed = dict.fromkeys(KINDS, 0)
         for kind in plan:
-            eventually(lambda: field.count("state = 'executing'") >= 8, within=60)
-            eventually(
-                lambda kind=kind: kill(victims(field, kind, dice)) > 0, within=30
-            )
+            strike(field, kind, dice)
             killed[kind] += 1
         field.wait_until_done(within=calm + 120)
-        storm = time.monotonic() - start
+        storm = time.monotonic() - began
 
         again = field.count("attempt > 1")
         print(  # noqa: T201  (the seed is what repeats a failure)

@@ -249,9 +249,7 @@ def test_a_start_is_counted_back_and_never_before_the_queue():
 def test_whatever_happens_attempts_only_grow_and_ends_stay(events):
     present = task()
     for event, attempt, reporter, reason in events:
-        made = after(
-            present, event, attempt=attempt, reporter=reporter, reason=reason
-        )
+        made = after(present, event, attempt=attempt, reporter=reporter, reason=reason)
         assert made.after.attempt >= present.attempt
         assert made.after.losses <= LIMITS.max_losses
         if present.state.is_final and made.move is not Move.RETRY:

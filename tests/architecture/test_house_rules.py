@@ -1,0 +1,121 @@
+"""
+Rules of the house that a tool can see.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import DateTime
+
+from orchestrator.config import PREFIX, Settings
+from orchestrator.db.tables import metadata
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted([*ROOT.glob("orchestrator/**/*.py"), *ROOT.glob("workers/**/*.py")])
+README = (ROOT / "README.md").read_text()
+
+
+def calls(path: Path, *names: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr in names:
+            yield node
+
+
+def test_only_the_unit_of_work_commits():
+    """Migrations are a unit of their own."""
+    committing = {path.name for path in SOURCES if any(calls(path, "commit"))}
+
+    assert committing <= {"unit_of_work.py", "migrate.py"}
+
+
+def test_only_the_edges_read_the_environment():
+    reading = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if re.search(r"os\.(environ|getenv)", path.read_text())
+    }
+
+    assert reading <= {
+        "orchestrator/config.py",
+        "orchestrator/db/migrations/env.py",
+        "orchestrator/embedded/stack.py",
+        "workers/__main__.py",
+        "workers/app.py",
+        "workers/child.py",
+        "workers/settings.py",
+        "workers/spawner.py",
+        "workers/template.py",
+    }
+
+
+def test_every_setting_is_in_the_readme():
+    missing = [
+        name
+        for name in Settings.model_fields
+        if f"`{PREFIX}{name.upper()}`" not in README
+    ]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("table", sorted(metadata.tables))
+def test_every_table_knows_when_its_rows_were_made(table: str):
+    created = metadata.tables[table].c.created_at
+
+    assert isinstance(created.type, DateTime)
+    assert created.type.timezone
+
+
+def test_the_readmes_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+
+    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(
+    "words", sorted(set(re.findall(r"bin/assay ([a-z]+(?: [a-z]+)?)", README)))
+)
+def test_the_readmes_commands_exist(words: str):
+    command, *rest = words.split()
+    groups = {"job", "task", "worker", "verdict", "key", "db"}
+    asked = [command, *(rest if command in groups else []), "--help"]
+
+    # The SDK's own commands answer themselves; they too must know the word.
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *asked],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("workers", "celery kombu fastapi sqlalchemy pydantic"),
+        ("orchestrator", "celery fastapi sqlalchemy"),
+        ("orchestrator.contracts.report", "celery fastapi sqlalchemy"),
+        ("orchestrator.cli.submit", "celery fastapi sqlalchemy"),
+        ("workers.app", "fastapi sqlalchemy"),
+    ],
+)
+def test_an_import_loads_no_more_than_it_must(module: str, absent: str):
+    """A worker's image carries no FastAPI and no SQLAlchemy."""
+    code = f"import {module}, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert set(absent.split()) & set(done.stdout.split()) == set()
