@@ -1,0 +1,100 @@
+"""
+The broker goes and comes back empty, the database restarts; nothing is lost by it, and
+nobody is blamed for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.db.migrate import upgrade
+from orchestrator.embedded.postgres import RunningPostgres, start_postgres
+from tests.fixtures.brokers import RedisServer
+from tests.fixtures.field import Field, eventually
+
+JOBS = 60
+WORKERS = [f"w{n}" for n in range(4)]
+
+SOURCE = '''
+import time
+from workers import Analysis, Sample, analyzer
+
+@analyzer("{name}", version="1", run_seconds=30)
+def look(sample: Sample) -> Analysis:
+    time.sleep(0.5)
+    return Analysis(score=1)
+'''
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[RunningPostgres]:
+    """One of its own, as durable as in production, to be killed."""
+    server = start_postgres(tmp_path / "postgres")
+    upgrade(server.url)
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def field(
+    postgres: RunningPostgres, redis_server: RedisServer, tmp_path: Path
+) -> Iterator[Field]:
+    made = Field(postgres.url, redis_server.url, tmp_path / "field")
+    try:
+        made.start()
+        sources = {name: SOURCE.format(name=name) for name in WORKERS}
+        made.replicas(sources, slots=4)
+        made.count_by_trigger()
+        yield made
+    finally:
+        made.close()
+
+
+def submit(field: Field, round_number: int) -> None:
+    """Create jobs, and wait until much is under way."""
+    for number in range(JOBS):
+        field.job(f"{round_number} {number}".encode())
+    busy = "published_at IS NOT NULL AND state IN ('enqueued', 'executing')"
+    eventually(lambda: field.count(busy) >= 30, within=30)
+    eventually(lambda: field.count("state = 'success'") > 0, within=30)
+
+
+def check(field: Field, total: int) -> None:
+    assert field.endings() == {"success": total}
+    assert field.count("losses > 0") == 0
+    assert field.counted("ending") == [1] * total
+    assert field.counted("analysis") == [1] * total
+
+
+@pytest.mark.timeout(300)
+def test_a_broker_that_comes_back_empty_loses_nothing(
+    field: Field, redis_server: RedisServer
+):
+    for number in range(2):
+        submit(field, number)
+        redis_server.stop()
+        back = time.monotonic() + 10
+        eventually(lambda back=back: time.monotonic() > back, within=11)
+        redis_server.start()
+
+        field.wait_until_done(within=60)
+
+    check(field, 2 * JOBS * len(WORKERS))
+
+
+@pytest.mark.timeout(300)
+def test_a_database_that_restarts_loses_nothing(
+    field: Field, postgres: RunningPostgres
+):
+    for number in range(3):
+        submit(field, number)
+        postgres.kill()
+        postgres.start()
+
+        field.wait_until_done(within=60)
+
+    check(field, 3 * JOBS * len(WORKERS))
