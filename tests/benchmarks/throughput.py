@@ -1,0 +1,72 @@
+"""
+How much of the ideal, slots ÷ duration, the whole path reaches with short analyses.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
+
+from tests.fixtures.field import Field
+
+SLOTS = 4
+ANALYSIS_SECONDS = 0.02
+TASKS = 800
+
+_SOURCE = f"""
+import time
+from workers import Analysis, Sample, analyzer
+
+@analyzer("short", version="1", run_seconds=30)
+def look(sample: Sample) -> Analysis:
+    time.sleep({ANALYSIS_SECONDS})
+    return Analysis(score=1)
+"""
+
+_RATE = """
+    SELECT count(*) / extract(epoch FROM max(ended_at) - min(ended_at)) AS rate
+      FROM (SELECT ended_at, row_number() OVER (ORDER BY ended_at) AS n
+              FROM job_task WHERE state = 'success') ended
+     WHERE n > :skip
+"""
+
+
+def share_of_ideal(field: Field) -> float:
+    """
+    Run short analyses through a started engine, task events off.
+
+    Returns:
+        Tasks per second in the database, as a share of slots ÷ duration. The first
+        fifth, while the window opens, is left out.
+    """
+    field.replicas({"short": _SOURCE}, slots=SLOTS)
+    fill_backlog(field, TASKS)
+    field.wait_until_done(within=120)
+    (row,) = field.rows(_RATE, skip=TASKS // 5)
+    return float(row.rate) / (SLOTS / ANALYSIS_SECONDS)
+
+
+def fill_backlog(field: Field, count: int) -> UUID:
+    """Put *count* copies of one job's task into the backlog; return that job."""
+    first = field.job(b"sample")
+    copies = [{"job": uuid7(), "task": uuid7(), "first": first} for _ in range(count)]
+    with field.database.uow() as tx:
+        tx.connection.execute(_COPY_JOB, copies)
+        tx.connection.execute(_COPY_TASK, copies)
+        tx.notify("work")
+    return first
+
+
+_COPY_JOB = text(
+    "INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,"
+    " enqueued_at, due_at) SELECT :job, sample_sha256, customer_id, submitter_id,"
+    " 'enqueued', now(), due_at FROM job WHERE id = :first"
+)
+_COPY_TASK = text(
+    "INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,"
+    " order_at, enqueued_at, queued_at, due_at) SELECT :task, :job, worker_id,"
+    " sample_sha256, submitter_id, 'enqueued', now(), now(), now(),"
+    " now() + interval '1 hour' FROM job_task WHERE job_id = :first"
+)

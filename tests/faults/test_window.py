@@ -1,0 +1,153 @@
+"""
+A deep backlog costs the broker a few messages, and what the broker loses comes back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from orchestrator.flow.cancel import cancel_job
+from orchestrator.messaging.publisher import Publisher
+from tests.benchmarks.throughput import fill_backlog
+from tests.fixtures.brokers import Broker, RedisServer
+from tests.fixtures.field import Field, eventually
+
+SLOTS = 4
+
+SOURCE = """
+import time
+from workers import Analysis, Sample, analyzer
+
+@analyzer("w0", version="1", run_seconds=30)
+def look(sample: Sample) -> Analysis:
+    time.sleep({seconds})
+    return Analysis(score=1)
+"""
+
+
+@pytest.fixture
+def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
+    made = Field(fresh_database_url, broker.url, tmp_path / "field")
+    try:
+        made.start({"dispatch": 3})
+        yield made
+    finally:
+        made.close()
+
+
+class Sampler:
+    """Looks every 50 ms at how much the broker holds."""
+
+    def __init__(self, broker_url: str) -> None:
+        self.deepest = 0
+        self.looks = 0
+        self._publisher = Publisher(broker_url)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._done.set()
+        self._thread.join()
+        self._publisher.close()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.05):
+            depth = self._publisher.queue_depths(["w0"])["w0"]
+            self.deepest = max(self.deepest, depth)
+            self.looks += 1
+
+
+@pytest.mark.timeout(240)
+def test_a_deep_backlog_costs_the_broker_no_more_than_the_window(
+    field: Field, broker: Broker
+):
+    field.replicas({"w0": SOURCE.format(seconds=0.2)}, slots=SLOTS)
+    sampler = Sampler(broker.url)
+    try:
+        fill_backlog(field, 20_000)
+        eventually(lambda: field.count("state = 'success'") > 50, within=60)
+        ahead = published(field)
+        late = field.job(b"urgent", priority=9)
+        eventually(lambda: state_of(field, late) == "success", within=30)
+        started_before = field.rows(
+            "SELECT count(*) AS n FROM job_task t, job_task u WHERE u.job_id = :late"
+            " AND t.published_at < u.published_at AND t.published_at > u.enqueued_at",
+            late=late,
+        )[0].n
+    finally:
+        sampler.close()
+
+    # Twice the slots, and what ended in the last second: five a second and slot, by
+    # a margin of as many again for the moment between counting and looking.
+    window = SLOTS * 2 + SLOTS * 5 * 2
+    assert sampler.looks > 20
+    assert sampler.deepest <= window
+    assert ahead <= window
+    assert started_before <= window
+
+
+@pytest.mark.timeout(240)
+def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
+    field.replicas({"w0": SOURCE.format(seconds=0.05)}, slots=SLOTS)
+    with field.database.uow() as tx:
+        tx.connection.execute(text("UPDATE worker SET paused_at = now()"))
+    jobs = [field.job(f"{number}".encode()) for number in range(500)]
+    for job in jobs:
+        with field.database.uow() as tx:
+            cancel_job(tx, job, engine=field.engine, actor="test")
+    with field.database.uow() as tx:
+        tx.connection.execute(text("UPDATE worker SET paused_at = NULL"))
+        tx.notify("work")
+    last = field.job(b"last")
+
+    eventually(lambda: state_of(field, last) == "success", within=30)
+
+    assert field.count("state = 'cancelled' AND published_at IS NULL") == len(jobs)
+    assert field.count("attempt > 1") == 0
+
+
+@pytest.mark.timeout(240)
+def test_what_redis_forgets_comes_back(
+    fresh_database_url: str, redis_server: RedisServer, tmp_path: Path
+):
+    """Twenty single messages deleted by hand, then everything at once."""
+    field = Field(fresh_database_url, redis_server.url, tmp_path / "field")
+    try:
+        field.start()
+        field.replicas({"w0": SOURCE.format(seconds=0.5)}, slots=32)
+        for number in range(300):
+            field.job(f"{number}".encode())
+        client = redis_server.client()
+        deleted = 0
+        deadline = time.monotonic() + 60
+        while deleted < 20 and time.monotonic() < deadline:
+            deleted += client.lpop("worker.w0") is not None
+        assert deleted == 20
+        eventually(lambda: field.count("state = 'success'") > 100, within=60)
+        client.flushall()
+        client.close()
+
+        field.wait_until_done(within=60)
+
+        assert field.endings() == {"success": 300}
+    finally:
+        field.close()
+
+
+def published(field: Field) -> int:
+    return field.count(
+        "published_at IS NOT NULL AND state IN ('enqueued', 'executing')"
+    )
+
+
+def state_of(field: Field, job: UUID) -> str:
+    (row,) = field.rows("SELECT state FROM job_task WHERE job_id = :job", job=job)
+    return str(row.state)
