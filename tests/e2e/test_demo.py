@@ -5,6 +5,8 @@ The README's first command, as a newcomer runs it.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +111,31 @@ def test_a_file_that_is_not_there_is_named():
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "assay: there is no file /nowhere/at-all"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", ["bringing the database", "submitting"])
+def test_ended_midway_it_stops_everything_and_leaves_nothing(
+    step: str, number: signal.Signals, tmp_path: Path
+):
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "demo"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if step in line)
+        started = psutil.Process(process.pid).children(recursive=True)
+
+        process.send_signal(number)
+        next(line for line in process.stderr if "stopping everything" in line)
+        # The impatient: a second one must not break off the stopping.
+        process.send_signal(number)
+        process.wait(30)
+
+    assert process.returncode == 130
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []

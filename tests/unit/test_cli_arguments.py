@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.submit import files_of
+from orchestrator.cli.task import event_row, task_fields
+from orchestrator.cli.worker import worker_state
+from orchestrator.domain.errors import InvalidError
+
+TOP = {"demo", "up", "submit", "api", "dispatch", "consume", "beat", "maintain"}
+GROUPS = {"job", "task", "worker", "verdict", "key", "db"}
+
+#: What only servers need, and what takes a client command's time.
+HEAVY = ("sqlalchemy", "celery", "kombu", "fastapi", "alembic", "supervisor")
+
+
+def python(*words: str, folder: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run Python without any setting of whoever runs the tests."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ASSAY_")}
+    return subprocess.run(
+        [sys.executable, *words],
+        env={**kept, "ASSAY_DATA_DIR": str(folder / "nothing"), **extra},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def assay(*words: str, folder: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "orchestrator", *words, folder=folder, **extra)
+
+
+def test_help_lists_every_command(tmp_path: Path):
+    text = assay("--help", folder=tmp_path).stdout
+
+    listed = {line.split()[0] for line in text.splitlines() if line.strip()}
+    assert listed >= TOP | GROUPS
+
+
+@pytest.mark.parametrize("word", ["submit", "job", "task", "worker", "verdict"])
+def test_a_client_command_imports_neither_database_nor_broker(
+    word: str, tmp_path: Path
+):
+    program = (
+        "import sys; from orchestrator import cli; sys.argv[1:] = [sys.argv[1],"
+        " '--help']\ntry: cli.main()\nexcept SystemExit: pass\n"
+        f"sys.exit(str([m for m in {HEAVY} if m in sys.modules]))"
+    )
+
+    done = python("-c", program, word, folder=tmp_path)
+
+    assert done.stderr.strip() == "[]"
+    assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit",),
+        ("submit", "x", "--priority", "10"),
+        ("job", "show"),
+        ("job", "no-such"),
+        ("no-such",),
+    ],
+)
+def test_a_wrong_command_line_is_usage(words: tuple[str, ...], tmp_path: Path):
+    done = assay(*words, folder=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_setting_is_named_with_its_remedy(tmp_path: Path):
+    done = assay("job", "list", "--json", folder=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("assay: ASSAY_API_URL is not set; export")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_nobody_answering_is_one_line(tmp_path: Path):
+    here = {"ASSAY_API_URL": "http://127.0.0.1:9", "ASSAY_API_KEY": "k"}
+
+    done = assay("worker", "list", folder=tmp_path, **here)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "nobody answers" in done.stderr
+
+
+def test_the_sdks_commands_are_the_workers_own(tmp_path: Path):
+    through = assay("worker", "try", "--help", folder=tmp_path)
+    direct = python("-m", "workers", "try", "--help", folder=tmp_path)
+
+    assert through.stdout == direct.stdout
+    assert through.returncode == 0
+
+
+def test_the_sdks_exit_code_comes_through(tmp_path: Path):
+    assert assay("worker", "try", "nowhere", "x", folder=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b", "", "x" * 65])
+def test_a_name_that_no_queue_can_have_is_refused(name: str, tmp_path: Path):
+    done = assay("worker", "register", name, folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("assay: NAME: ")
+
+
+def test_a_folder_gives_all_its_files_in_order(tmp_path: Path):
+    for name in ("b/2", "a", "b/1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "b" / "pipe")
+
+    found = files_of([tmp_path, tmp_path / "a"])
+
+    assert [str(one.relative_to(tmp_path)) for one in found] == ["a", "b/1", "b/2", "a"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InvalidError, match="there is no file"):
+        files_of([tmp_path / "none"])
+    with pytest.raises(InvalidError, match="there are no files"):
+        files_of([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({}, "live"),
+        ({"replicas": 0}, "nobody home"),
+        ({"replicas": 0, "pausedTimestamp": 1}, "paused"),
+        ({"pausedTimestamp": 1, "deletedTimestamp": 2}, "deleted"),
+    ],
+)
+def test_a_workers_state_is_what_keeps_its_tasks_from_moving(
+    fields: dict[str, int], word: str
+):
+    known = {"replicas": 2, "pausedTimestamp": None, "deletedTimestamp": None}
+
+    assert worker_state({**known, **fields}) == word
+
+
+def test_a_task_has_readable_times_and_its_events_apart():
+    times = dict.fromkeys(
+        ("queued", "published", "start", "end", "enqueued"), 1_700_000_000_000
+    )
+    task = {f"{name}Timestamp": at for name, at in times.items()}
+
+    fields = task_fields({**task, "state": "failed", "analyses": [], "events": []})
+
+    assert fields["endTimestamp"] == "2023-11-14 22:13:20"
+    assert fields["analyses"] is None
+    assert "events" not in fields
+
+
+def test_an_event_says_when_what_why_and_by_whom():
+    event = {
+        "timestamp": 1_700_000_000_000,
+        "kind": "lost",
+        "attempt": 2,
+        "reason": "worker_lost",
+        "actor": None,
+        "message": "not heard",
+    }
+
+    assert event_row(event) == (
+        "2023-11-14 22:13:20", "lost", 2, "worker_lost", None, "not heard",
+    )  # fmt: skip
