@@ -41,6 +41,9 @@ _CHUNK_BYTES = 1024 * 1024
 #: Whose jobs are those that a program submits without a key.
 _LOCAL_USER = "local"
 
+#: How long a signed URL is good: as long as an assignment may wait in the window.
+_URL_SECONDS = 3600
+
 #: Threads of the API; each may hold one database connection.
 _API_CONNECTIONS = 20
 
@@ -78,7 +81,18 @@ class Services:
         return open_report_source(self.broker_url, epoch=epoch)
 
     def locate(self, claim: Claim) -> Where:
-        """Say where a replica finds a sample's bytes: at the API, with its token."""
+        """
+        Say where a replica finds a sample's bytes.
+
+        On the shared folder if there is one; else by a URL that the store signs, where
+        it can; else at the API, with the attempt's token.
+        """
+        shared = self.store.path(claim.sample_sha256)
+        if self.settings.samples_shared and shared is not None:
+            return Where(kind="path", value=str(shared))
+        url = self.store.url(claim.sample_sha256, seconds=_URL_SECONDS)
+        if url is not None:
+            return Where(kind="url", value=url)
         path = f"/internal/task/{claim.task_id}/{claim.attempt}/sample"
         return Where(kind="http", value=path)
 

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     #: A folder, or ``s3://``, ``gs://``, ``az://``; the folder ``samples`` of the data
     #: directory if unset.
     sample_store: str | None = None
+    #: Whether replicas see the store's folder under the same path, and read it there
+    #: instead of over HTTP.
+    samples_shared: bool = False
     #: ``id:hex[,id:hex…]``: the first signs, all verify.
     secret_key: SecretStr | None = None
     #: Where ``assay up`` keeps everything.

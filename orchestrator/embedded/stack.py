@@ -262,7 +262,9 @@ class Stack:
             "ASSAY_SECRET_KEY",
             "ASSAY_SAMPLE_STORE",
         )
-        environment = {name: known[name] for name in needed}
+        environment = {"ASSAY_SAMPLES_SHARED": "1"} | {
+            name: known[name] for name in needed
+        }
         return [
             Program(
                 name=name,

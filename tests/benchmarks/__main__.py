@@ -9,7 +9,12 @@ from pathlib import Path
 
 from orchestrator.db.migrate import upgrade
 from orchestrator.embedded.postgres import start_postgres
-from tests.benchmarks.throughput import ANALYSIS_SECONDS, SLOTS, share_of_ideal
+from tests.benchmarks.throughput import (
+    ANALYSIS_SECONDS,
+    SHARED,
+    SLOTS,
+    share_of_ideal,
+)
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field
 
@@ -20,7 +25,7 @@ def main() -> None:
         redis = RedisServer(Path(folder))
         redis.start()
         upgrade(postgres.url)
-        field = Field(postgres.url, redis.url, Path(folder) / "field")
+        field = Field(postgres.url, redis.url, Path(folder) / "field", settings=SHARED)
         try:
             field.start()
             share = share_of_ideal(field)

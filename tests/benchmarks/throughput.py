@@ -15,6 +15,9 @@ SLOTS = 4
 ANALYSIS_SECONDS = 0.02
 TASKS = 800
 
+#: One machine: replicas read the store's folder.
+SHARED = {"ASSAY_SAMPLES_SHARED": "1"}
+
 _SOURCE = f"""
 import time
 from workers import Analysis, Sample, analyzer

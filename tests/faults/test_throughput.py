@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.throughput import share_of_ideal
+from tests.benchmarks.throughput import SHARED, share_of_ideal
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field
 
@@ -13,7 +13,9 @@ from tests.fixtures.field import Field
 def test_short_analyses_reach_half_of_slots_by_duration(
     fresh_database_url: str, redis_server: RedisServer, tmp_path: Path
 ):
-    field = Field(fresh_database_url, redis_server.url, tmp_path / "field")
+    field = Field(
+        fresh_database_url, redis_server.url, tmp_path / "field", settings=SHARED
+    )
     try:
         field.start()
 
