@@ -148,7 +148,7 @@ def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
             for worker, (done, total) in counts.items():
                 bar = bars.get(worker)
                 if bar is None:
-                    bar = bars[worker] = progress.add_task(worker)
+                    bar = bars[worker] = progress.add_task(worker, total=total)
                 progress.update(bar, completed=done, total=total)
             line = progress_line(counts)
             if line != told and not shown_on.is_terminal:
