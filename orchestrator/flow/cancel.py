@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from orchestrator.db import tasks
+from orchestrator.db import jobs, tasks
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import TaskLimits
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
@@ -33,8 +33,8 @@ def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> 
         NotFoundError: There is no such job.
     """
     found = tasks.get_tasks_of_job_for_update(tx, job_id)
-    if not found:
-        raise NotFoundError(f"there is no job {job_id} with tasks", field="jobID")
+    if not found and not jobs.exists(tx, job_id):
+        raise NotFoundError(f"there is no job {job_id}", field="jobID")
     open_tasks = [task for task in found if not task.state.is_final]
     return len(_cancel(tx, open_tasks, engine=engine, reason=_commanded(actor)))
 
