@@ -501,3 +501,32 @@ rejected_report = Table(
     _created(),
     Index(None, "created_at"),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    #: Who: ``user <name>`` over HTTP, ``console <account>`` on the machine itself.
+    Column("actor", Text, nullable=False),
+    #: From where: the address of the client; null on the machine itself.
+    Column("source", Text),
+    #: What, as ``job.cancel`` or ``worker.pause``.
+    Column("action", Text, nullable=False),
+    #: On what: an id or a name, never a secret.
+    Column("object", Text, nullable=False),
+    _json("detail"),
+    _created(),
+    Index(None, "created_at"),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    #: Several rows may have one name and labels: they add up. Appended by whoever
+    #: counts, so that nobody waits for a row; the tick folds them.
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    _json("labels"),
+    Column("value", Double, nullable=False),
+    _created(),
+)
