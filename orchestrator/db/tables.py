@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import JobState, Role, TaskState
 
 metadata = MetaData(
@@ -75,6 +76,15 @@ def _reference(name: str, target: str, *, nullable: bool = False) -> Column[obje
     return Column(name, UUID(as_uuid=True), ForeignKey(target), nullable=nullable)
 
 
+def _tlp() -> Column[object]:
+    return Column("tlp", Text, nullable=False, server_default=Tlp.AMBER.value)
+
+
+def _acl() -> Column[object]:
+    # Ids of users who may see it besides those of its customer.
+    return Column("acl", ARRAY(UUID(as_uuid=True)), nullable=False, server_default="{}")
+
+
 def _json(name: str, default: str = "{}") -> Column[object]:
     return Column(
         name, JSONB, nullable=False, server_default=text(f"'{default}'::jsonb")
@@ -111,9 +121,16 @@ api_key = Table(
     #: SHA-256 of the whole key. A key is 256 random bits: no salt, no stretching.
     Column("secret_hash", LargeBinary, nullable=False),
     Column("label", Text, nullable=False, server_default=""),
+    #: Narrower than the user's own; null: as the user.
+    Column("role", Text),
+    #: The customers and the networks (CIDR) that it is for; null: no limit.
+    Column("customer_ids", ARRAY(UUID(as_uuid=True))),
+    Column("networks", ARRAY(Text)),
+    _at("starts_at"),
     _at("expires_at"),
     _at("revoked_at"),
     _created(),
+    _values("role", Role),
 )
 
 sample = Table(
@@ -383,7 +400,8 @@ analysis = Table(
     Column("status_override", Text),
     Column("profile", Text),
     Column("internet_access", Boolean, nullable=False, server_default=text("false")),
-    Column("tlp", Text, nullable=False, server_default="amber"),
+    _tlp(),
+    _acl(),
     #: Children and evidence that the replica put into the store.
     _json("files", "[]"),
     Column("content_hash", Text),
@@ -392,6 +410,7 @@ analysis = Table(
     CheckConstraint(
         "status_override in ('malicious', 'benign')", name="override_is_known"
     ),
+    _values("tlp", Tlp),
     Index(None, "sample_sha256", "created_at"),
 )
 
@@ -528,5 +547,171 @@ counter = Table(
     Column("name", Text, nullable=False),
     _json("labels"),
     Column("value", Double, nullable=False),
+    _created(),
+)
+
+sample_access = Table(
+    "sample_access",
+    metadata,
+    #: A customer may see what it submitted, or proved to have by uploading it.
+    Column(
+        "customer_id", UUID(as_uuid=True), ForeignKey("customer.id"), primary_key=True
+    ),
+    Column("sample_sha256", Text, ForeignKey("sample.sha256"), primary_key=True),
+    #: A copy, so that a customer's newest samples are read from one index.
+    _at("sample_created_at", nullable=False),
+    _created(),
+    Index(None, "customer_id", "sample_created_at", "sample_sha256"),
+    Index(None, "sample_sha256"),
+)
+
+submission = Table(
+    "submission",
+    metadata,
+    _id(),
+    _sha256(),
+    _reference("customer_id", "customer.id"),
+    _reference("created_by", "api_user.id"),
+    #: The job that it led to.
+    Column("job_id", UUID(as_uuid=True), ForeignKey("job.id", ondelete="SET NULL")),
+    Column("file_name", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    _json("meta"),
+    _tlp(),
+    _acl(),
+    Column("agent_name", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    _at("observed_at", nullable=False),
+    #: Retention asked for; a malicious sample keeps its submissions.
+    _at("expires_at"),
+    #: What makes two of them similar.
+    Column("content_hash", Text, nullable=False),
+    _created(),
+    CheckConstraint("tlp in ('clear', 'green', 'amber')", name="tlp_is_not_red"),
+    Index(None, "sample_sha256", "customer_id", "created_at"),
+    Index(None, "customer_id", "observed_at", "id"),
+    Index(None, "observed_at", "id"),
+    Index(None, "job_id"),
+    Index("ix_submission_acl", "acl", postgresql_using="gin"),
+    Index(
+        "ix_submission_expires_at",
+        "expires_at",
+        postgresql_where=text("expires_at is not null"),
+    ),
+)
+
+challenge = Table(
+    "challenge",
+    metadata,
+    _id(),
+    _sha256(),
+    _reference("user_id", "api_user.id"),
+    #: Which bytes of the file are asked for, and their SHA-256.
+    Column("range_offset", BigInteger, nullable=False),
+    Column("range_length", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    #: The submission that used it up; the same one again is answered with that.
+    Column(
+        "submission_id",
+        UUID(as_uuid=True),
+        ForeignKey("submission.id", ondelete="SET NULL"),
+    ),
+    _at("used_at"),
+    _at("expires_at", nullable=False),
+    _created(),
+    Index(None, "expires_at"),
+)
+
+link = Table(
+    "link",
+    metadata,
+    _id(),
+    _sha256(),
+    #: It need not be here: a dead reference.
+    Column("reference_sha256", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    _reference("customer_id", "customer.id"),
+    _tlp(),
+    _acl(),
+    Column("agent_name", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    _reference("created_by", "api_user.id"),
+    Column("content_hash", Text, nullable=False),
+    _created(),
+    CheckConstraint(
+        "type in ('parent', 'child', 'downloads', 'loads', 'executes')",
+        name="type_is_known",
+    ),
+    CheckConstraint("reference_sha256 ~ '^[0-9a-f]{64}$'", name="reference_is_hex"),
+    _values("tlp", Tlp),
+    Index(None, "sample_sha256", "created_at"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    _id(),
+    Column(
+        "analysis_id",
+        UUID(as_uuid=True),
+        ForeignKey("analysis.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("file_name", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    #: Its name in the store.
+    Column("sha256", Text, nullable=False),
+    Column("is_internal", Boolean, nullable=False, server_default=text("false")),
+    Column(
+        "is_potentially_malicious",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+    ),
+    _reference("created_by", "api_user.id"),
+    _created(),
+    UniqueConstraint("analysis_id", "file_name", "sha256"),
+    Index(None, "analysis_id", "created_at"),
+)
+
+policy = Table(
+    "policy",
+    metadata,
+    #: There is one, the default policy.
+    Column("id", SmallInteger, primary_key=True),
+    #: Null until somebody sets it: then every enabled worker with a manifest.
+    Column("worker_ids", ARRAY(UUID(as_uuid=True))),
+    _json("options"),
+    _reference("updated_by", "api_user.id", nullable=True),
+    _at("updated_at"),
+    _created(),
+    CheckConstraint("id = 1", name="there_is_one"),
+)
+
+policy_rule = Table(
+    "policy_rule",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    #: Workers and customers in them by id.
+    _json("match"),
+    _json("action"),
+    _reference("created_by", "api_user.id"),
+    _reference("updated_by", "api_user.id", nullable=True),
+    _at("updated_at"),
+    _reference("deleted_by", "api_user.id", nullable=True),
+    _at("deleted_at"),
+    _created(),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    #: What a user has used of what is limited, in the minute that began last.
+    Column("user_id", UUID(as_uuid=True), ForeignKey("api_user.id"), primary_key=True),
+    _at("minute", nullable=False),
+    Column("uploads", Integer, nullable=False, server_default="0"),
     _created(),
 )

@@ -163,6 +163,10 @@ def upgrade() -> None:
         sa.Column("prefix", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
         sa.Column("label", sa.Text(), server_default="", nullable=False),
+        sa.Column("role", sa.Text(), nullable=True),
+        sa.Column("customer_ids", postgresql.ARRAY(sa.UUID()), nullable=True),
+        sa.Column("networks", postgresql.ARRAY(sa.Text()), nullable=True),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
@@ -171,11 +175,78 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.CheckConstraint(
+            "role in ('viewer', 'uploader', 'user', 'analyzer', 'administrator')",
+            name=op.f("ck_api_key_role_is_known"),
+        ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["api_user.id"], name=op.f("fk_api_key_user_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
         sa.UniqueConstraint("prefix", name=op.f("uq_api_key_prefix")),
+    )
+    op.create_table(
+        "policy",
+        sa.Column("id", sa.SmallInteger(), nullable=False),
+        sa.Column("worker_ids", postgresql.ARRAY(sa.UUID()), nullable=True),
+        sa.Column(
+            "options",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("updated_by", sa.UUID(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("id = 1", name=op.f("ck_policy_there_is_one")),
+        sa.ForeignKeyConstraint(
+            ["updated_by"], ["api_user.id"], name=op.f("fk_policy_updated_by")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy")),
+    )
+    op.create_table(
+        "policy_rule",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column(
+            "match",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "action",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("created_by", sa.UUID(), nullable=False),
+        sa.Column("updated_by", sa.UUID(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted_by", sa.UUID(), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["api_user.id"], name=op.f("fk_policy_rule_created_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["deleted_by"], ["api_user.id"], name=op.f("fk_policy_rule_deleted_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["updated_by"], ["api_user.id"], name=op.f("fk_policy_rule_updated_by")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_rule")),
     )
     op.create_table(
         "sample",
@@ -205,6 +276,22 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sample_md5"), "sample", ["md5"], unique=False)
     op.create_index(op.f("ix_sample_sha1"), "sample", ["sha1"], unique=False)
+    op.create_table(
+        "usage",
+        sa.Column("user_id", sa.UUID(), nullable=False),
+        sa.Column("minute", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("uploads", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["api_user.id"], name=op.f("fk_usage_user_id")
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_usage")),
+    )
     op.create_table(
         "worker",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -306,6 +393,9 @@ def upgrade() -> None:
         ),
         sa.Column("tlp", sa.Text(), server_default="amber", nullable=False),
         sa.Column(
+            "acl", postgresql.ARRAY(sa.UUID()), server_default="{}", nullable=False
+        ),
+        sa.Column(
             "files",
             postgresql.JSONB(astext_type=sa.Text()),
             server_default=sa.text("'[]'::jsonb"),
@@ -321,6 +411,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "status_override in ('malicious', 'benign')",
             name=op.f("ck_analysis_override_is_known"),
+        ),
+        sa.CheckConstraint(
+            "tlp in ('clear', 'green', 'amber', 'red')",
+            name=op.f("ck_analysis_tlp_is_known"),
         ),
         sa.CheckConstraint(
             "score between -1 and 100", name=op.f("ck_analysis_score_is_in_range")
@@ -476,6 +570,55 @@ def upgrade() -> None:
         postgresql_where=sa.text("idempotency_key is not null"),
     )
     op.create_table(
+        "link",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("sample_sha256", sa.Text(), nullable=False),
+        sa.Column("reference_sha256", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("tlp", sa.Text(), server_default="amber", nullable=False),
+        sa.Column(
+            "acl", postgresql.ARRAY(sa.UUID()), server_default="{}", nullable=False
+        ),
+        sa.Column("agent_name", sa.Text(), nullable=False),
+        sa.Column("agent_version", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.UUID(), nullable=False),
+        sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "reference_sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_link_reference_is_hex")
+        ),
+        sa.CheckConstraint(
+            "tlp in ('clear', 'green', 'amber', 'red')",
+            name=op.f("ck_link_tlp_is_known"),
+        ),
+        sa.CheckConstraint(
+            "type in ('parent', 'child', 'downloads', 'loads', 'executes')",
+            name=op.f("ck_link_type_is_known"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["api_user.id"], name=op.f("fk_link_created_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customer.id"], name=op.f("fk_link_customer_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["sample_sha256"], ["sample.sha256"], name=op.f("fk_link_sample_sha256")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_link")),
+    )
+    op.create_index(
+        op.f("ix_link_sample_sha256_created_at"),
+        "link",
+        ["sample_sha256", "created_at"],
+        unique=False,
+    )
+    op.create_table(
         "poison",
         sa.Column("sample_sha256", sa.Text(), nullable=False),
         sa.Column("worker_id", sa.UUID(), nullable=False),
@@ -547,6 +690,41 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "sample_access",
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("sample_sha256", sa.Text(), nullable=False),
+        sa.Column("sample_created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customer.id"], name=op.f("fk_sample_access_customer_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["sample_sha256"],
+            ["sample.sha256"],
+            name=op.f("fk_sample_access_sample_sha256"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "customer_id", "sample_sha256", name=op.f("pk_sample_access")
+        ),
+    )
+    op.create_index(
+        op.f("ix_sample_access_customer_id_sample_created_at_sample_sha256"),
+        "sample_access",
+        ["customer_id", "sample_created_at", "sample_sha256"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_sample_access_sample_sha256"),
+        "sample_access",
+        ["sample_sha256"],
+        unique=False,
+    )
+    op.create_table(
         "worker_version",
         sa.Column("worker_id", sa.UUID(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
@@ -571,6 +749,53 @@ def upgrade() -> None:
             ["worker_id"], ["worker.id"], name=op.f("fk_worker_version_worker_id")
         ),
         sa.PrimaryKeyConstraint("worker_id", "version", name=op.f("pk_worker_version")),
+    )
+    op.create_table(
+        "evidence",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("analysis_id", sa.UUID(), nullable=False),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("mime_type", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column(
+            "is_internal", sa.Boolean(), server_default=sa.text("false"), nullable=False
+        ),
+        sa.Column(
+            "is_potentially_malicious",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+        ),
+        sa.Column("created_by", sa.UUID(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"],
+            ["analysis.id"],
+            name=op.f("fk_evidence_analysis_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["api_user.id"], name=op.f("fk_evidence_created_by")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
+        sa.UniqueConstraint(
+            "analysis_id",
+            "file_name",
+            "sha256",
+            name=op.f("uq_evidence_analysis_id_file_name_sha256"),
+        ),
+    )
+    op.create_index(
+        op.f("ix_evidence_analysis_id_created_at"),
+        "evidence",
+        ["analysis_id", "created_at"],
+        unique=False,
     )
     op.create_table(
         "job_task",
@@ -680,6 +905,90 @@ def upgrade() -> None:
         "ix_job_task_sample", "job_task", ["sample_sha256", "worker_id"], unique=False
     )
     op.create_table(
+        "submission",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("sample_sha256", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("created_by", sa.UUID(), nullable=False),
+        sa.Column("job_id", sa.UUID(), nullable=True),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("mime_type", sa.Text(), nullable=False),
+        sa.Column(
+            "meta",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("tlp", sa.Text(), server_default="amber", nullable=False),
+        sa.Column(
+            "acl", postgresql.ARRAY(sa.UUID()), server_default="{}", nullable=False
+        ),
+        sa.Column("agent_name", sa.Text(), nullable=False),
+        sa.Column("agent_version", sa.Text(), nullable=False),
+        sa.Column("observed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "tlp in ('clear', 'green', 'amber')",
+            name=op.f("ck_submission_tlp_is_not_red"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["api_user.id"], name=op.f("fk_submission_created_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customer.id"], name=op.f("fk_submission_customer_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["job_id"],
+            ["job.id"],
+            name=op.f("fk_submission_job_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["sample_sha256"],
+            ["sample.sha256"],
+            name=op.f("fk_submission_sample_sha256"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
+    )
+    op.create_index(
+        "ix_submission_acl", "submission", ["acl"], unique=False, postgresql_using="gin"
+    )
+    op.create_index(
+        op.f("ix_submission_customer_id_observed_at_id"),
+        "submission",
+        ["customer_id", "observed_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_submission_expires_at",
+        "submission",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("expires_at is not null"),
+    )
+    op.create_index(
+        op.f("ix_submission_job_id"), "submission", ["job_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_submission_observed_at_id"),
+        "submission",
+        ["observed_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_submission_sample_sha256_customer_id_created_at"),
+        "submission",
+        ["sample_sha256", "customer_id", "created_at"],
+        unique=False,
+    )
+    op.create_table(
         "verdict",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("sample_sha256", sa.Text(), nullable=False),
@@ -744,6 +1053,42 @@ def upgrade() -> None:
         "verdict",
         ["sample_sha256", "created_at"],
         unique=False,
+    )
+    op.create_table(
+        "challenge",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("sample_sha256", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.UUID(), nullable=False),
+        sa.Column("range_offset", sa.BigInteger(), nullable=False),
+        sa.Column("range_length", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("submission_id", sa.UUID(), nullable=True),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["sample_sha256"],
+            ["sample.sha256"],
+            name=op.f("fk_challenge_sample_sha256"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["submission_id"],
+            ["submission.id"],
+            name=op.f("fk_challenge_submission_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["api_user.id"], name=op.f("fk_challenge_user_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_challenge")),
+    )
+    op.create_index(
+        op.f("ix_challenge_expires_at"), "challenge", ["expires_at"], unique=False
     )
     op.create_table(
         "task_analysis",
@@ -821,7 +1166,7 @@ def upgrade() -> None:
         ["analysis_id"],
         unique=False,
     )
-    # One customer, the one row of the stream, and the user that maintenance acts as.
+    # One customer, the one row of the stream, the one policy.
     op.execute(
         "INSERT INTO customer (id, short_name, name) VALUES "
         "('00000000-0000-7000-8000-000000000001', 'default', 'Default')"
@@ -830,6 +1175,7 @@ def upgrade() -> None:
         "INSERT INTO stream (id, watermark_at, gap_ended_at, canary_at, dispatched_at)"
         " VALUES (1, now(), now(), now(), now())"
     )
+    op.execute("INSERT INTO policy (id) VALUES (1)")
 
 
 def downgrade() -> None:
@@ -838,9 +1184,27 @@ def downgrade() -> None:
     op.drop_table("verdict_input")
     op.drop_index(op.f("ix_task_analysis_analysis_id"), table_name="task_analysis")
     op.drop_table("task_analysis")
+    op.drop_index(op.f("ix_challenge_expires_at"), table_name="challenge")
+    op.drop_table("challenge")
     op.drop_index(op.f("ix_verdict_sample_sha256_created_at"), table_name="verdict")
     op.drop_index(op.f("ix_verdict_job_id"), table_name="verdict")
     op.drop_table("verdict")
+    op.drop_index(
+        op.f("ix_submission_sample_sha256_customer_id_created_at"),
+        table_name="submission",
+    )
+    op.drop_index(op.f("ix_submission_observed_at_id"), table_name="submission")
+    op.drop_index(op.f("ix_submission_job_id"), table_name="submission")
+    op.drop_index(
+        "ix_submission_expires_at",
+        table_name="submission",
+        postgresql_where=sa.text("expires_at is not null"),
+    )
+    op.drop_index(
+        op.f("ix_submission_customer_id_observed_at_id"), table_name="submission"
+    )
+    op.drop_index("ix_submission_acl", table_name="submission", postgresql_using="gin")
+    op.drop_table("submission")
     op.drop_index("ix_job_task_sample", table_name="job_task")
     op.drop_index(
         "ix_job_task_in_flight",
@@ -870,10 +1234,20 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'enqueued' and published_at is null"),
     )
     op.drop_table("job_task")
+    op.drop_index(op.f("ix_evidence_analysis_id_created_at"), table_name="evidence")
+    op.drop_table("evidence")
     op.drop_table("worker_version")
+    op.drop_index(op.f("ix_sample_access_sample_sha256"), table_name="sample_access")
+    op.drop_index(
+        op.f("ix_sample_access_customer_id_sample_created_at_sample_sha256"),
+        table_name="sample_access",
+    )
+    op.drop_table("sample_access")
     op.drop_index(op.f("ix_replica_worker_id_seen_at"), table_name="replica")
     op.drop_table("replica")
     op.drop_table("poison")
+    op.drop_index(op.f("ix_link_sample_sha256_created_at"), table_name="link")
+    op.drop_table("link")
     op.drop_index(
         "uq_job_idempotency",
         table_name="job",
@@ -904,9 +1278,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_analysis_sample_sha256_created_at"), table_name="analysis")
     op.drop_table("analysis")
     op.drop_table("worker")
+    op.drop_table("usage")
     op.drop_index(op.f("ix_sample_sha1"), table_name="sample")
     op.drop_index(op.f("ix_sample_md5"), table_name="sample")
     op.drop_table("sample")
+    op.drop_table("policy_rule")
+    op.drop_table("policy")
     op.drop_table("api_key")
     op.drop_table("api_user")
     op.drop_index(op.f("ix_task_event_task_id_id"), table_name="task_event")
