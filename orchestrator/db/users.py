@@ -60,7 +60,7 @@ def find_user(tx: Transaction, name: str) -> User | None:
         select(
             api_user.c.id.label("user_id"),
             api_user.c.name,
-            api_user.c.role,
+            api_user.c.role.label("user_role"),
             api_user.c.customer_id,
         ).where(api_user.c.name == name)
     ).first()
@@ -119,7 +119,7 @@ def _keys() -> Select[Any]:
     return select(
         api_key,
         api_user.c.name,
-        api_user.c.role,
+        api_user.c.role.label("user_role"),
         api_user.c.customer_id,
     ).join_from(api_key, api_user)
 
@@ -141,6 +141,6 @@ def _user(row: Row[*tuple[Any, ...]]) -> User:
     return User(
         id=row.user_id,
         name=row.name,
-        role=Role(row.role),
+        role=Role(row.user_role),
         customer_id=row.customer_id,
     )
