@@ -20,6 +20,7 @@ from orchestrator.api import (
     health,
     internal,
     job,
+    policy,
     sample,
     session,
     task,
@@ -56,7 +57,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    for module in (sample, job, task, analysis, verdict, worker):
+    for module in (sample, job, task, analysis, verdict, worker, policy):
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
         )

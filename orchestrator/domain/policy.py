@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import product
 from typing import assert_never
 from uuid import UUID
 
@@ -142,6 +143,29 @@ def options_after(policy: Policy, rules: Iterable[Rule]) -> dict[str, str]:
         for key in action.remove:
             options.pop(key, None)
     return options
+
+
+def claims(match: Match) -> frozenset[tuple[str, ...]]:
+    """
+    Return what a match lays claim to; two rules must not claim the same.
+
+    A customer, a pair of metadata key and value, or a type, a super type or a pair of
+    both. Overlaps across kinds are meant: they apply in turn.
+
+    Source: http-api.md §12.3.
+    """
+    match match:
+        case CustomerMatch():
+            return frozenset(("customer", one) for one in match.customers)
+        case SubmissionMatch():
+            pairs = product(match.keys, match.values)
+            return frozenset(("submission", key, value) for key, value in pairs)
+        case ClassificationMatch():
+            # An empty side fits everything, and is claimed as such.
+            pairs = product(match.types or {""}, match.super_types or {""})
+            return frozenset(("classification", *pair) for pair in pairs)
+        case _:
+            assert_never(match)
 
 
 def _precedence(rule: Rule) -> tuple[int, datetime, UUID]:

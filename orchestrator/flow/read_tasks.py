@@ -4,7 +4,7 @@ Reading the tasks of jobs: one worker's part each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,7 @@ class TaskView:
     reason: Reason | None
     message: str | None
     attempt: int
+    options: Mapping[str, Any]
     losses: int
     holder: str | None
     late: bool
@@ -176,6 +177,7 @@ def _task(
         reason=Reason(row.reason) if row.reason else None,
         message=row.message,
         attempt=row.attempt,
+        options=row.options,
         losses=row.losses,
         holder=row.holder,
         late=row.late,

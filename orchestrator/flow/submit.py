@@ -30,6 +30,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
+from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import Rules, read_rules
 from orchestrator.flow.settle import settle_jobs
@@ -177,12 +178,13 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     repeat = _find_repeat(tx, order)
     if repeat is not None:
         return repeat
-    subject = _subject(tx, order.sample_sha256)
+    subject = _subject(tx, order)
     rules = read_rules(tx, engine)
     candidates = _candidates(tx, rules, order.sample_sha256)
     _check_workers(candidates, order)
-    selection = select(candidates, subject, policy=Policy(), chosen=order.workers)
-    in_policy = _in_policy(candidates, subject, order, selection)
+    policy = read_policy(tx, rules.by_id.values())
+    selection = select(candidates, subject, policy=policy, chosen=order.workers)
+    in_policy = _in_policy(candidates, subject, order, policy, selection)
     job_id = UUID(str(uuid7()))
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
     if not jobs.add_job(tx, new):
@@ -234,27 +236,37 @@ def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
     return CreatedJob(job_id=found[0], is_new=False)
 
 
-def _subject(tx: Transaction, sha256: str) -> Subject:
+def _subject(tx: Transaction, order: JobOrder) -> Subject:
+    # What the customer said of the sample when it submitted it last holds for every
+    # job until it says something else.
     row = tx.connection.execute(
         text(
-            "SELECT s.size_bytes, c.type, c.super_type, c.mime_type FROM sample s"
+            "SELECT s.size_bytes, c.type, c.super_type, c.mime_type, u.tlp, u.meta"
+            " FROM sample s"
             " LEFT JOIN LATERAL (SELECT * FROM classification"
             " WHERE sample_sha256 = s.sha256"
             " ORDER BY created_at DESC LIMIT 1) c ON true"
+            " LEFT JOIN LATERAL (SELECT * FROM submission"
+            " WHERE sample_sha256 = s.sha256 AND customer_id = :customer"
+            " ORDER BY created_at DESC LIMIT 1) u ON true"
             " WHERE s.sha256 = :sha256"
         ),
-        {"sha256": sha256},
+        {"sha256": order.sample_sha256, "customer": order.customer_id},
     ).first()
     if row is None:
         raise NotFoundError(
-            f"there is no sample {sha256}; upload it first", field="sampleSha256"
+            f"there is no sample {order.sample_sha256}; upload it first",
+            field="sampleSha256",
         )
     return Subject(
-        sha256=sha256,
+        sha256=order.sample_sha256,
         size_bytes=row.size_bytes,
         type=row.type or "unknown",
         super_type=row.super_type or "unknown",
         mime_type=row.mime_type or "application/octet-stream",
+        tlp=Tlp(row.tlp or Tlp.AMBER),
+        customer=str(order.customer_id),
+        metadata=row.meta or {},
     )
 
 
@@ -289,12 +301,13 @@ def _in_policy(
     candidates: Sequence[Candidate],
     subject: Subject,
     order: JobOrder,
+    policy: Policy,
     selection: Selection,
 ) -> set[UUID]:
     # The others of the policy count in the verdict with what they said before.
     if order.workers is None:
         return {choice.worker_id for choice in selection.selected}
-    by_policy = select(candidates, subject, policy=Policy())
+    by_policy = select(candidates, subject, policy=policy)
     return {choice.worker_id for choice in by_policy.selected}
 
 

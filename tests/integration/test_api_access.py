@@ -50,6 +50,13 @@ ROLES: dict[str, Role] = {
     "GET /sampledb/v2/worker/{idOrShortName}/schema": Role.VIEWER,
     "PUT /sampledb/v2/worker/{idOrShortName}/pause": Role.ADMINISTRATOR,
     "PUT /sampledb/v2/worker/{idOrShortName}/resume": Role.ADMINISTRATOR,
+    "GET /sampledb/v2/policy/default": Role.ADMINISTRATOR,
+    "PUT /sampledb/v2/policy/default": Role.ADMINISTRATOR,
+    "GET /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
+    "POST /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
+    "GET /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
+    "PUT /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
+    "DELETE /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
 }
 
 #: Routes without a key: health, and what the token of an attempt opens.
@@ -78,7 +85,7 @@ def test_a_role_may_call_exactly_what_the_table_says(
     api: API, operation: str, role: Role
 ):
     method, template = operation.split()
-    path = re.sub(r"\{\w+ID\}", str(uuid4()), template)
+    path = re.sub(r"\{(\w+ID|id)\}", str(uuid4()), template)
     path = path.replace("{sha256}", "0" * 64).replace("{idOrShortName}", "nobody")
     before = api.counts()
 

@@ -199,6 +199,7 @@ class JobTaskResponse(Shape):
     end_timestamp: Millis | None
     reason: Reason | None
     attempt: int
+    options: dict[str, JsonValue]
     losses: int
     holder: str | None
     late: bool
@@ -221,6 +222,7 @@ class JobTaskResponse(Shape):
             end_timestamp=view.ended_at,
             reason=view.reason,
             attempt=view.attempt,
+            options=dict(view.options),
             losses=view.losses,
             holder=view.holder,
             late=view.late,
