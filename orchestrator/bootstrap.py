@@ -217,7 +217,7 @@ class Assay:
             services.store,
             _chunks(source),
             limit_bytes=services.engine.limits.sample_max_bytes,
-            user_id=user.id,
+            owner=submit.Owner(user_id=user.id, customer_id=user.customer_id),
         )
         order = submit.JobOrder(
             sample_sha256=stored.sha256,

@@ -7,7 +7,9 @@ not even the body is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -21,11 +23,13 @@ from starlette.types import Message
 from typing_extensions import override
 
 from orchestrator.api.errors import RESPONSES
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Role
-from orchestrator.flow import keys
+from orchestrator.flow import access, keys
+from orchestrator.flow.access import Viewer
 from orchestrator.flow.ports import Engine
+from orchestrator.flow.submit import Owner
 from orchestrator.store import SampleStore
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -38,6 +42,9 @@ JSON_MAX_BYTES = 16 * 1024 * 1024
 
 _ROLE = "__assay_role__"
 _STREAMS = "__assay_streams__"
+_ANYONES = "__assay_anyones__"
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +60,25 @@ class Services:
 class Caller:
     """Whose key came with the request."""
 
-    user_id: UUID
-    customer_id: UUID
+    viewer: Viewer
     name: str
     role: Role
     key_prefix: str
+
+    @property
+    def user_id(self) -> UUID:
+        """Whose name stands on what is done."""
+        return self.viewer.user_id
+
+    @property
+    def customer_id(self) -> UUID:
+        """For whom it is done, unless somebody else is named."""
+        return self.viewer.customer_id
+
+    @property
+    def owner(self) -> Owner:
+        """Whose what they bring is."""
+        return Owner(user_id=self.user_id, customer_id=self.customer_id)
 
     @property
     def holder(self) -> str:
@@ -65,17 +86,21 @@ class Caller:
         return f"{HTTP_HOLDER_PREFIX}{self.key_prefix}"
 
 
-def needs(role: Role, *, streams: bool = False) -> Callable[[Endpoint], Endpoint]:
+def needs(
+    role: Role, *, streams: bool = False, anyones: bool = False
+) -> Callable[[Endpoint], Endpoint]:
     """
     Declare the role that an endpoint needs; :class:`GuardedRoute` refuses one without.
 
     Args:
         streams: The endpoint reads the body itself and bounds it.
+        anyones: The sample in the path may be another customer's.
     """
 
     def declare(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _ROLE, role)
         setattr(endpoint, _STREAMS, streams)
+        setattr(endpoint, _ANYONES, anyones)
         return endpoint
 
     return declare
@@ -108,9 +133,10 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         role = getattr(self.endpoint, _ROLE)
         streams = getattr(self.endpoint, _STREAMS)
+        anyones = getattr(self.endpoint, _ANYONES)
 
         async def guarded(request: Request) -> Response:
-            caller = await run_in_threadpool(_admit, request, role)
+            caller = await run_in_threadpool(_admit, request, role, anyones=anyones)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             return await handle(request if streams else _bounded(request))
@@ -134,21 +160,34 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-def _admit(request: Request, role: Role) -> Caller:
+def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
+    address = request.client.host if request.client else None
     with get_services(request).database.uow() as tx:
-        key = keys.authenticate(tx, request.headers.get(KEY_HEADER))
-    if not key.user.role.includes(role):
-        raise PermissionDeniedError(
-            f"this needs the role {role}, the key of '{key.user.name}' has"
-            f" {key.user.role}; ask an administrator"
-        )
+        presented = request.headers.get(KEY_HEADER)
+        key = keys.authenticate(tx, presented, address=address)
+        if not key.role.includes(role):
+            raise PermissionDeniedError(
+                f"this needs the role {role}, the key of '{key.user.name}' has"
+                f" {key.role}; ask an administrator"
+            )
+        viewer = keys.viewer_of(key)
+        if not anyones:
+            _check_object(tx, viewer, request.path_params)
     return Caller(
-        user_id=key.user.id,
-        customer_id=key.user.customer_id,
+        viewer=viewer,
         name=key.user.name,
-        role=key.user.role,
+        role=key.role,
         key_prefix=key.prefix,
     )
+
+
+def _check_object(tx: Transaction, viewer: Viewer, path: Mapping[str, str]) -> None:
+    # What is malformed is refused later, by name; here it only is nobody's.
+    if _SHA256.fullmatch(path.get("sha256", "")):
+        access.check_sample(tx, viewer, path["sha256"].lower())
+    with suppress(ValueError):
+        if "jobID" in path:
+            access.check_job(tx, viewer, UUID(path["jobID"]))
 
 
 def _bounded(request: Request) -> Request:

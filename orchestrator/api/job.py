@@ -23,6 +23,7 @@ from orchestrator.api.schemas.job import (
 )
 from orchestrator.domain.values import JobState, Role
 from orchestrator.flow import read_jobs
+from orchestrator.flow.access import check_sample
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.read_jobs import JobFilter
 from orchestrator.flow.retry import retry_job
@@ -37,12 +38,14 @@ JobID = Annotated[UUID, Path(alias="jobID")]
 @needs(Role.VIEWER)
 def list_jobs(
     paging: PagingDep,
+    caller: CallerDep,
     services: ServicesDep,
     state: Annotated[list[JobState] | None, Query()] = None,
 ) -> ListEnvelope[JobResponse]:
     """Return jobs, the newest first."""
     with services.database.uow() as tx:
-        page = read_jobs.list_jobs(tx, JobFilter(states=state or ()), paging)
+        wanted = JobFilter(states=state or ())
+        page = read_jobs.list_jobs(tx, wanted, paging, viewer=caller.viewer)
     shaped = [JobResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -50,12 +53,13 @@ def list_jobs(
 @router.post("/job/search")
 @needs(Role.VIEWER)
 def search_jobs(
-    wanted: JobSearchRequest, services: ServicesDep
+    wanted: JobSearchRequest, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[JobResponse]:
     """Return the jobs that match every criterion."""
     paging = wanted.paging()
     with services.database.uow() as tx:
-        page = read_jobs.list_jobs(tx, wanted.filter(tx.now), paging)
+        found = wanted.filter(tx.now)
+        page = read_jobs.list_jobs(tx, found, paging, viewer=caller.viewer)
     shaped = [JobResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -80,6 +84,7 @@ def add_job(
         idempotency_key=ordered.idempotency_key,
     )
     with services.database.uow() as tx:
+        check_sample(tx, caller.viewer, order.sample_sha256)
         made = create_job(tx, order, engine=services.engine)
         view = read_jobs.get_job(tx, made.job_id)
     return created(JobResponse.of(view), response, is_new=made.is_new)

@@ -54,7 +54,7 @@ async def upload_sample(
             services.store,
             chunks,
             limit_bytes=limit,
-            user_id=caller.user_id,
+            owner=caller.owner,
         ),
     )
     answer = SampleCompleteUploadResponse.of(stored)

@@ -30,7 +30,7 @@ _TOP = {
     "submit": ("submit",),
     "process": ("api", "dispatch", "consume", "beat", "maintain"),
 }
-_GROUPS = ("job", "task", "worker", "verdict", "key", "db")
+_GROUPS = ("job", "task", "worker", "verdict", "key", "customer", "db", "bench")
 
 _USAGE = 2
 _INTERRUPTED = 130

@@ -6,7 +6,7 @@ be made. A key is shown once.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from orchestrator.config import read_settings, require
 from orchestrator.db.unit_of_work import Database
-from orchestrator.db.users import Key
+from orchestrator.db.users import DEFAULT_CUSTOMER, Key
 from orchestrator.domain.values import Role
 from orchestrator.flow import keys
 
@@ -28,18 +28,38 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def create(
     user: Annotated[str, typer.Argument(help="Whose key; a new user is added.")],
     role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.USER,
+    customer: Annotated[
+        str, typer.Option(help="Whose the user is.")
+    ] = DEFAULT_CUSTOMER,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     days: Annotated[
         int | None, typer.Option(min=1, help="How long it is valid.")
     ] = None,
+    key_role: Annotated[
+        Role | None, typer.Option(help="What the key may do; less than the user.")
+    ] = None,
+    only_customer: Annotated[
+        list[str] | None, typer.Option(help="Only for this customer; repeatable.")
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Only from this network, as 10.0.0.0/8; repeatable."),
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Create a key and print it: this is the only time that it can be seen."""
-    lifetime = timedelta(days=days) if days else None
+    order = keys.KeyOrder(
+        user_name=user,
+        role=role,
+        customer=customer,
+        label=label,
+        key_role=key_role,
+        customers=only_customer,
+        networks=network,
+        lifetime=timedelta(days=days) if days else None,
+    )
     with _database().uow() as tx:
-        issued = keys.create_key(
-            tx, user_name=user, role=role, label=label, lifetime=lifetime
-        )
+        issued = keys.create_key(tx, order)
     if as_json:
         print(json.dumps({"prefix": issued.prefix, "key": issued.secret}))
     else:
@@ -83,8 +103,16 @@ def _document(key: Key) -> dict[str, object]:
     return {
         "prefix": key.prefix,
         "user": key.user.name,
-        "role": key.user.role.value,
+        "role": key.role.value,
         "label": key.label,
-        "createdTimestamp": int(key.created_at.timestamp() * 1000),
+        "createdTimestamp": _millis(key.created_at),
+        "expiresTimestamp": _millis(key.limits.expires_at),
+        "customers": key.limits.customer_ids
+        and list(map(str, key.limits.customer_ids)),
+        "networks": key.limits.networks and list(key.limits.networks),
         "revoked": key.revoked_at is not None,
     }
+
+
+def _millis(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)

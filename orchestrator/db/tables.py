@@ -126,7 +126,6 @@ api_key = Table(
     #: The customers and the networks (CIDR) that it is for; null: no limit.
     Column("customer_ids", ARRAY(UUID(as_uuid=True))),
     Column("networks", ARRAY(Text)),
-    _at("starts_at"),
     _at("expires_at"),
     _at("revoked_at"),
     _created(),
@@ -291,6 +290,7 @@ job = Table(
     Index("ix_job_open", "sample_sha256", postgresql_where=text(OPEN_STATES)),
     Index(None, "sample_sha256", "enqueued_at"),
     Index(None, "enqueued_at", "id"),
+    Index(None, "customer_id", "enqueued_at", "id"),
     Index("ix_job_ended", "ended_at", postgresql_where=text("ended_at is not null")),
 )
 

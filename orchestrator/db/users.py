@@ -1,19 +1,24 @@
 """
-API users and their keys: finding, adding, revoking. It hashes no key.
+Customers, API users and their keys: finding, adding, revoking. It hashes no key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from orchestrator.db.tables import api_key, api_user, customer
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.values import Role
+
+T = TypeVar("T")
 
 DEFAULT_CUSTOMER = "default"
 
@@ -29,6 +34,20 @@ class User:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class KeyLimits:
+    """
+    How much less than its user a key may do; ``None`` is no limit.
+
+    ``customer_ids``: for whom. ``networks``: from where, in CIDR notation.
+    """
+
+    role: Role | None = None
+    customer_ids: tuple[UUID, ...] | None = None
+    networks: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
     """A key of a user. Its secret is not here; only the hash of it is anywhere."""
 
@@ -37,9 +56,19 @@ class Key:
     label: str
     user: User
     secret_hash: bytes
+    limits: KeyLimits
     created_at: datetime
-    expires_at: datetime | None
     revoked_at: datetime | None
+
+    @property
+    def role(self) -> Role:
+        """What its bearer may do: the less of what the user and the key may."""
+        own = self.limits.role
+        return (
+            own
+            if own is not None and self.user.role.includes(own)
+            else (self.user.role)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +80,16 @@ class NewKey:
     prefix: str
     secret_hash: bytes
     label: str
-    expires_at: datetime | None
+    limits: KeyLimits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Customer:
+    """Somebody for whom samples are analysed."""
+
+    id: UUID
+    short_name: str
+    name: str
 
 
 def find_user(tx: Transaction, name: str) -> User | None:
@@ -67,11 +105,27 @@ def find_user(tx: Transaction, name: str) -> User | None:
     return _user(row) if row else None
 
 
-def add_user(tx: Transaction, *, user_id: UUID, name: str, role: Role) -> User:
-    """Insert a user of the default customer."""
+def add_user(
+    tx: Transaction,
+    *,
+    user_id: UUID,
+    name: str,
+    role: Role,
+    customer_name: str = DEFAULT_CUSTOMER,
+) -> User:
+    """
+    Insert a user.
+
+    Raises:
+        InvalidError: There is no such customer.
+    """
     home = tx.connection.execute(
-        select(customer.c.id).where(customer.c.short_name == DEFAULT_CUSTOMER)
-    ).scalar_one()
+        select(customer.c.id).where(customer.c.short_name == customer_name)
+    ).scalar_one_or_none()
+    if home is None:
+        raise InvalidError(
+            f"there is no customer '{customer_name}'; add it first", field="customer"
+        )
     tx.connection.execute(
         insert(api_user).values(
             id=user_id, customer_id=home, name=name, role=role.value
@@ -80,8 +134,26 @@ def add_user(tx: Transaction, *, user_id: UUID, name: str, role: Role) -> User:
     return User(id=user_id, name=name, role=role, customer_id=home)
 
 
+def list_customers(tx: Transaction) -> list[Customer]:
+    """Return every customer, by short name."""
+    rows = tx.connection.execute(select(customer).order_by(customer.c.short_name))
+    return [
+        Customer(id=row.id, short_name=row.short_name, name=row.name) for row in rows
+    ]
+
+
+def add_customer(tx: Transaction, new: Customer) -> bool:
+    """Insert a customer; ``False`` if its short name is taken."""
+    statement = upsert(customer).values(
+        id=new.id, short_name=new.short_name, name=new.name
+    )
+    added = statement.on_conflict_do_nothing().returning(customer.c.id)
+    return tx.connection.execute(added).first() is not None
+
+
 def add_key(tx: Transaction, new: NewKey) -> None:
     """Insert a key."""
+    limits = new.limits
     tx.connection.execute(
         insert(api_key).values(
             id=new.id,
@@ -89,7 +161,10 @@ def add_key(tx: Transaction, new: NewKey) -> None:
             prefix=new.prefix,
             secret_hash=new.secret_hash,
             label=new.label,
-            expires_at=new.expires_at,
+            role=limits.role.value if limits.role else None,
+            customer_ids=limits.customer_ids,
+            networks=limits.networks,
+            expires_at=limits.expires_at,
         )
     )
 
@@ -131,10 +206,19 @@ def _key(row: Row[Any]) -> Key:
         label=row.label,
         user=_user(row),
         secret_hash=row.secret_hash,
+        limits=KeyLimits(
+            role=Role(row.role) if row.role else None,
+            customer_ids=_tuple(row.customer_ids),
+            networks=_tuple(row.networks),
+            expires_at=row.expires_at,
+        ),
         created_at=row.created_at,
-        expires_at=row.expires_at,
         revoked_at=row.revoked_at,
     )
+
+
+def _tuple(values: Sequence[T] | None) -> tuple[T, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _user(row: Row[*tuple[Any, ...]]) -> User:

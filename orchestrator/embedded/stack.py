@@ -37,7 +37,7 @@ from orchestrator.embedded.supervisor import (
     supervisor_command,
     write_configuration,
 )
-from orchestrator.flow.keys import authenticate, create_key
+from orchestrator.flow.keys import KeyOrder, authenticate, create_key
 from orchestrator.flow.register import enrolment_secret
 
 BUNDLED = ("yara", "executable", "document", "strings")
@@ -230,11 +230,12 @@ class Stack:
         """Return the key of the last start if it is still good, else a new one."""
         kept = read_lines(self._places.data_dir / "env").get("ASSAY_API_KEY")
         try:
-            authenticate(tx, kept)
+            authenticate(tx, kept, address=None)
         except AuthenticationError:
-            return create_key(
-                tx, user_name="admin", role=Role.ADMINISTRATOR, label="assay up"
-            ).secret
+            order = KeyOrder(
+                user_name="admin", role=Role.ADMINISTRATOR, label="assay up"
+            )
+            return create_key(tx, order).secret
         return str(kept)
 
     def _secret_key(self) -> str:

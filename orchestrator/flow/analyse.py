@@ -55,6 +55,7 @@ class Findings:
     profile: str | None = None
     internet_access: bool = False
     tlp: str = "amber"
+    acl: tuple[UUID, ...] = ()
 
 
 def add_analysis(tx: Transaction, found: Findings, *, user_id: UUID) -> UUID:

@@ -11,22 +11,33 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from orchestrator.db import users
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import Key, NewKey, User
-from orchestrator.domain.errors import AuthenticationError, InvalidError, NotFoundError
+from orchestrator.db.users import Customer, Key, KeyLimits, NewKey, User
+from orchestrator.domain.errors import (
+    AuthenticationError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+)
 from orchestrator.domain.values import Role
+from orchestrator.flow.access import Viewer
+from orchestrator.flow.read import find_customer_ids
 
 #: Bytes. 256 random bits need neither salt nor stretching.
 _SECRET_BYTES = 32
 _PREFIX_BYTES = 4
 _FORM = re.compile(r"assay_(?P<prefix>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _HEADER = "Argus-API-Key"
+_CUSTOMER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,32 +50,38 @@ class IssuedKey:
     expires_at: datetime | None
 
 
-def create_key(
-    tx: Transaction,
-    *,
-    user_name: str,
-    role: Role,
-    label: str = "",
-    lifetime: timedelta | None = None,
-) -> IssuedKey:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyOrder:
     """
-    Issue a key; a user that is not there yet is added with *role*.
+    What key is asked for.
+
+    ``role`` and ``customer``: the user's, who is added with them if not there yet.
+    ``key_role``, ``customers`` (short names, numbers or ids), ``networks`` (CIDR) and
+    ``lifetime`` make the key less than its user; ``None`` is no limit.
+    """
+
+    user_name: str
+    role: Role
+    customer: str = users.DEFAULT_CUSTOMER
+    label: str = ""
+    key_role: Role | None = None
+    customers: Sequence[str] | None = None
+    networks: Sequence[str] | None = None
+    lifetime: timedelta | None = None
+
+
+def create_key(tx: Transaction, order: KeyOrder) -> IssuedKey:
+    """
+    Issue a key.
 
     Raises:
-        InvalidError: The user is there with another role.
+        InvalidError: The user is there with another role or customer, or a limit is
+            none: a customer unknown, a network malformed, a role above the user's.
     """
-    user = users.find_user(tx, user_name) or users.add_user(
-        tx, user_id=uuid7(), name=user_name, role=role
-    )
-    if user.role is not role:
-        raise InvalidError(
-            f"user '{user_name}' has the role {user.role}, not {role};"
-            " name another user, or leave the role as it is",
-            field="role",
-        )
+    user = _user(tx, order)
+    limits = _limits(tx, order)
     prefix = secrets.token_hex(_PREFIX_BYTES)
     secret = f"assay_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    expires_at = tx.now + lifetime if lifetime is not None else None
     users.add_key(
         tx,
         NewKey(
@@ -72,11 +89,39 @@ def create_key(
             user_id=user.id,
             prefix=prefix,
             secret_hash=_hash(secret),
-            label=label,
-            expires_at=expires_at,
+            label=order.label,
+            limits=limits,
         ),
     )
-    return IssuedKey(prefix=prefix, secret=secret, user=user, expires_at=expires_at)
+    return IssuedKey(
+        prefix=prefix, secret=secret, user=user, expires_at=limits.expires_at
+    )
+
+
+def add_customer(tx: Transaction, short_name: str, name: str) -> Customer:
+    """
+    Add a customer.
+
+    Raises:
+        ConflictError: The short name is taken.
+        InvalidError: The short name is none.
+    """
+    if not _CUSTOMER_NAME.fullmatch(short_name):
+        raise InvalidError(
+            f"'{short_name}' is no short name; use letters, digits, '_', '-' and '.'",
+            field="shortName",
+        )
+    new = Customer(id=UUID(str(uuid7())), short_name=short_name, name=name)
+    if not users.add_customer(tx, new):
+        raise ConflictError(
+            f"there is a customer '{short_name}' already", field="shortName"
+        )
+    return new
+
+
+def list_customers(tx: Transaction) -> list[Customer]:
+    """Return every customer, by short name."""
+    return users.list_customers(tx)
 
 
 def list_keys(tx: Transaction) -> list[Key]:
@@ -96,13 +141,17 @@ def revoke_key(tx: Transaction, prefix: str) -> None:
     users.revoke_key(tx, prefix)
 
 
-def authenticate(tx: Transaction, presented: str | None) -> Key:
+def authenticate(tx: Transaction, presented: str | None, *, address: str | None) -> Key:
     """
     Recognise the key that a caller shows.
 
+    Args:
+        address: The IP address that the caller comes from, where it is known.
+
     Raises:
-        AuthenticationError: It is missing, malformed, unknown, revoked or expired; the
-            message says which, and never repeats the key.
+        AuthenticationError: It is missing, malformed, unknown, revoked, expired or
+            not valid from there; the message says which, and never repeats the
+            key.
     """
     if not presented:
         raise AuthenticationError(f"no API key came; send it in the header {_HEADER}")
@@ -117,9 +166,84 @@ def authenticate(tx: Transaction, presented: str | None) -> Key:
         raise AuthenticationError("the API key is unknown; ask for a new one")
     if key.revoked_at is not None:
         raise AuthenticationError("the API key has been revoked; ask for a new one")
-    if key.expires_at is not None and key.expires_at <= tx.now:
+    limits = key.limits
+    if limits.expires_at is not None and limits.expires_at <= tx.now:
         raise AuthenticationError("the API key has expired; ask for a new one")
+    if limits.networks is not None and not _is_within(address, limits.networks):
+        raise AuthenticationError(f"the API key is not valid from {address}")
     return key
+
+
+def viewer_of(key: Key) -> Viewer:
+    """Return whose things the bearer of a key sees."""
+    limited = key.limits.customer_ids
+    if key.role.includes(Role.ANALYZER):
+        # Analysers and administrators run the service for all customers.
+        seen = None if limited is None else frozenset(limited)
+    else:
+        home = {key.user.customer_id}
+        seen = frozenset(home if limited is None else home & set(limited))
+    return Viewer(
+        user_id=key.user.id, customer_id=key.user.customer_id, customer_ids=seen
+    )
+
+
+def _user(tx: Transaction, order: KeyOrder) -> User:
+    found = users.find_user(tx, order.user_name)
+    if found is None:
+        return users.add_user(
+            tx,
+            user_id=uuid7(),
+            name=order.user_name,
+            role=order.role,
+            customer_name=order.customer,
+        )
+    if found.role is not order.role:
+        raise InvalidError(
+            f"user '{order.user_name}' has the role {found.role}, not {order.role};"
+            " name another user, or leave the role as it is",
+            field="role",
+        )
+    if find_customer_ids(tx, [order.customer]) != [found.customer_id]:
+        raise InvalidError(
+            f"user '{order.user_name}' is of another customer; name another user",
+            field="customer",
+        )
+    return found
+
+
+def _limits(tx: Transaction, order: KeyOrder) -> KeyLimits:
+    if order.key_role is not None and not order.role.includes(order.key_role):
+        raise InvalidError(
+            f"the key's role {order.key_role} is above the user's, {order.role}",
+            field="key-role",
+        )
+    customers = order.customers
+    lifetime = order.lifetime
+    return KeyLimits(
+        role=order.key_role,
+        customer_ids=tuple(find_customer_ids(tx, customers)) if customers else None,
+        networks=tuple(map(_network, order.networks)) if order.networks else None,
+        expires_at=tx.now + lifetime if lifetime is not None else None,
+    )
+
+
+def _network(written: str) -> str:
+    try:
+        return str(ip_network(written, strict=False))
+    except ValueError:
+        raise InvalidError(
+            f"'{written}' is no network; write it as 10.0.0.0/8 or 2001:db8::/32",
+            field="network",
+        ) from None
+
+
+def _is_within(address: str | None, networks: Sequence[str]) -> bool:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    return any(found in ip_network(one) for one in networks)
 
 
 def _hash(secret: str) -> bytes:

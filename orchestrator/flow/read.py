@@ -140,6 +140,25 @@ def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
     return [by_name[name] for name in names]
 
 
+def find_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of users given by name, number or id; each once.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    if not names:
+        return []
+    known = tx.connection.execute(select(api_user.c.id, api_user.c.name)).all()
+    by_name = {row.name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no user '{unknown[0]}'", field="acl")
+    return list(dict.fromkeys(by_name[name] for name in names))
+
+
 def customer_columns() -> list[ColumnElement[Any]]:
     """Return the columns that :func:`customer_view` reads."""
     return [

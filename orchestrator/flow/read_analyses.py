@@ -4,7 +4,7 @@ Reading analyses: what workers, or people, found in a sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +14,9 @@ from sqlalchemy import Row, Select, select
 
 from orchestrator.db.tables import analysis, customer, job, job_task, task_analysis
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.values import JobState
+from orchestrator.flow.access import Viewer, visible_findings
 from orchestrator.flow.read import (
     CustomerView,
     Listing,
@@ -76,36 +77,48 @@ class AnalysisView:
     profile: str | None
     internet_access: bool
     tlp: str
+    acl: tuple[UserView, ...]
 
 
-def list_analyses(tx: Transaction, sha256: str, paging: Paging) -> Page[AnalysisView]:
+def list_analyses(
+    tx: Transaction, sha256: str, paging: Paging, *, viewer: Viewer
+) -> Page[AnalysisView]:
     """
-    Return one page of a sample's analyses, newest first.
+    Return one page of a sample's analyses that the viewer may see, newest first.
 
     Raises:
         NotFoundError: There is no such sample.
     """
     require_sample(tx, sha256)
     of_sample = analysis.c.sample_sha256 == sha256
-    rows, total = fetch_page(tx, _LISTING, _analyses(), of_sample, paging=paging)
+    seen = visible_findings(analysis, viewer)
+    rows, total = fetch_page(tx, _LISTING, _analyses(), of_sample, seen, paging=paging)
     return Page(items=_views(tx, rows), total=total)
 
 
-def get_analysis(tx: Transaction, sha256: str, analysis_id: UUID) -> AnalysisView:
+def get_analysis(
+    tx: Transaction, sha256: str, analysis_id: UUID, *, viewer: Viewer
+) -> AnalysisView:
     """
     Return one analysis.
 
     Raises:
         NotFoundError: The sample has no such analysis.
+        PermissionDeniedError: It is not for the viewer.
     """
+    seen = visible_findings(analysis, viewer).label("is_visible")
     rows = tx.connection.execute(
-        _analyses().where(
-            analysis.c.id == analysis_id, analysis.c.sample_sha256 == sha256
-        )
+        _analyses()
+        .add_columns(seen)
+        .where(analysis.c.id == analysis_id, analysis.c.sample_sha256 == sha256)
     ).all()
     if not rows:
         raise NotFoundError(
             f"sample {sha256} has no analysis {analysis_id}", field="analysisID"
+        )
+    if not rows[0].is_visible:
+        raise PermissionDeniedError(
+            f"analysis {analysis_id} is not for this key", field="analysisID"
         )
     return _views(tx, rows)[0]
 
@@ -115,11 +128,10 @@ def _analyses() -> Select[Any]:
 
 
 def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[AnalysisView, ...]:
-    users = get_users(tx, {row.created_by for row in rows})
+    named = {user_id for row in rows for user_id in row.acl}
+    users = get_users(tx, named | {row.created_by for row in rows})
     jobs = _jobs_of(tx, [row.id for row in rows])
-    return tuple(
-        _view(row, users.get(row.created_by), jobs.get(row.id)) for row in rows
-    )
+    return tuple(_view(row, users, jobs.get(row.id)) for row in rows)
 
 
 def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLink]:
@@ -137,13 +149,13 @@ def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLin
 
 
 def _view(
-    row: Row[Any], created_by: UserView | None, of_job: JobLink | None
+    row: Row[Any], users: Mapping[UUID | None, UserView], of_job: JobLink | None
 ) -> AnalysisView:
     return AnalysisView(
         id=row.id,
         sample_sha256=row.sample_sha256,
         customer=customer_view(row),
-        created_by=created_by,
+        created_by=users.get(row.created_by),
         created_at=row.created_at,
         job=of_job,
         agent_name=row.agent_name,
@@ -159,4 +171,5 @@ def _view(
         profile=row.profile,
         internet_access=row.internet_access,
         tlp=row.tlp,
+        acl=tuple(users[one] for one in row.acl),
     )

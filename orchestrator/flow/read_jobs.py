@@ -31,6 +31,7 @@ from orchestrator.db.tables import (
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState, TaskState
+from orchestrator.flow.access import Viewer, of_customers
 from orchestrator.flow.read import (
     CustomerView,
     Listing,
@@ -119,14 +120,16 @@ class JobFilter:
     window: TimeWindow = field(default_factory=TimeWindow)
 
 
-def list_jobs(tx: Transaction, wanted: JobFilter, paging: Paging) -> Page[JobView]:
+def list_jobs(
+    tx: Transaction, wanted: JobFilter, paging: Paging, *, viewer: Viewer
+) -> Page[JobView]:
     """
-    Return one page of jobs.
+    Return one page of the jobs that the viewer may see.
 
     Raises:
         InvalidError: The order names an unknown field, or there is no such customer.
     """
-    conditions = _conditions(tx, wanted)
+    conditions = [*_conditions(tx, wanted), *_visible(viewer)]
     rows, total = fetch_page(tx, _JOBS, _jobs(), *conditions, paging=paging)
     return Page(items=tuple(_job(row) for row in rows), total=total)
 
@@ -198,6 +201,10 @@ def _conditions(tx: Transaction, wanted: JobFilter) -> list[ColumnElement[bool]]
     if wanted.window.start is not None or wanted.window.end is not None:
         conditions.append(_within(wanted.window))
     return conditions
+
+
+def _visible(viewer: Viewer) -> list[ColumnElement[bool]]:
+    return [] if viewer.customer_ids is None else [of_customers(job, viewer)]
 
 
 def _in_states(states: Sequence[JobState]) -> ColumnElement[bool]:

@@ -30,6 +30,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
+from orchestrator.flow.access import grant_sample
 from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import Rules, read_rules
@@ -41,6 +42,14 @@ REANALYSE_WINDOW = timedelta(seconds=60)
 
 PRIORITY_MIN = -9
 PRIORITY_MAX = 9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Who brings something, and for whom."""
+
+    user_id: UUID
+    customer_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +67,7 @@ def store_sample(
     chunks: Iterable[bytes],
     *,
     limit_bytes: int,
-    user_id: UUID,
+    owner: Owner,
 ) -> StoredSample:
     """
     Take a sample in, chunk by chunk; the same bytes again change nothing.
@@ -75,7 +84,9 @@ def store_sample(
     finally:
         store.discard(received)
     with database.uow() as tx:
-        is_new = _add_sample(tx, received, user_id=user_id)
+        is_new = _add_sample(tx, received, user_id=owner.user_id)
+        # Whoever has the bytes may see what is known of them.
+        grant_sample(tx, received.digests.sha256, owner.customer_id)
     return StoredSample(
         sha256=received.digests.sha256,
         size_bytes=received.digests.size,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,9 +14,11 @@ from fastapi import FastAPI
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
+from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError, NotFoundError
 from orchestrator.domain.values import Role
 from orchestrator.flow import keys
+from orchestrator.flow.keys import IssuedKey, KeyOrder
 from tests.fixtures.api import API, first_message
 
 #: The contract's table of roles, and of our own endpoints. Written out by hand: it is
@@ -115,6 +118,10 @@ def test_nobody_gets_in_without_a_key(api: API, operation: str):
     assert "Argus-API-Key" in first_message(answer)["message"]
 
 
+def _issue(tx: Transaction, user: str, role: Role, **more: Any) -> IssuedKey:
+    return keys.create_key(tx, KeyOrder(user_name=user, role=role, **more))
+
+
 def test_a_key_is_known_by_its_session(api: API):
     answer = api.bare.get(
         "/authentication/v1/session", headers={"argus-api-key": api.key(Role.VIEWER)}
@@ -128,9 +135,7 @@ def test_a_key_is_known_by_its_session(api: API):
 def test_a_key_that_is_not_good_answers_401_and_says_which(api: API, state: str):
     with api.services.database.uow() as tx:
         expired = timedelta(seconds=-1) if state == "expired" else None
-        issued = keys.create_key(
-            tx, user_name="leaver", role=Role.USER, lifetime=expired
-        )
+        issued = _issue(tx, "leaver", Role.USER, lifetime=expired)
         if state == "revoked":
             keys.revoke_key(tx, issued.prefix)
     shown = {
@@ -147,7 +152,7 @@ def test_a_key_that_is_not_good_answers_401_and_says_which(api: API, state: str)
 
 def test_no_secret_is_stored(api: API):
     with api.services.database.uow() as tx:
-        issued = keys.create_key(tx, user_name="keeper", role=Role.VIEWER)
+        issued = _issue(tx, "keeper", Role.VIEWER)
 
     row = api.run("SELECT * FROM api_key WHERE prefix = :p", p=issued.prefix)
 
@@ -157,17 +162,17 @@ def test_no_secret_is_stored(api: API):
 
 def test_a_user_keeps_the_role_it_has(api: API):
     with api.services.database.uow() as tx:
-        keys.create_key(tx, user_name="steady", role=Role.USER)
+        _issue(tx, "steady", Role.USER)
 
         with pytest.raises(InvalidError) as caught:
-            keys.create_key(tx, user_name="steady", role=Role.ADMINISTRATOR)
+            _issue(tx, "steady", Role.ADMINISTRATOR)
 
     assert caught.value.field == "role"
 
 
 def test_revoking_is_listed_and_the_first_time_stands(api: API):
     with api.services.database.uow() as tx:
-        issued = keys.create_key(tx, user_name="brief", role=Role.USER, label="ci")
+        issued = _issue(tx, "brief", Role.USER, label="ci")
     for _ in range(2):
         with api.services.database.uow() as tx:
             keys.revoke_key(tx, issued.prefix)

@@ -109,13 +109,12 @@ def test_any_json_is_a_result(api: API, result: object):
     assert answer.status_code == 200, answer.text
 
 
-def test_access_lists_are_said_not_to_be_kept(api: API):
+def test_an_access_list_names_users(api: API):
     answer = api.admin.post(
-        f"/sample/{api.upload()}/analysis", json=ANALYSIS | {"acl": ["somebody"]}
+        f"/sample/{api.upload()}/analysis", json=ANALYSIS | {"acl": ["nobody"]}
     )
 
-    assert answer.status_code == 200
-    assert first_message(answer)["type"] == "WARNING"
+    assert answer.status_code == 412
     assert first_message(answer)["field"] == "acl"
 
 

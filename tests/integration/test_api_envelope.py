@@ -34,7 +34,9 @@ MESSAGE = {"message", "messageTemplate", "type", "field", "parameter"}
 def _tree(cls: type[errors.AssayError]) -> Iterator[type[errors.AssayError]]:
     yield cls
     for child in cls.__subclasses__():
-        yield from _tree(child)
+        # The command line has errors of its own, which no request meets.
+        if child.__module__ == errors.__name__:
+            yield from _tree(child)
 
 
 def test_every_error_of_the_domain_has_a_status_of_its_own():

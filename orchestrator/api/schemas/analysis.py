@@ -4,13 +4,16 @@ Analyses, as the API takes and gives them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
 from orchestrator.api.schemas.common import (
+    AccessControl,
+    AccessList,
     CustomerInfo,
     CustomerRef,
     Detection,
@@ -25,6 +28,7 @@ from orchestrator.api.schemas.common import (
     UserAgent,
     UserAgentForm,
     UserInfo,
+    access_controls,
 )
 from orchestrator.api.times import Millis
 from orchestrator.domain.values import JobState
@@ -51,7 +55,7 @@ class AnalysisAddRequest(Form):
     tlp: Tlp
     analysis_result: JsonValue
     analysis_score: Annotated[StrictInt, Field(ge=-1, le=100)]
-    acl: tuple[PlainText, ...] = ()
+    acl: AccessList = ()
     profile: SafeText | None = None
     executed_with_internet_access: StrictBool = False
     possible_detections: Annotated[StrictInt, Field(ge=0, le=_COUNT_MAX)] | None = None
@@ -59,12 +63,15 @@ class AnalysisAddRequest(Form):
     tags: tuple[TagForm, ...] = ()
     verdict_status_override: Override | None = None
 
-    def findings(self, sha256: str, *, customer_id: UUID) -> Findings:
+    def findings(
+        self, sha256: str, *, customer_id: UUID, acl: Sequence[UUID]
+    ) -> Findings:
         """Return what it says, as the steps take it."""
         override = self.verdict_status_override
         return Findings(
             sample_sha256=sha256,
             customer_id=customer_id,
+            acl=tuple(acl),
             agent_name=self.user_agent.name,
             agent_version=self.user_agent.version,
             score=self.analysis_score,
@@ -104,7 +111,7 @@ class AnalysisResult(Shape):
     analysis_score: int
     analysis_result: Any
     tlp: str
-    acl: tuple[str, ...] = ()
+    acl: tuple[AccessControl, ...]
     profile: str | None
     possible_detections: int | None
     triggered_detections: tuple[Detection, ...]
@@ -128,6 +135,7 @@ class AnalysisResult(Shape):
             analysis_score=view.score,
             analysis_result=view.result,
             tlp=view.tlp,
+            acl=access_controls(view.acl, view.created_by, view.created_at),
             profile=view.profile,
             possible_detections=view.possible_detections,
             triggered_detections=tuple(

@@ -4,6 +4,8 @@ What several resources share: who, for whom, with what, and the checked kinds of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
@@ -16,6 +18,7 @@ from pydantic import (
 )
 
 from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.times import Millis
 from orchestrator.flow.read import CustomerView, UserView, public_number
 
 #: The contract's classes of characters. The first is for names, the second for text.
@@ -40,6 +43,9 @@ def _as_text(value: object) -> object:
 
 #: A customer by short name, number or id; the contract's clients write numbers bare.
 CustomerRef = Annotated[PlainText, BeforeValidator(_as_text)]
+
+#: Users by name, number or id.
+AccessList = tuple[Annotated[PlainText, BeforeValidator(_as_text)], ...]
 
 # JSON has its own numbers and booleans: '5' and 'true' in quotes are mistakes.
 StrictInt = Annotated[int, Strict()]
@@ -93,6 +99,29 @@ class UserInfo(Shape):
             short_name=view.name,
             customer=CustomerInfo.of(view.customer),
         )
+
+
+class AccessControl(Shape):
+    """A user who may see something besides those of its customer."""
+
+    subject: UserInfo
+    granted_by_user: UserInfo | None
+    granted_timestamp: Millis
+
+
+def access_controls(
+    acl: Iterable[UserView], granted_by: UserView | None, granted_at: datetime
+) -> tuple[AccessControl, ...]:
+    """Shape an access list; it was given when the thing was made."""
+    return tuple(
+        AccessControl(
+            subject=subject,
+            granted_by_user=UserInfo.of(granted_by),
+            granted_timestamp=granted_at,
+        )
+        for one in acl
+        if (subject := UserInfo.of(one)) is not None
+    )
 
 
 class UserAgent(Shape):

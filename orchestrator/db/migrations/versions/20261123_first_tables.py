@@ -166,7 +166,6 @@ def upgrade() -> None:
         sa.Column("role", sa.Text(), nullable=True),
         sa.Column("customer_ids", postgresql.ARRAY(sa.UUID()), nullable=True),
         sa.Column("networks", postgresql.ARRAY(sa.Text()), nullable=True),
-        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
@@ -531,6 +530,12 @@ def upgrade() -> None:
             ["submitter_id"], ["api_user.id"], name=op.f("fk_job_submitter_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+    )
+    op.create_index(
+        op.f("ix_job_customer_id_enqueued_at_id"),
+        "job",
+        ["customer_id", "enqueued_at", "id"],
+        unique=False,
     )
     op.create_index(
         "ix_job_due",
@@ -1270,6 +1275,7 @@ def downgrade() -> None:
         table_name="job",
         postgresql_where=sa.text("state in ('enqueued', 'executing')"),
     )
+    op.drop_index(op.f("ix_job_customer_id_enqueued_at_id"), table_name="job")
     op.drop_table("job")
     op.drop_index(
         op.f("ix_classification_sample_sha256_created_at"), table_name="classification"

@@ -1,0 +1,57 @@
+"""
+Customers: added and listed on the database itself, as keys are.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.config import read_settings, require
+from orchestrator.db.unit_of_work import Database
+from orchestrator.flow import keys
+
+app = typer.Typer(
+    help="Customers: who sees which samples and jobs.", no_args_is_help=True
+)
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def add(
+    short_name: Annotated[str, typer.Argument(help="By which it is named.")],
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Add a customer; its users come with their keys."""
+    with _database().uow() as tx:
+        added = keys.add_customer(tx, short_name, name or short_name)
+    document = {"id": str(added.id), "shortName": short_name, "name": added.name}
+    print(json.dumps(document) if as_json else f"added {short_name}")
+
+
+@app.command("list")
+def list_(as_json: AsJSON = False) -> None:
+    """List the customers."""
+    with _database().uow() as tx:
+        found = keys.list_customers(tx)
+    if as_json:
+        documents = [
+            {"id": str(one.id), "shortName": one.short_name, "name": one.name}
+            for one in found
+        ]
+        print(json.dumps(documents))
+        return
+    table = Table("short name", "name")
+    for one in found:
+        table.add_row(one.short_name, one.name)
+    Console().print(table)
+
+
+def _database() -> Database:
+    return Database(require(read_settings().database_url, "DATABASE_URL"))

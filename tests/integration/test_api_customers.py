@@ -1,0 +1,232 @@
+"""
+Customers: each sees its own, and what somebody lets it see.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator.domain.errors import ConflictError, InvalidError
+from orchestrator.domain.values import Role
+from orchestrator.flow import keys
+from orchestrator.flow.keys import KeyOrder
+from tests.fixtures.api import API, first_message
+
+ANALYSIS = {
+    "customer": "default",
+    "userAgent": {"name": "by-hand", "version": "1"},
+    "tlp": "amber",
+    "analysisResult": {"found": 1},
+    "analysisScore": 10,
+}
+
+
+@dataclass(kw_only=True)
+class Customer:
+    """A customer of a test's own, and a client of one of its users."""
+
+    name: str
+    user: str
+    client: httpx.Client
+
+    def upload(self, content: bytes | None = None) -> str:
+        body = secrets.token_bytes(32) if content is None else content
+        answer = self.client.post("/sample", content=body)
+        assert answer.status_code in {200, 201}, answer.text
+        return str(answer.json()["data"]["sample"]["id"])
+
+
+def _key(api: API, **order: Any) -> str:
+    with api.services.database.uow() as tx:
+        return keys.create_key(tx, KeyOrder(**order)).secret
+
+
+def _customer(api: API, role: Role = Role.USER) -> Customer:
+    name = f"c{secrets.token_hex(4)}"
+    with api.services.database.uow() as tx:
+        keys.add_customer(tx, name, name.upper())
+    key = _key(api, user_name=f"u-{name}", role=role, customer=name)
+    return Customer(name=name, user=f"u-{name}", client=api.with_key(key))
+
+
+@pytest.fixture
+def blue(api: API) -> Customer:
+    return _customer(api)
+
+
+@pytest.fixture
+def red(api: API) -> Customer:
+    return _customer(api)
+
+
+def test_a_sample_is_seen_by_whoever_has_its_bytes(
+    api: API, blue: Customer, red: Customer
+):
+    content = secrets.token_bytes(32)
+    sha256 = blue.upload(content)
+    for path in ("", "/raw", "/classification", "/analysis", "/verdict"):
+        refused = red.client.get(f"/sample/{sha256}{path}")
+        assert refused.status_code == 403, path
+        assert first_message(refused)["field"] == "sha256"
+
+    assert red.upload(content) == sha256
+
+    assert red.client.get(f"/sample/{sha256}").status_code == 200
+    assert red.client.get(f"/sample/{sha256}/raw").content == content
+
+
+def test_jobs_are_seen_by_their_customer(api: API, blue: Customer, red: Customer):
+    sha256 = blue.upload()
+    worker = api.add_worker()
+    order = {"sampleSha256": sha256, "workers": [worker]}
+    job = blue.client.post("/job", json=order).json()["data"]
+    foreign = f"/job/{job['id']}"
+    before = api.counts()
+
+    refused = [
+        red.client.get(foreign),
+        red.client.get(f"{foreign}/tasks"),
+        red.client.get(f"{foreign}/explain"),
+        red.client.put(f"{foreign}/cancel"),
+        red.client.put(f"{foreign}/retry"),
+        red.client.post("/job", json=order),
+        red.client.put(f"/sample/{sha256}/reanalyse"),
+    ]
+
+    assert {one.status_code for one in refused} == {403}
+    assert api.counts() == before
+    assert job["customer"]["shortName"] == blue.name
+    assert red.client.get("/job").json()["count"] == 0
+    assert red.client.post("/job/search", json={}).json()["count"] == 0
+    assert [one["id"] for one in blue.client.get("/job").json()["data"]] == [job["id"]]
+    assert api.admin.get(foreign).json()["data"]["state"] == "enqueued"
+
+
+def test_analysers_see_every_customers(api: API, blue: Customer):
+    sha256 = blue.upload()
+
+    assert api.as_(Role.ANALYZER).get(f"/sample/{sha256}").status_code == 200
+    assert api.as_(Role.USER).get(f"/sample/{sha256}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("tlp", "named", "seen"),
+    [
+        ("clear", False, True),
+        ("green", False, True),
+        ("amber", False, False),
+        ("red", False, False),
+        ("amber", True, True),
+        ("red", True, True),
+    ],
+)
+def test_an_analysis_is_seen_as_far_as_it_may_travel(
+    api: API, blue: Customer, tlp: str, *, named: bool, seen: bool
+):
+    sha256 = blue.upload()
+    acl = [blue.user] if named else []
+    given = ANALYSIS | {"tlp": tlp, "acl": acl}
+    added = api.admin.post(f"/sample/{sha256}/analysis", json=given)
+    assert added.status_code == 200, added.text
+    found = added.json()["data"]
+    assert [one["subject"]["name"] for one in found["acl"]] == acl
+    path = f"/sample/{sha256}/analysis"
+
+    listed = blue.client.get(path).json()
+    single = blue.client.get(f"{path}/{found['analysisID']}")
+
+    assert listed["count"] == listed["size"] == int(seen)
+    assert single.status_code == (200 if seen else 403)
+
+
+def test_nobody_adds_an_analysis_for_a_customer_that_is_not_theirs(
+    api: API, blue: Customer
+):
+    key = _key(
+        api,
+        user_name=f"a{secrets.token_hex(4)}",
+        role=Role.ANALYZER,
+        customers=["default"],
+    )
+    sha256 = api.upload()
+    given = ANALYSIS | {"customer": blue.name}
+    before = api.counts()
+
+    answer = api.with_key(key).post(f"/sample/{sha256}/analysis", json=given)
+
+    assert answer.status_code == 403
+    assert first_message(answer)["field"] == "customer"
+    assert api.counts() == before
+
+
+def test_a_key_may_do_less_than_its_user(api: API):
+    name = f"k{secrets.token_hex(4)}"
+    key = _key(api, user_name=name, role=Role.ADMINISTRATOR, key_role=Role.VIEWER)
+
+    assert api.with_key(key).get("/job").status_code == 200
+    assert api.with_key(key).get("/policy/default").status_code == 403
+
+
+def test_a_key_for_some_customers_sees_those(api: API, blue: Customer, red: Customer):
+    name = f"k{secrets.token_hex(4)}"
+    key = _key(api, user_name=name, role=Role.ANALYZER, customers=[blue.name])
+
+    assert api.with_key(key).get(f"/sample/{blue.upload()}").status_code == 200
+    assert api.with_key(key).get(f"/sample/{red.upload()}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("network", "status"),
+    [("127.0.0.0/8", 200), ("10.0.0.0/8", 401), ("2001:db8::/32", 401)],
+)
+def test_a_key_works_from_its_networks(api: API, network: str, status: int):
+    name = f"k{secrets.token_hex(4)}"
+    key = _key(api, user_name=name, role=Role.USER, networks=[network])
+
+    answer = api.with_key(key).get("/job")
+
+    assert answer.status_code == status
+    if status == 401:
+        assert "127.0.0.1" in first_message(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"networks": ["10.0.0.0/64"]}, "network"),
+        ({"customers": ["nobody"]}, "customer"),
+        ({"customer": "nobody"}, "customer"),
+        ({"key_role": Role.ADMINISTRATOR}, "key-role"),
+    ],
+)
+def test_a_wrong_limit_issues_no_key(api: API, wrong: dict[str, Any], field: str):
+    before = api.run("SELECT count(*) FROM api_key")[0]
+
+    with pytest.raises(InvalidError) as caught:
+        _key(api, user_name=f"n{secrets.token_hex(4)}", role=Role.USER, **wrong)
+
+    assert caught.value.field == field
+    assert api.run("SELECT count(*) FROM api_key")[0] == before
+
+
+def test_a_user_keeps_its_customer(api: API, blue: Customer, red: Customer):
+    with pytest.raises(InvalidError) as caught:
+        _key(api, user_name=blue.user, role=Role.USER, customer=red.name)
+
+    assert caught.value.field == "customer"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a" * 65, "default"])
+def test_a_customers_name_is_short_and_its_own(api: API, name: str):
+    with (
+        pytest.raises((InvalidError, ConflictError)) as caught,
+        api.services.database.uow() as tx,
+    ):
+        keys.add_customer(tx, name, name)
+
+    assert caught.value.field == "shortName"
