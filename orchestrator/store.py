@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -62,6 +64,12 @@ class Received:
     staging: str
 
 
+class _Writes(Protocol):
+    """What takes bytes in."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 class SampleStore:
     """
     Args:
@@ -97,7 +105,7 @@ class SampleStore:
         staging = f"{_STAGING}/{uuid7()}"
         intake = _Intake(limit_bytes)
         try:
-            with obstore.open_writer(self._store, staging) as writer:
+            with self._writer(staging) as writer:
                 for chunk in chunks:
                     intake.take(chunk)
                     writer.write(chunk)
@@ -107,10 +115,24 @@ class SampleStore:
         return intake.received(staging)
 
     def keep(self, received: Received) -> None:
-        """Make received bytes visible under their hash; again changes nothing."""
-        if self._root is not None:
-            _flush(self._root / received.staging)
-        obstore.rename(self._store, received.staging, _name(received.digests.sha256))
+        """
+        Make received bytes visible under their hash; again changes nothing.
+
+        Raises:
+            SampleMissingError: They were discarded or swept.
+        """
+        name = _name(received.digests.sha256)
+        try:
+            if self._root is None:
+                obstore.rename(self._store, received.staging, name)
+            else:
+                _rename_durably(self._root / received.staging, self._root / name)
+        except FileNotFoundError:
+            if self.size(received.digests.sha256) != received.digests.size:
+                raise SampleMissingError(
+                    f"the bytes of {received.digests.sha256} are gone; send them again",
+                    field="sha256",
+                ) from None
 
     def discard(self, received: Received) -> None:
         """Forget received bytes that were not kept; harmless if they were."""
@@ -161,6 +183,8 @@ class SampleStore:
         Returns:
             How many were removed.
         """
+        if self._root is not None:
+            return _remove_older(self._root / _STAGING, before)
         removed = 0
         for page in obstore.list(self._store, prefix=_STAGING):
             for found in page:
@@ -168,6 +192,13 @@ class SampleStore:
                     self._remove(found["path"])
                     removed += 1
         return removed
+
+    def _writer(self, name: str) -> AbstractContextManager[_Writes]:
+        # A folder's files are written here: obstore makes them readable for everybody,
+        # and leaves a temporary name behind that it does not list.
+        if self._root is None:
+            return obstore.open_writer(self._store, name)
+        return _new_private_file(self._root / name)
 
     def _remove(self, name: str) -> None:
         try:
@@ -216,8 +247,36 @@ def _name(sha256: str) -> str:
     return f"{_KEPT}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
-def _flush(path: Path) -> None:
+def _new_private_file(path: Path) -> BinaryIO:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def _rename_durably(source: Path, target: Path) -> None:
     # The row that is committed next must not outlive the bytes in a power cut.
+    _flush(source)
+    for folder in (target.parents[2], target.parents[1], target.parent):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        _flush(folder.parent)
+    source.replace(target)
+    _flush(target.parent)
+
+
+def _remove_older(folder: Path, before: datetime) -> int:
+    removed = 0
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
