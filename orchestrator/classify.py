@@ -88,8 +88,10 @@ _SCRIPTS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"(?im)\A\s*@echo off\b"), "text/x-msdos-batch"),
 )
+# Possessive: a row of comments could otherwise be divided in endless many ways.
 _HTML = re.compile(
-    r"(?i)\A\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body|script)\b"
+    r"(?is)\A\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+"
+    r"<(?:!doctype html|html|head|body|script)\b"
 )
 _XML = re.compile(r"\A\s*<\?xml\b")
 
