@@ -1,0 +1,249 @@
+"""
+The ground that a measurement stands on: a PostgreSQL and a Redis of its own, and those
+processes of Assay that it asks for, each a real one.
+
+Everything lives in a temporary folder and on free ports, dies with this process, and is
+gone when the ground is left. It measures nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+
+import orchestrator
+from orchestrator.cli.client import Client
+from orchestrator.cli.demo import tell
+from orchestrator.contracts.token import KeyRing
+from orchestrator.db import migrate
+from orchestrator.db.unit_of_work import Database
+from orchestrator.domain.errors import AssayError
+from orchestrator.domain.values import Role
+from orchestrator.embedded import launch, places, postgres, redis
+from orchestrator.flow.keys import KeyOrder, create_key
+from orchestrator.flow.register import enrol_worker
+
+_READY_SECONDS = 90
+_STOP_SECONDS = 8
+
+#: The analysis that does nothing: what is measured is everything around it.
+_NOOP = """
+from workers import Analysis, Sample, analyzer
+
+@analyzer("{name}", version="1", run_seconds=60)
+def look(sample: Sample) -> Analysis:
+    return Analysis(score=-1)
+"""
+
+_LIVE = """
+    SELECT count(DISTINCT worker_id) FROM replica
+     WHERE NOT leaving AND seen_at > now() - interval '10 seconds'
+"""
+
+
+class Ground:
+    """
+    Made by :func:`ground`.
+
+    ``sql``: an autocommit connection without a time limit for statements.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._secret_key = f"bench:{os.urandom(32).hex()}"
+        self.keys = KeyRing.parse(self._secret_key)
+        self._places = places.places(folder)
+        self._postgres = postgres.start_postgres(folder)
+        self._broker_url = self._start_redis()
+        migrate.upgrade(self._postgres.url)
+        self.database = Database(self._postgres.url)
+        self.sql = self.database.raw_connection(application_name="assay bench")
+        self._api_port = redis.free_port()
+
+    @property
+    def broker_url(self) -> str:
+        """Where the queues are."""
+        return self._broker_url
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The root of each tree of processes, by name."""
+        own = {name: process.pid for name, process in self._processes.items()}
+        return {**own, "postgres": self._postgres.pid, "clients": os.getpid()}
+
+    def start(self, *names: str) -> None:
+        """Start processes of the engine, and wait for the API if it is among them."""
+        for name in names:
+            self._start(name, "orchestrator", name, environment=self._settings())
+        if "api" in names:
+            wait_until(self._api_answers, what="the API", seconds=_READY_SECONDS)
+
+    def start_workers(self, count: int, *, slots: int) -> list[str]:
+        """Start a replica of each of *count* workers, and wait for their heartbeats."""
+        names = [f"noop_{number}" for number in range(1, count + 1)]
+        for name in names:
+            (self._folder / f"{name}.py").write_text(_NOOP.format(name=name))
+            with self.database.uow() as tx:
+                secret = enrol_worker(tx, name, keys=self.keys)
+            self._start(
+                f"worker {name}",
+                *("workers", "run", name, "--slots", str(slots)),
+                environment={
+                    "ASSAY_BROKER_URL": self._broker_url,
+                    "ASSAY_API_URL": self._api_url,
+                    "ASSAY_WORKER_SECRET": secret,
+                    # Flower's events: nobody watches.
+                    "ASSAY_WORKER_EVENTS": "0",
+                    "ASSAY_STOP_GRACE_SECONDS": "0",
+                },
+            )
+        wait_until(
+            lambda: self.count(_LIVE) >= count, what="replicas", seconds=_READY_SECONDS
+        )
+        return names
+
+    def enrol(self, count: int) -> list[UUID]:
+        """Return the ids of *count* workers that are known and have no replica."""
+        with self.database.uow() as tx:
+            for number in range(1, count + 1):
+                enrol_worker(tx, f"noop_{number}", keys=self.keys)
+        rows = self.sql.execute("SELECT id FROM worker ORDER BY id LIMIT %s", [count])
+        return [row[0] for row in rows]
+
+    def client(self) -> Client:
+        """Return a client of the API with an administrator's key of its own."""
+        with self.database.uow() as tx:
+            order = KeyOrder(user_name="bench", role=Role.ADMINISTRATOR)
+            key = create_key(tx, order)
+        return Client(self._api_url, key.secret)
+
+    def count(self, query: str) -> int:
+        """Return the one number that a query gives."""
+        row = self.sql.execute(query.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Stop everything, replicas first, and remove every file."""
+        self._stop([name for name in self._processes if name.startswith("worker ")])
+        self._stop([name for name in self._processes if name != "redis"])
+        self._stop(list(self._processes))
+        self.sql.close()
+        self.database.close()
+        self._postgres.remove()
+        places.remove(self._places)
+
+    def stop(self, name: str) -> None:
+        """Stop one process."""
+        self._stop([name])
+
+    @property
+    def _api_url(self) -> str:
+        return f"http://127.0.0.1:{self._api_port}"
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "ASSAY_DATABASE_URL": self._postgres.url,
+            "ASSAY_BROKER_URL": self._broker_url,
+            "ASSAY_SECRET_KEY": self._secret_key,
+            "ASSAY_SAMPLE_STORE": str(self._folder / "samples"),
+            # One machine: replicas read the store's folder.
+            "ASSAY_SAMPLES_SHARED": "1",
+            "ASSAY_API_PORT": str(self._api_port),
+        }
+
+    def _start_redis(self) -> str:
+        plan = redis.prepare(self._places, port=redis.free_port(), parent=os.getpid())
+        self._run("redis", list(plan.command), {})
+        redis.wait_until_ready(plan.url)
+        return plan.url
+
+    def _start(self, name: str, *words: str, environment: Mapping[str, str]) -> None:
+        module, *rest = words
+        command = launch.command(
+            sys.executable, "-m", module, *rest, parent=os.getpid()
+        )
+        self._run(name, command, environment)
+
+    def _run(
+        self, name: str, command: list[str], environment: Mapping[str, str]
+    ) -> None:
+        # Not the environment of whoever measures: no setting of theirs may count.
+        root = Path(orchestrator.__file__).parents[1]
+        bare = {
+            "PATH": os.defpath,
+            "TMPDIR": tempfile.gettempdir(),
+            "PYTHONPATH": f"{self._folder}{os.pathsep}{root}",
+            "ASSAY_DATA_DIR": str(self._folder / "data"),
+        }
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command,
+                env={**bare, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
+
+    def _stop(self, names: list[str]) -> None:
+        ending = [self._processes.pop(name) for name in names]
+        for process in ending:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in ending:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _api_answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            answer = httpx.get(f"{self._api_url}/health/live", timeout=2)
+            return answer.is_success
+        return False
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Make a ground, and leave nothing of it."""
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
+        tell("starting PostgreSQL and Redis")
+        made = Ground(Path(folder) / "ground")
+        try:
+            yield made
+        finally:
+            tell("stopping everything")
+            made.close()
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: str,
+    seconds: float,
+    every_seconds: float = 0.05,
+) -> None:
+    """
+    Return when *condition* holds.
+
+    Raises:
+        AssayError: It did not within *seconds*.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssayError(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(every_seconds)
