@@ -8,6 +8,7 @@ writes into the data directory. Nothing below ``bootstrap`` reads them.
 from __future__ import annotations
 
 import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.values import Actor
 from orchestrator.flow.ports import Engine, Limits
 
 PREFIX = "ASSAY_"
@@ -178,6 +180,17 @@ def read_settings() -> Settings:
 def _is_readable(path: Path) -> bool:
     # Of another user, or in a folder that may not be entered: as if it were not there.
     return os.access(path, os.R_OK)
+
+
+def console_actor() -> Actor:
+    """Return who sits at this machine: its account, whatever the environment says."""
+    number = os.getuid()
+    try:
+        account = pwd.getpwuid(number).pw_name
+    except KeyError:
+        # In a container the number need not be anybody's.
+        account = str(number)
+    return Actor(f"console {account}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,7 +25,7 @@ from typing_extensions import override
 from orchestrator.api.errors import RESPONSES
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
-from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Role
+from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
 from orchestrator.flow import access, keys
 from orchestrator.flow.access import Viewer
 from orchestrator.flow.ports import Engine
@@ -64,6 +64,13 @@ class Caller:
     name: str
     role: Role
     key_prefix: str
+    #: The client's IP address, where it is known.
+    address: str | None
+
+    @property
+    def actor(self) -> Actor:
+        """Who does it, for the history and the audit trail."""
+        return Actor(f"user {self.name}", self.address, self.user_id)
 
     @property
     def user_id(self) -> UUID:
@@ -178,6 +185,7 @@ def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
         name=key.user.name,
         role=key.role,
         key_prefix=key.prefix,
+        address=address,
     )
 
 

@@ -108,7 +108,7 @@ def put_cancel(
     with services.database.uow() as tx:
         # A job without tasks is over, and has nothing that could be cancelled.
         if read_jobs.get_job(tx, job_id).open_tasks:
-            cancel_job(tx, job_id, engine=services.engine, actor=caller.name)
+            cancel_job(tx, job_id, engine=services.engine, actor=caller.actor)
         view = read_jobs.get_job(tx, job_id)
     return single(JobResponse.of(view))
 
@@ -120,7 +120,7 @@ def put_retry(
 ) -> Envelope[JobResponse]:
     """Try a job's failed and timed-out tasks again."""
     with services.database.uow() as tx:
-        retry_job(tx, job_id, engine=services.engine, actor=caller.name)
+        retry_job(tx, job_id, engine=services.engine, actor=caller.actor)
         view = read_jobs.get_job(tx, job_id)
     return single(JobResponse.of(view))
 

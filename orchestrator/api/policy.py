@@ -45,7 +45,7 @@ def update_policy(
 ) -> Envelope[PolicyResponse]:
     """Replace the workers or the options of the default policy, or both."""
     with services.database.uow() as tx:
-        policy.set_policy(tx, given.change(), user_id=caller.user_id)
+        policy.set_policy(tx, given.change(), actor=caller.actor)
         view = read_policy.get_policy(tx)
     return single(PolicyResponse.of(view))
 
@@ -74,7 +74,7 @@ def add_rule(
 ) -> Envelope[RuleResponse]:
     """Add an exception to the default policy."""
     with services.database.uow() as tx:
-        rule_id = policy.add_rule(tx, given.change(), user_id=caller.user_id)
+        rule_id = policy.add_rule(tx, given.change(), actor=caller.actor)
         view = read_policy.get_rule(tx, rule_id)
     return created(RuleResponse.of(view), response)
 
@@ -98,7 +98,7 @@ def update_rule(
 ) -> Envelope[RuleResponse]:
     """Change what is given; a match or an action replaces the whole one."""
     with services.database.uow() as tx:
-        policy.update_rule(tx, rule_id, given.change(), user_id=caller.user_id)
+        policy.update_rule(tx, rule_id, given.change(), actor=caller.actor)
         view = read_policy.get_rule(tx, rule_id)
     return single(RuleResponse.of(view))
 
@@ -110,6 +110,6 @@ def delete_rule(
 ) -> Envelope[RuleResponse]:
     """Take a rule out of force; it stays readable, and a repeat changes nothing."""
     with services.database.uow() as tx:
-        policy.delete_rule(tx, rule_id, user_id=caller.user_id)
+        policy.delete_rule(tx, rule_id, actor=caller.actor)
         view = read_policy.get_rule(tx, rule_id)
     return single(RuleResponse.of(view))

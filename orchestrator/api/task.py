@@ -64,7 +64,7 @@ def put_task(
         analyses=said.analyses,
         message=said.message,
         holder=caller.holder,
-        actor=caller.name,
+        actor=caller.actor,
     )
     with services.database.uow() as tx:
         update_task(tx, update, engine=services.engine)

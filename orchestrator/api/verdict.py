@@ -49,7 +49,7 @@ def post_verdict(
             sha256,
             comment=given.comment,
             status_override=StatusOverride(given.status_override),
-            user_id=caller.user_id,
+            actor=caller.actor,
         )
         view = read_verdicts.get_verdict(tx, verdict_id)
     return created(VerdictResponse.of(view), response)

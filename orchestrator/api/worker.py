@@ -5,11 +5,9 @@ Registered workers over HTTP.
 # ruff: noqa: FAST003  (idOrShortName is the alias in Named)
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -80,7 +78,7 @@ def add_worker(
     """Register a worker before any replica of it runs."""
     with services.database.uow() as tx:
         worker_id = register.register_worker(
-            tx, given.short_name, given.fields(), user_id=caller.user_id
+            tx, given.short_name, given.fields(), actor=caller.actor
         )
         view = read_workers.get_worker(tx, str(worker_id), lease=_lease(services))
     return created(WorkerResponse.of(view), response)
@@ -103,7 +101,7 @@ def update_worker(
                 " register another worker",
                 field="shortName",
             )
-        register.update_worker(tx, name, given.fields(), user_id=caller.user_id)
+        register.update_worker(tx, name, given.fields(), actor=caller.actor)
         return _answer(tx, name, services)
 
 
@@ -115,32 +113,31 @@ def delete_worker(
     """Disable a worker for good and cancel its open tasks; a repeat changes nothing."""
     with services.database.uow() as tx:
         found = read_workers.get_worker(tx, named, lease=_lease(services))
-        # Clients send again what got no answer: the first time stands.
-        if found.deleted_at is None:
-            register.delete_worker(tx, found.short_name, user_id=caller.user_id)
+        register.delete_worker(tx, found.short_name, actor=caller.actor)
         return _answer(tx, found.short_name, services)
 
 
 @router.put("/worker/{idOrShortName}/pause")
 @needs(Role.ADMINISTRATOR)
-def pause_worker(named: Named, services: ServicesDep) -> Envelope[WorkerResponse]:
+def pause_worker(
+    named: Named, caller: CallerDep, services: ServicesDep
+) -> Envelope[WorkerResponse]:
     """Dispatch no more of a worker's tasks; those that run go on."""
-    return _command(services, named, register.pause_worker)
+    with services.database.uow() as tx:
+        name = read_workers.get_short_name(tx, named)
+        register.pause_worker(tx, name, actor=caller.actor)
+        return _answer(tx, name, services)
 
 
 @router.put("/worker/{idOrShortName}/resume")
 @needs(Role.ADMINISTRATOR)
-def resume_worker(named: Named, services: ServicesDep) -> Envelope[WorkerResponse]:
-    """Dispatch a worker's tasks again; their clocks stood still meanwhile."""
-    return _command(services, named, register.resume_worker)
-
-
-def _command(
-    services: Services, named: str, command: Callable[[Transaction, str], UUID]
+def resume_worker(
+    named: Named, caller: CallerDep, services: ServicesDep
 ) -> Envelope[WorkerResponse]:
+    """Dispatch a worker's tasks again; their clocks stood still meanwhile."""
     with services.database.uow() as tx:
         name = read_workers.get_short_name(tx, named)
-        command(tx, name)
+        register.resume_worker(tx, name, actor=caller.actor)
         return _answer(tx, name, services)
 
 

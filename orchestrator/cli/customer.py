@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.config import read_settings, require
+from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow import keys
 
@@ -30,7 +30,9 @@ def add(
 ) -> None:
     """Add a customer; its users come with their keys."""
     with _database().uow() as tx:
-        added = keys.add_customer(tx, short_name, name or short_name)
+        added = keys.add_customer(
+            tx, short_name, name or short_name, actor=console_actor()
+        )
     document = {"id": str(added.id), "shortName": short_name, "name": added.name}
     print(json.dumps(document) if as_json else f"added {short_name}")
 

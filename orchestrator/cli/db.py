@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.config import read_settings, require
+from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database
 
@@ -17,7 +17,7 @@ app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 def upgrade() -> None:
     """Run the migrations that are missing. Safe to run at any time, by many at once."""
     url = require(read_settings().database_url, "DATABASE_URL")
-    migrate.upgrade(url)
+    migrate.upgrade(url, actor=console_actor())
     print(f"the database is at {migrate.head_revision()}")
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.config import read_settings, require
+from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db.unit_of_work import Database
 from orchestrator.db.users import DEFAULT_CUSTOMER, Key
 from orchestrator.domain.values import Role
@@ -59,7 +59,7 @@ def create(
         lifetime=timedelta(days=days) if days else None,
     )
     with _database().uow() as tx:
-        issued = keys.create_key(tx, order)
+        issued = keys.create_key(tx, order, actor=console_actor())
     if as_json:
         print(json.dumps({"prefix": issued.prefix, "key": issued.secret}))
     else:
@@ -91,7 +91,7 @@ def revoke(
 ) -> None:
     """Revoke a key; requests with it are refused from now on."""
     with _database().uow() as tx:
-        keys.revoke_key(tx, prefix)
+        keys.revoke_key(tx, prefix, actor=console_actor())
     print(f"revoked {prefix}")
 
 

@@ -92,7 +92,11 @@ def register(name: Name, as_json: AsJSON = False) -> None:
             f"NAME: {name!r} must be 1 to 64 of a-z, A-Z, 0-9, _ : - .", field="NAME"
         )
     # Only this command needs the database; the others are HTTP clients.
-    from orchestrator.config import read_settings, require  # noqa: PLC0415
+    from orchestrator.config import (  # noqa: PLC0415
+        console_actor,
+        read_settings,
+        require,
+    )
     from orchestrator.db.unit_of_work import Database  # noqa: PLC0415
     from orchestrator.flow.register import enrol_worker  # noqa: PLC0415
 
@@ -100,7 +104,7 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     keys = settings.engine().keys
     database = Database(require(settings.database_url, "DATABASE_URL"))
     with database.uow() as tx:
-        secret = enrol_worker(tx, name, keys=keys)
+        secret = enrol_worker(tx, name, keys=keys, actor=console_actor())
     database.close()
     if as_json:
         print_json({"worker": name, "secret": secret})

@@ -14,21 +14,35 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 
+from orchestrator.db import audit
+from orchestrator.db.audit import Action
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import Actor
+
 #: One upgrade at a time, however many processes start at once. Any fixed number would
 #: do; this one spells "assay" in ASCII.
 _LOCK = 0x6173736179
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
+def upgrade(
+    database_url: str, revision: str = "head", *, actor: Actor | None = None
+) -> None:
     """
     Run the missing steps, one process at a time.
+
+    Args:
+        actor: Who does it, for the audit trail; only towards the newest schema, which
+            has one.
 
     Raises:
         OperationalError: The database is away or a lock took too long; safe to retry.
     """
     with _engine(database_url).connect() as connection:
         _locked(connection)
+        before = current_revision(connection)
         command.upgrade(_config(connection), revision)
+        if actor is not None and before != current_revision(connection):
+            _record(connection, actor, before)
         connection.commit()
 
 
@@ -48,6 +62,18 @@ def head_revision() -> str | None:
 def current_revision(connection: Connection) -> str | None:
     """Return the step that the database stands at; ``None`` when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _record(connection: Connection, actor: Actor, before: str | None) -> None:
+    now = connection.execute(text("SELECT transaction_timestamp()")).scalar_one()
+    after = current_revision(connection)
+    audit.record(
+        Transaction(connection=connection, now=now),
+        actor,
+        Action.DATABASE_UPGRADE,
+        after,
+        {"from": before, "to": after},
+    )
 
 
 def _locked(connection: Connection) -> None:

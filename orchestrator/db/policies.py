@@ -71,7 +71,9 @@ def get_policy(tx: Transaction, *, for_update: bool = False) -> PolicyRow:
     )
 
 
-def save_policy(tx: Transaction, values: Mapping[str, Any], *, user_id: UUID) -> None:
+def save_policy(
+    tx: Transaction, values: Mapping[str, Any], *, user_id: UUID | None
+) -> None:
     """Change columns of the default policy."""
     stamps = {"updated_by": user_id, "updated_at": tx.now}
     tx.connection.execute(update(policy).values(**values, **stamps))

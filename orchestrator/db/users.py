@@ -181,13 +181,15 @@ def list_keys(tx: Transaction) -> list[Key]:
     return [_key(row) for row in rows]
 
 
-def revoke_key(tx: Transaction, prefix: str) -> None:
-    """Let a key never be accepted again; the first time stands."""
-    tx.connection.execute(
+def revoke_key(tx: Transaction, prefix: str) -> bool:
+    """Let a key never be accepted again; ``False`` if it was not before either."""
+    revoked = tx.connection.execute(
         update(api_key)
         .where(api_key.c.prefix == prefix, api_key.c.revoked_at.is_(None))
         .values(revoked_at=tx.now)
+        .returning(api_key.c.id)
     )
+    return revoked.first() is not None
 
 
 def _keys() -> Select[Any]:

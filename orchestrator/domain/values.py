@@ -105,6 +105,21 @@ class Role(StrEnum):
         return order.index(self) >= order.index(other)
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """
+    Who does something by hand, for the history and the audit trail.
+
+    ``name``: ``user <name>`` over HTTP, ``console <account>`` on the machine itself.
+    ``source``: the client's address; ``None`` on the machine itself. ``user_id``: of
+    the API's user, where it is one.
+    """
+
+    name: str
+    source: str | None = None
+    user_id: UUID | None = None
+
+
 #: Holders that speak HTTP have no lease: the run time is their only clock.
 HTTP_HOLDER_PREFIX = "http:"
 

@@ -23,6 +23,7 @@ import httpx
 from sqlalchemy import text
 from supervisor.xmlrpc import SupervisorTransport
 
+from orchestrator.config import console_actor
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database, Transaction
@@ -150,7 +151,7 @@ class Stack:
         postgres.wait_until_ready(database.url)
         redis.wait_until_ready(broker.url)
         on_progress("bringing the database up to date")
-        migrate.upgrade(database.url)
+        migrate.upgrade(database.url, actor=console_actor())
         info = self._introduce(database.url, broker.url)
         on_progress("starting the API, the dispatcher, the consumer and the workers")
         self._configure([*stores, *self._engine(info), *self._replicas(info)])
@@ -213,7 +214,8 @@ class Stack:
         with database.uow() as tx:
             api_key = self._api_key(tx)
             self._secrets = {
-                name: enrolment_secret(tx, name, keys=keys) for name in self._workers
+                name: enrolment_secret(tx, name, keys=keys, actor=console_actor())
+                for name in self._workers
             }
         database.close()
         info = StackInfo(
@@ -235,7 +237,7 @@ class Stack:
             order = KeyOrder(
                 user_name="admin", role=Role.ADMINISTRATOR, label="assay up"
             )
-            return create_key(tx, order).secret
+            return create_key(tx, order, actor=console_actor()).secret
         return str(kept)
 
     def _secret_key(self) -> str:

@@ -16,11 +16,13 @@ from uuid import UUID
 from sqlalchemy import select, text
 from uuid_utils.compat import uuid7
 
-from orchestrator.db import analyses, verdicts
+from orchestrator.db import analyses, audit, verdicts
 from orchestrator.db.analyses import NewAnalysis
+from orchestrator.db.audit import Action
 from orchestrator.db.tables import analysis, worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.verdicts import Rolled
+from orchestrator.domain.values import Actor
 from orchestrator.domain.verdict import (
     SCORE_MAX,
     StatusOverride,
@@ -88,7 +90,7 @@ def add_manual_verdict(
     *,
     comment: str,
     status_override: StatusOverride,
-    user_id: UUID,
+    actor: Actor,
 ) -> UUID:
     """
     Say by hand what a sample is; it stands in every later verdict.
@@ -105,10 +107,12 @@ def add_manual_verdict(
         verdict=_certain(status_override),
         manual_override=status_override,
         comment=comment,
-        created_by=user_id,
+        created_by=actor.user_id,
     )
     verdicts.add_verdicts(tx, [rolled])
     verdicts.point_sample_at(tx, sample_sha256, rolled.id)
+    detail = {"verdict": str(rolled.id), "status": status_override.value}
+    audit.record(tx, actor, Action.VERDICT_SET, sample_sha256, detail)
     return rolled.id
 
 

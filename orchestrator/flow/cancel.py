@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from orchestrator.db import jobs, tasks
+from orchestrator.db import audit, jobs, tasks
+from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import TaskLimits
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
-from orchestrator.domain.values import Reason, Task
+from orchestrator.domain.values import Actor, Reason, Task
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.settle import settle
 
@@ -22,7 +23,7 @@ from orchestrator.flow.settle import settle
 _NO_LIMITS = TaskLimits()
 
 
-def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> int:
+def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) -> int:
     """
     Cancel every open task of a job, which is done by that.
 
@@ -36,10 +37,15 @@ def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> 
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     open_tasks = [task for task in found if not task.state.is_final]
-    return len(_cancel(tx, open_tasks, engine=engine, reason=_commanded(actor)))
+    cancelled = len(_cancel(tx, open_tasks, engine=engine, reason=_commanded(actor)))
+    if cancelled:
+        audit.record(tx, actor, Action.JOB_CANCEL, job_id, {"tasks": cancelled})
+    return cancelled
 
 
-def cancel_task(tx: Transaction, task_id: UUID, *, engine: Engine, actor: str) -> None:
+def cancel_task(
+    tx: Transaction, task_id: UUID, *, engine: Engine, actor: Actor
+) -> None:
     """
     Cancel one task. Cancelling it again changes nothing.
 
@@ -57,6 +63,9 @@ def cancel_task(tx: Transaction, task_id: UUID, *, engine: Engine, actor: str) -
             f"the task has ended: {state}; only open tasks can be cancelled",
             field="state",
         )
+    if changes[0].move is Move.CANCEL:
+        job_id = str(changes[0].before.job_id)
+        audit.record(tx, actor, Action.TASK_CANCEL, task_id, {"job": job_id})
 
 
 def cancel_disabled(
@@ -71,8 +80,10 @@ def cancel_disabled(
     return len(_cancel(tx, open_tasks, engine=engine, reason=happening))
 
 
-def _commanded(actor: str) -> Happening:
-    return Happening(event=TaskEvent.CANCELLED, reason=Reason.CANCELLED, actor=actor)
+def _commanded(actor: Actor) -> Happening:
+    return Happening(
+        event=TaskEvent.CANCELLED, reason=Reason.CANCELLED, actor=actor.name
+    )
 
 
 def _cancel(

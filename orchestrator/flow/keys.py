@@ -19,7 +19,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from orchestrator.db import users
+from orchestrator.db import audit, users
+from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import Customer, Key, KeyLimits, NewKey, User
 from orchestrator.domain.errors import (
@@ -28,7 +29,7 @@ from orchestrator.domain.errors import (
     InvalidError,
     NotFoundError,
 )
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import Actor, Role
 from orchestrator.flow.access import Viewer
 from orchestrator.flow.read import find_customer_ids
 
@@ -70,7 +71,7 @@ class KeyOrder:
     lifetime: timedelta | None = None
 
 
-def create_key(tx: Transaction, order: KeyOrder) -> IssuedKey:
+def create_key(tx: Transaction, order: KeyOrder, *, actor: Actor) -> IssuedKey:
     """
     Issue a key.
 
@@ -93,12 +94,15 @@ def create_key(tx: Transaction, order: KeyOrder) -> IssuedKey:
             limits=limits,
         ),
     )
+    audit.record(tx, actor, Action.KEY_CREATE, prefix, _described(order, limits))
     return IssuedKey(
         prefix=prefix, secret=secret, user=user, expires_at=limits.expires_at
     )
 
 
-def add_customer(tx: Transaction, short_name: str, name: str) -> Customer:
+def add_customer(
+    tx: Transaction, short_name: str, name: str, *, actor: Actor
+) -> Customer:
     """
     Add a customer.
 
@@ -116,6 +120,7 @@ def add_customer(tx: Transaction, short_name: str, name: str) -> Customer:
         raise ConflictError(
             f"there is a customer '{short_name}' already", field="shortName"
         )
+    audit.record(tx, actor, Action.CUSTOMER_ADD, short_name, {"name": name})
     return new
 
 
@@ -129,16 +134,18 @@ def list_keys(tx: Transaction) -> list[Key]:
     return users.list_keys(tx)
 
 
-def revoke_key(tx: Transaction, prefix: str) -> None:
+def revoke_key(tx: Transaction, prefix: str, *, actor: Actor) -> None:
     """
     End a key at once; a repeat changes nothing.
 
     Raises:
         NotFoundError: No key has this prefix.
     """
-    if users.find_key(tx, prefix) is None:
+    found = users.find_key(tx, prefix)
+    if found is None:
         raise NotFoundError(f"no key has the prefix '{prefix}'", field="prefix")
-    users.revoke_key(tx, prefix)
+    if users.revoke_key(tx, prefix):
+        audit.record(tx, actor, Action.KEY_REVOKE, prefix, {"user": found.user.name})
 
 
 def authenticate(tx: Transaction, presented: str | None, *, address: str | None) -> Key:
@@ -226,6 +233,20 @@ def _limits(tx: Transaction, order: KeyOrder) -> KeyLimits:
         networks=tuple(map(_network, order.networks)) if order.networks else None,
         expires_at=tx.now + lifetime if lifetime is not None else None,
     )
+
+
+def _described(order: KeyOrder, limits: KeyLimits) -> dict[str, object]:
+    expires_at = limits.expires_at
+    return {
+        "user": order.user_name,
+        "role": order.role.value,
+        "customer": order.customer,
+        "label": order.label,
+        "keyRole": limits.role.value if limits.role else None,
+        "customers": list(order.customers) if order.customers else None,
+        "networks": list(limits.networks) if limits.networks else None,
+        "expires": expires_at.isoformat() if expires_at else None,
+    }
 
 
 def _network(written: str) -> str:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
 from uuid_utils.compat import uuid7
 
-from orchestrator.db import policies
-from orchestrator.db.policies import RuleRow
+from orchestrator.db import audit, policies
+from orchestrator.db.audit import Action
+from orchestrator.db.policies import PolicyRow, RuleRow
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import WorkerRow, list_workers
 from orchestrator.domain.errors import ConflictError, NotFoundError, UnknownWorkerError
@@ -30,6 +32,7 @@ from orchestrator.domain.policy import (
     WorkerAction,
     claims,
 )
+from orchestrator.domain.values import Actor
 from orchestrator.flow.read import find_customer_ids
 
 #: The parts of a worker action, which an option action has too.
@@ -87,24 +90,27 @@ def read_policy(tx: Transaction, workers: Iterable[WorkerRow]) -> Policy:
     )
 
 
-def set_policy(tx: Transaction, change: PolicyChange, *, user_id: UUID) -> None:
+def set_policy(tx: Transaction, change: PolicyChange, *, actor: Actor) -> None:
     """
     Replace the workers or the options of the default policy.
 
     Raises:
         UnknownWorkerError: A worker is not registered.
     """
-    policies.get_policy(tx, for_update=True)
+    before = policies.get_policy(tx, for_update=True)
     values: dict[str, Any] = {}
     if change.workers is not None:
         ids = _ids(tx, change.workers, field_name="workers")
         values["worker_ids"] = [UUID(one) for one in ids]
     if change.options is not None:
         values["options"] = dict(change.options)
-    policies.save_policy(tx, values, user_id=user_id)
+    policies.save_policy(tx, values, user_id=actor.user_id)
+    changed = _changed(tx, before, values)
+    if changed:
+        audit.record(tx, actor, Action.POLICY_UPDATE, "default", changed)
 
 
-def add_rule(tx: Transaction, given: RuleChange, *, user_id: UUID) -> UUID:
+def add_rule(tx: Transaction, given: RuleChange, *, actor: Actor) -> UUID:
     """
     Add a rule with all that it says.
 
@@ -117,12 +123,13 @@ def add_rule(tx: Transaction, given: RuleChange, *, user_id: UUID) -> UUID:
     rule_id = UUID(str(uuid7()))
     values = _values(tx, given)
     _check_match(tx, rule_id, values["match"])
-    policies.add_rule(tx, {"id": rule_id, "created_by": user_id, **values})
+    policies.add_rule(tx, {"id": rule_id, "created_by": actor.user_id, **values})
+    audit.record(tx, actor, Action.RULE_ADD, rule_id, _changed(tx, None, values))
     return rule_id
 
 
 def update_rule(
-    tx: Transaction, rule_id: UUID, given: RuleChange, *, user_id: UUID
+    tx: Transaction, rule_id: UUID, given: RuleChange, *, actor: Actor
 ) -> None:
     """
     Change what is given; a match or an action replaces the whole one.
@@ -140,11 +147,14 @@ def update_rule(
     values = _values(tx, given)
     if "match" in values:
         _check_match(tx, rule_id, values["match"])
-    stamps = {"updated_by": user_id, "updated_at": tx.now}
+    stamps = {"updated_by": actor.user_id, "updated_at": tx.now}
     policies.save_rule(tx, rule_id, {**values, **stamps})
+    changed = _changed(tx, found, values)
+    if changed:
+        audit.record(tx, actor, Action.RULE_UPDATE, rule_id, changed)
 
 
-def delete_rule(tx: Transaction, rule_id: UUID, *, user_id: UUID) -> bool:
+def delete_rule(tx: Transaction, rule_id: UUID, *, actor: Actor) -> bool:
     """
     Take a rule out of force; a repeat changes nothing.
 
@@ -160,8 +170,9 @@ def delete_rule(tx: Transaction, rule_id: UUID, *, user_id: UUID) -> bool:
         raise _unknown(rule_id)
     if found.deleted_at is not None:
         return False
-    stamps = {"deleted_by": user_id, "deleted_at": tx.now}
+    stamps = {"deleted_by": actor.user_id, "deleted_at": tx.now}
     policies.save_rule(tx, rule_id, stamps)
+    audit.record(tx, actor, Action.RULE_DELETE, rule_id, {"name": found.name})
     return True
 
 
@@ -176,6 +187,45 @@ def _values(tx: Transaction, given: RuleChange) -> dict[str, Any]:
     if given.action is not None:
         values["action"] = _action_document(tx, given.action)
     return values
+
+
+def _changed(
+    tx: Transaction, before: PolicyRow | RuleRow | None, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return {field: {"from", "to"}} for the audit trail."""
+    names = {str(one.id): one.short_name for one in list_workers(tx)}
+    old = {name: getattr(before, name, None) for name in values}
+    return {
+        to_camel(name.removesuffix("_ids")): {
+            "from": _shown(name, old[name], names),
+            "to": _shown(name, value, names),
+        }
+        for name, value in values.items()
+        if old[name] is None or not _equal(old[name], value)
+    }
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, tuple):
+        return set(first) == set(second)
+    return bool(first == second)
+
+
+def _shown(name: str, value: Any, names: Mapping[str, str]) -> Any:
+    # Workers by name. Of options the keys alone: what a worker is given may be secret.
+    if value is None:
+        return None
+    if name == "worker_ids":
+        return sorted(_names(map(str, value), names))
+    if name == "options":
+        return sorted(value)
+    if name == "action":
+        workers, options = value.get("workers", {}), value.get("options", {})
+        return {
+            "workers": {part: sorted(_names(workers[part], names)) for part in workers},
+            "options": {part: sorted(options[part]) for part in options},
+        }
+    return value
 
 
 def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) -> None:

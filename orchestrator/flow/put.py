@@ -23,7 +23,7 @@ from orchestrator.domain.errors import (
     NotFoundError,
 )
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
-from orchestrator.domain.values import Reason, Task, TaskState
+from orchestrator.domain.values import Actor, Reason, Task, TaskState
 from orchestrator.flow.cancel import cancel_task
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import read_rules
@@ -45,7 +45,7 @@ class TaskUpdate:
     analyses: tuple[UUID, ...] = ()
     message: str | None = None
     holder: str
-    actor: str
+    actor: Actor
 
 
 _EVENTS = {
@@ -132,7 +132,7 @@ def _happening(task: Task, given: TaskUpdate) -> Happening:
         reporter=given.holder,
         reason=Reason.ERROR if failed else None,
         message=given.message,
-        actor=given.actor,
+        actor=given.actor.name,
     )
 
 

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.token import KeyRing
-from orchestrator.db import workers
+from orchestrator.db import audit, workers
+from orchestrator.db.audit import Action
 from orchestrator.db.tables import worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import ConflictError, UnknownWorkerError
+from orchestrator.domain.values import Actor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +43,7 @@ class WorkerFields:
 
 
 def register_worker(
-    tx: Transaction, short_name: str, fields: WorkerFields, *, user_id: UUID | None
+    tx: Transaction, short_name: str, fields: WorkerFields, *, actor: Actor
 ) -> UUID:
     """
     Register a worker that has no replica yet.
@@ -52,7 +55,7 @@ def register_worker(
     values = {
         "id": worker_id,
         "short_name": short_name,
-        "created_by": user_id,
+        "created_by": actor.user_id,
         **_given(fields),
     }
     try:
@@ -62,11 +65,12 @@ def register_worker(
         raise ConflictError(
             f"there is a worker {short_name} already", field="shortName"
         ) from None
+    audit.record(tx, actor, Action.WORKER_REGISTER, short_name)
     return worker_id
 
 
 def update_worker(
-    tx: Transaction, name: str, fields: WorkerFields, *, user_id: UUID | None
+    tx: Transaction, name: str, fields: WorkerFields, *, actor: Actor
 ) -> UUID:
     """
     Change what is given.
@@ -74,35 +78,42 @@ def update_worker(
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    worker_id: UUID = find_worker(tx, name).id
-    stamps = {"updated_at": tx.now, "updated_by": user_id}
+    found = find_worker(tx, name, for_update=True)
+    given = _given(fields)
+    stamps = {"updated_at": tx.now, "updated_by": actor.user_id}
     tx.connection.execute(
-        update(worker)
-        .where(worker.c.id == worker_id)
-        .values(**stamps, **_given(fields))
+        update(worker).where(worker.c.id == found.id).values(**stamps, **given)
     )
-    return worker_id
+    changed = _changed(found, given)
+    if changed:
+        audit.record(tx, actor, Action.WORKER_UPDATE, found.short_name, changed)
+    return UUID(str(found.id))
 
 
-def delete_worker(tx: Transaction, name: str, *, user_id: UUID | None) -> UUID:
+def delete_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     """
-    Disable a worker for good; its name stays taken, its analyses stay.
+    Disable a worker for good; its name stays taken, its analyses stay. The first time
+    stands.
 
     Maintenance cancels its open tasks within a tick, reason ``worker_disabled``.
 
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    worker_id: UUID = find_worker(tx, name).id
-    tx.connection.execute(
-        update(worker)
-        .where(worker.c.id == worker_id)
-        .values(deleted_at=tx.now, deleted_by=user_id)
-    )
-    return worker_id
+    found = find_worker(tx, name, for_update=True)
+    if found.deleted_at is None:
+        tx.connection.execute(
+            update(worker)
+            .where(worker.c.id == found.id)
+            .values(deleted_at=tx.now, deleted_by=actor.user_id)
+        )
+        audit.record(tx, actor, Action.WORKER_DELETE, found.short_name)
+    return UUID(str(found.id))
 
 
-def enrol_worker(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
+def enrol_worker(
+    tx: Transaction, short_name: str, *, keys: KeyRing, actor: Actor
+) -> str:
     """
     Issue an enrolment secret, ending the one before; registers the worker if it is new.
 
@@ -116,43 +127,47 @@ def enrol_worker(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
         .values(generation=worker.c.generation + 1, deleted_at=None, deleted_by=None)
         .returning(worker.c.generation)
     ).scalar_one()
+    detail = {"generation": generation}
+    audit.record(tx, actor, Action.WORKER_ENROL, short_name, detail)
     return keys.enrolment_secret(short_name, int(generation))
 
 
-def enrolment_secret(tx: Transaction, short_name: str, *, keys: KeyRing) -> str:
+def enrolment_secret(
+    tx: Transaction, short_name: str, *, keys: KeyRing, actor: Actor
+) -> str:
     """Return a worker's present enrolment secret; enrols it if it never was."""
     generation = tx.connection.execute(
         select(worker.c.generation).where(worker.c.short_name == short_name)
     ).scalar()
     if not generation:
-        return enrol_worker(tx, short_name, keys=keys)
+        return enrol_worker(tx, short_name, keys=keys, actor=actor)
     return keys.enrolment_secret(short_name, int(generation))
 
 
-def pause_worker(tx: Transaction, name: str) -> UUID:
+def pause_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     """
     Dispatch no more of this worker's tasks; those that run go on. A repeat is the same.
 
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name)
-    tx.connection.execute(
-        update(worker)
-        .where(worker.c.id == found.id, worker.c.paused_at.is_(None))
-        .values(paused_at=tx.now)
-    )
+    found = find_worker(tx, name, for_update=True)
+    if found.paused_at is None:
+        tx.connection.execute(
+            update(worker).where(worker.c.id == found.id).values(paused_at=tx.now)
+        )
+        audit.record(tx, actor, Action.WORKER_PAUSE, found.short_name)
     return UUID(str(found.id))
 
 
-def resume_worker(tx: Transaction, name: str) -> UUID:
+def resume_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     """
     Dispatch again. The clocks of what waited stood still meanwhile.
 
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name)
+    found = find_worker(tx, name, for_update=True)
     if found.paused_at is not None:
         _shift_clocks(tx, found)
         tx.connection.execute(
@@ -166,17 +181,24 @@ def resume_worker(tx: Transaction, name: str) -> UUID:
             )
         )
         tx.notify("work")
+        audit.record(tx, actor, Action.WORKER_RESUME, found.short_name)
     return UUID(str(found.id))
 
 
-def find_worker(tx: Transaction, name: str) -> Row[Any]:
+def find_worker(tx: Transaction, name: str, *, for_update: bool = False) -> Row[Any]:
     """
     Return the row of a worker by short name or id.
+
+    Args:
+        for_update: Of two who change it at once, the second sees what the first did.
 
     Raises:
         UnknownWorkerError: There is none.
     """
-    row = tx.connection.execute(select(worker).where(_is_named(name))).first()
+    query = select(worker).where(_is_named(name))
+    if for_update:
+        query = query.with_for_update(key_share=True)
+    row = tx.connection.execute(query).first()
     if row is None:
         raise UnknownWorkerError(f"there is no worker {name}", field="worker")
     return row
@@ -206,6 +228,17 @@ def _shift_clocks(tx: Transaction, paused: Row[Any]) -> None:
         ),
         {"worker": paused.id, "now": tx.now, "since": paused.paused_at},
     )
+
+
+def _changed(row: Row[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {field: {"from", "to"}}; of a document, which can be large, neither."""
+    changed = {}
+    for name, value in given.items():
+        before = getattr(row, name)
+        if before != value:
+            is_large = isinstance(value, Mapping)
+            changed[to_camel(name)] = {} if is_large else {"from": before, "to": value}
+    return changed
 
 
 def _given(fields: WorkerFields) -> dict[str, Any]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from orchestrator.db import jobs, tasks
+from orchestrator.db import audit, jobs, tasks
+from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Happening, Move, TaskEvent, change
+from orchestrator.domain.values import Actor
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import read_rules
 from orchestrator.flow.settle import settle
 
 
-def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> int:
+def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) -> int:
     """
     Retry every failed and timed-out task of a job; what succeeded is left alone.
 
@@ -31,7 +33,7 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> i
     found = tasks.get_tasks_of_job_for_update(tx, job_id)
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
-    happening = Happening(event=TaskEvent.RETRIED, actor=actor)
+    happening = Happening(event=TaskEvent.RETRIED, actor=actor.name)
     changes = [
         change(task, happening, limits=rules.limits[task.worker_id], now=tx.now)
         for task in found
@@ -44,4 +46,5 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: str) -> i
     due_at = tx.now + timedelta(seconds=engine.limits.job_seconds)
     jobs.extend(tx, job_id, due_at=due_at)
     settle(tx, retried, bands=engine.limits.bands)
+    audit.record(tx, actor, Action.JOB_RETRY, job_id, {"tasks": len(retried)})
     return len(retried)

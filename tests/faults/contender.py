@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job, cancel_task
 from orchestrator.flow.retry import retry_job
 from tests.fixtures.engine import KEYS, Rig
@@ -55,9 +56,9 @@ class Contender:
         self.commits += 1
         with self.rig.database.uow() as tx:
             if self.dice.random() < 0.3:
-                cancel_job(tx, job, engine=self.rig.engine, actor="contender")
+                cancel_job(tx, job, engine=self.rig.engine, actor=Actor("contender"))
             else:
-                retry_job(tx, job, engine=self.rig.engine, actor="contender")
+                retry_job(tx, job, engine=self.rig.engine, actor=Actor("contender"))
 
     def cancel(self) -> None:
         task = self.dice.choice(
@@ -65,7 +66,7 @@ class Contender:
         )
         self.commits += 2
         with self.rig.database.uow() as tx:
-            cancel_task(tx, task.id, engine=self.rig.engine, actor="contender")
+            cancel_task(tx, task.id, engine=self.rig.engine, actor=Actor("contender"))
 
     def beat(self) -> None:
         job = self.dice.choice(self.jobs)

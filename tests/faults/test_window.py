@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.messaging.publisher import Publisher
 from tests.benchmarks.throughput import fill_backlog
@@ -102,7 +103,7 @@ def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
     jobs = [field.job(f"{number}".encode()) for number in range(500)]
     for job in jobs:
         with field.database.uow() as tx:
-            cancel_job(tx, job, engine=field.engine, actor="test")
+            cancel_job(tx, job, engine=field.engine, actor=Actor("test"))
     with field.database.uow() as tx:
         tx.connection.execute(text("UPDATE worker SET paused_at = NULL"))
         tx.notify("work")

@@ -16,7 +16,7 @@ from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError, NotFoundError
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import Actor, Role
 from orchestrator.flow import keys
 from orchestrator.flow.keys import IssuedKey, KeyOrder
 from tests.fixtures.api import API, first_message
@@ -119,7 +119,9 @@ def test_nobody_gets_in_without_a_key(api: API, operation: str):
 
 
 def _issue(tx: Transaction, user: str, role: Role, **more: Any) -> IssuedKey:
-    return keys.create_key(tx, KeyOrder(user_name=user, role=role, **more))
+    return keys.create_key(
+        tx, KeyOrder(user_name=user, role=role, **more), actor=Actor("test")
+    )
 
 
 def test_a_key_is_known_by_its_session(api: API):
@@ -137,7 +139,7 @@ def test_a_key_that_is_not_good_answers_401_and_says_which(api: API, state: str)
         expired = timedelta(seconds=-1) if state == "expired" else None
         issued = _issue(tx, "leaver", Role.USER, lifetime=expired)
         if state == "revoked":
-            keys.revoke_key(tx, issued.prefix)
+            keys.revoke_key(tx, issued.prefix, actor=Actor("test"))
     shown = {
         "malformed": "1/2/secret",
         "unknown": issued.secret[:-6] + "AAAAAA",
@@ -175,7 +177,7 @@ def test_revoking_is_listed_and_the_first_time_stands(api: API):
         issued = _issue(tx, "brief", Role.USER, label="ci")
     for _ in range(2):
         with api.services.database.uow() as tx:
-            keys.revoke_key(tx, issued.prefix)
+            keys.revoke_key(tx, issued.prefix, actor=Actor("test"))
     with api.services.database.uow() as tx:
         listed = {key.prefix: key for key in keys.list_keys(tx)}
 
@@ -188,4 +190,4 @@ def test_revoking_what_is_not_there_says_so(api: API):
         api.services.database.uow() as tx,
         pytest.raises(NotFoundError),
     ):
-        keys.revoke_key(tx, "00000000")
+        keys.revoke_key(tx, "00000000", actor=Actor("test"))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from orchestrator.domain.errors import ConflictError, InvalidError
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import Actor, Role
 from orchestrator.flow import keys
 from orchestrator.flow.keys import KeyOrder
 from tests.fixtures.api import API, first_message
@@ -43,13 +43,13 @@ class Customer:
 
 def _key(api: API, **order: Any) -> str:
     with api.services.database.uow() as tx:
-        return keys.create_key(tx, KeyOrder(**order)).secret
+        return keys.create_key(tx, KeyOrder(**order), actor=Actor("test")).secret
 
 
 def _customer(api: API, role: Role = Role.USER) -> Customer:
     name = f"c{secrets.token_hex(4)}"
     with api.services.database.uow() as tx:
-        keys.add_customer(tx, name, name.upper())
+        keys.add_customer(tx, name, name.upper(), actor=Actor("test"))
     key = _key(api, user_name=f"u-{name}", role=role, customer=name)
     return Customer(name=name, user=f"u-{name}", client=api.with_key(key))
 
@@ -227,6 +227,6 @@ def test_a_customers_name_is_short_and_its_own(api: API, name: str):
         pytest.raises((InvalidError, ConflictError)) as caught,
         api.services.database.uow() as tx,
     ):
-        keys.add_customer(tx, name, name)
+        keys.add_customer(tx, name, name, actor=Actor("test"))
 
     assert caught.value.field == "shortName"

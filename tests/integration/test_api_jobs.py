@@ -311,7 +311,7 @@ def test_cancelling_ends_the_job_and_says_who_did_it(api: API):
     (task,) = api.tasks(job["id"])
     assert (task["state"], task["reason"]) == ("cancelled", "cancelled")
     shown = api.admin.get(f"/job/{job['id']}/task/{task['id']}").json()["data"]
-    assert [event["actor"] for event in shown["events"]] == ["test-user"]
+    assert [event["actor"] for event in shown["events"]] == ["user test-user"]
 
 
 def test_retrying_starts_the_next_attempt_of_what_failed(api: API):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.values import Actor
 from orchestrator.flow.register import pause_worker, resume_worker
 from tests.fixtures.engine import Rig
 
@@ -72,12 +73,12 @@ def test_after_a_gap_the_run_time_is_counted_anew(rig: Rig, job):
 
 def test_a_paused_workers_clocks_stand_still(rig: Rig, job):
     with rig.database.uow() as tx:
-        pause_worker(tx, "alpha")
+        pause_worker(tx, "alpha", actor=Actor("test"))
     rig.age(50_000)
     assert (rig.expire(), rig.dispatch()) == (0, [])
 
     with rig.database.uow() as tx:
-        resume_worker(tx, "alpha")
+        resume_worker(tx, "alpha", actor=Actor("test"))
     keep_alive(rig)
     assert rig.expire() == 0
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.contracts.report import ReportedAnalysis
+from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job, cancel_task
 from orchestrator.flow.retry import retry_job
 from orchestrator.messaging.codec import RawMessage
@@ -92,7 +93,7 @@ def test_a_late_success_is_kept_and_rolls_the_verdict_again(rig: Rig, job):
 def test_a_success_after_a_cancel_is_dropped(rig: Rig, job):
     rig.tell(rig.task(job), "executing")
     with rig.database.uow() as tx:
-        cancel_task(tx, rig.task(job).id, engine=rig.engine, actor="me")
+        cancel_task(tx, rig.task(job).id, engine=rig.engine, actor=Actor("me"))
 
     rig.tell(rig.task(job), "success")
 
@@ -149,7 +150,7 @@ def test_a_retry_keeps_what_succeeded(rig: Rig):
     assert rig.job_state(job) == "done"
 
     with rig.database.uow() as tx:
-        assert retry_job(tx, job, engine=rig.engine, actor="me") == 1
+        assert retry_job(tx, job, engine=rig.engine, actor=Actor("me")) == 1
 
     assert rig.job_state(job) == "executing"
     assert rig.task(job, "beta").attempt == 2
@@ -164,7 +165,7 @@ def test_cancelled_tasks_reach_no_broker_and_leave_the_verdict_out(rig: Rig):
     rig.worker("beta")
     job = rig.job()
     with rig.database.uow() as tx:
-        assert cancel_job(tx, job, engine=rig.engine, actor="me") == 2
+        assert cancel_job(tx, job, engine=rig.engine, actor=Actor("me")) == 2
 
     assert rig.dispatch() == []
     assert rig.job_state(job) == "done"
