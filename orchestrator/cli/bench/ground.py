@@ -28,10 +28,12 @@ from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import AssayError
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import Actor, Role
 from orchestrator.embedded import launch, places, postgres, redis
 from orchestrator.flow.keys import KeyOrder, create_key
 from orchestrator.flow.register import enrol_worker
+
+BENCH = Actor("bench")
 
 _READY_SECONDS = 90
 _STOP_SECONDS = 8
@@ -95,7 +97,7 @@ class Ground:
         for name in names:
             (self._folder / f"{name}.py").write_text(_NOOP.format(name=name))
             with self.database.uow() as tx:
-                secret = enrol_worker(tx, name, keys=self.keys)
+                secret = enrol_worker(tx, name, keys=self.keys, actor=BENCH)
             self._start(
                 f"worker {name}",
                 *("workers", "run", name, "--slots", str(slots)),
@@ -117,7 +119,7 @@ class Ground:
         """Return the ids of *count* workers that are known and have no replica."""
         with self.database.uow() as tx:
             for number in range(1, count + 1):
-                enrol_worker(tx, f"noop_{number}", keys=self.keys)
+                enrol_worker(tx, f"noop_{number}", keys=self.keys, actor=BENCH)
         rows = self.sql.execute("SELECT id FROM worker ORDER BY id LIMIT %s", [count])
         return [row[0] for row in rows]
 
@@ -125,7 +127,7 @@ class Ground:
         """Return a client of the API with an administrator's key of its own."""
         with self.database.uow() as tx:
             order = KeyOrder(user_name="bench", role=Role.ADMINISTRATOR)
-            key = create_key(tx, order)
+            key = create_key(tx, order, actor=BENCH)
         return Client(self._api_url, key.secret)
 
     def count(self, query: str) -> int:
