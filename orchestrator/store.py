@@ -148,11 +148,23 @@ class SampleStore:
         try:
             found = obstore.get(self._store, _name(sha256))
         except FileNotFoundError:
-            raise SampleMissingError(
-                f"the bytes of {sha256} are not in the store", field="sha256"
-            ) from None
+            raise _missing(sha256) from None
         for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
+
+    def read_range(self, sha256: str, *, offset: int, length: int) -> bytes:
+        """
+        Return *length* bytes from *offset* on.
+
+        Raises:
+            SampleMissingError: The bytes are not here.
+        """
+        name = _name(sha256)
+        try:
+            found = obstore.get_range(self._store, name, start=offset, length=length)
+        except FileNotFoundError:
+            raise _missing(sha256) from None
+        return bytes(found)
 
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, ``None`` if the bytes are not here."""
@@ -240,6 +252,13 @@ class _Intake:
             tail=self._tail,
             staging=staging,
         )
+
+
+def _missing(sha256: str) -> SampleMissingError:
+    return SampleMissingError(
+        f"the bytes of {sha256} are not in the store; upload the sample again",
+        field="sha256",
+    )
 
 
 def _name(sha256: str) -> str:

@@ -23,6 +23,7 @@ from orchestrator.api import (
     policy,
     sample,
     session,
+    submission,
     task,
     verdict,
     worker,
@@ -57,7 +58,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    for module in (sample, job, task, analysis, verdict, worker, policy):
+    for module in (sample, job, task, analysis, verdict, worker, policy, submission):
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
         )

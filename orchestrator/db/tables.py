@@ -147,6 +147,7 @@ sample = Table(
     _created(),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hex"),
     CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
+    Index(None, "created_at", "sha256"),
 )
 
 classification = Table(
@@ -608,7 +609,7 @@ challenge = Table(
     _reference("user_id", "api_user.id"),
     #: Which bytes of the file are asked for, and their SHA-256.
     Column("range_offset", BigInteger, nullable=False),
-    Column("range_length", Integer, nullable=False),
+    Column("range_length", BigInteger, nullable=False),
     Column("answer", Text, nullable=False),
     #: The submission that used it up; the same one again is answered with that.
     Column(
@@ -616,7 +617,6 @@ challenge = Table(
         UUID(as_uuid=True),
         ForeignKey("submission.id", ondelete="SET NULL"),
     ),
-    _at("used_at"),
     _at("expires_at", nullable=False),
     _created(),
     Index(None, "expires_at"),

@@ -6,6 +6,7 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it
         * UnknownWorkerError
         * SampleTooLargeError
         * EmptyBodyError
+    * SampleTooSmallError         too few bytes to prove by a part that one has them
     * NotFoundError
     * ConflictError               well-formed, but the state does not allow it
         * IllegalTransitionError
@@ -62,6 +63,12 @@ class SampleTooLargeError(InvalidError):
             field="body",
         )
         self.limit_bytes = limit_bytes
+
+
+class SampleTooSmallError(AssayError):
+    """The sample is too small for a challenge."""
+
+    code = "sample_too_small"
 
 
 class NotFoundError(AssayError):

@@ -75,12 +75,13 @@ class Listing:
     How the rows of a table are listed.
 
     ``sorts``: by what, API name to column. ``default``: the order when none is asked
-    for. The column ``id`` decides ties, so that pages never overlap.
+    for. The column ``key`` decides ties, so that pages never overlap.
     """
 
     table: Table
     sorts: Mapping[str, ColumnElement[Any]]
     default: Order
+    key: str = "id"
 
 
 def fetch_page(
@@ -206,7 +207,7 @@ def _count(
 def _order_by(order: Sequence[Order], listing: Listing) -> list[ColumnElement[Any]]:
     keys = tuple(order) or (listing.default,)
     clauses = [_clause(_column(key, listing), key) for key in keys]
-    return [*clauses, _clause(listing.table.c.id, keys[-1])]
+    return [*clauses, _clause(listing.table.c[listing.key], keys[-1])]
 
 
 def _column(key: Order, listing: Listing) -> ColumnElement[Any]:

@@ -31,6 +31,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.flow.access import grant_sample
+from orchestrator.flow.challenge import Token, issue_solved
 from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import Rules, read_rules
@@ -54,11 +55,12 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredSample:
-    """A sample that is in the store and in the database."""
+    """A sample that is in the store and in the database; ``token``: whoever sent it."""
 
     sha256: str
     size_bytes: int
     is_new: bool
+    token: Token
 
 
 def store_sample(
@@ -86,12 +88,10 @@ def store_sample(
     with database.uow() as tx:
         is_new = _add_sample(tx, received, user_id=owner.user_id)
         # Whoever has the bytes may see what is known of them.
-        grant_sample(tx, received.digests.sha256, owner.customer_id)
-    return StoredSample(
-        sha256=received.digests.sha256,
-        size_bytes=received.digests.size,
-        is_new=is_new,
-    )
+        sha256, size = received.digests.sha256, received.digests.size
+        grant_sample(tx, sha256, owner.customer_id)
+        token = issue_solved(tx, sha256, size, user_id=owner.user_id)
+    return StoredSample(sha256=sha256, size_bytes=size, is_new=is_new, token=token)
 
 
 def _add_sample(tx: Transaction, received: Received, *, user_id: UUID) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.api.envelope import Shape
 from orchestrator.api.schemas.job import SampleInfo
+from orchestrator.api.schemas.submission import ChallengeToken
 from orchestrator.api.schemas.verdict import VerdictResponse
 from orchestrator.api.times import Millis
 from orchestrator.flow.read_samples import ClassificationView, SampleView
@@ -15,10 +16,11 @@ from orchestrator.flow.submit import StoredSample
 
 
 class SampleCompleteUploadResponse(Shape):
-    """A sample that is here now; ``exists``: it was before."""
+    """A sample that is here now; ``exists``: it was before. The token is solved."""
 
     sample: SampleInfo
     exists: bool
+    challenge: ChallengeToken
 
     @classmethod
     def of(cls, stored: StoredSample) -> SampleCompleteUploadResponse:
@@ -26,6 +28,7 @@ class SampleCompleteUploadResponse(Shape):
         return cls(
             sample=SampleInfo(id=stored.sha256, size=stored.size_bytes),
             exists=not stored.is_new,
+            challenge=ChallengeToken.of(stored.token),
         )
 
 

@@ -273,6 +273,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_sample")),
     )
+    op.create_index(
+        op.f("ix_sample_created_at_sha256"),
+        "sample",
+        ["created_at", "sha256"],
+        unique=False,
+    )
     op.create_index(op.f("ix_sample_md5"), "sample", ["md5"], unique=False)
     op.create_index(op.f("ix_sample_sha1"), "sample", ["sha1"], unique=False)
     op.create_table(
@@ -1065,10 +1071,9 @@ def upgrade() -> None:
         sa.Column("sample_sha256", sa.Text(), nullable=False),
         sa.Column("user_id", sa.UUID(), nullable=False),
         sa.Column("range_offset", sa.BigInteger(), nullable=False),
-        sa.Column("range_length", sa.Integer(), nullable=False),
+        sa.Column("range_length", sa.BigInteger(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("submission_id", sa.UUID(), nullable=True),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "created_at",
@@ -1287,6 +1292,7 @@ def downgrade() -> None:
     op.drop_table("usage")
     op.drop_index(op.f("ix_sample_sha1"), table_name="sample")
     op.drop_index(op.f("ix_sample_md5"), table_name="sample")
+    op.drop_index(op.f("ix_sample_created_at_sha256"), table_name="sample")
     op.drop_table("sample")
     op.drop_table("policy_rule")
     op.drop_table("policy")
