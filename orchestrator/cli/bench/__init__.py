@@ -11,8 +11,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.bench import backlog as backlog_bench
 from orchestrator.cli.bench import fanout as fanout_bench
+from orchestrator.cli.bench import history as history_bench
 from orchestrator.cli.bench import reports as reports_bench
+from orchestrator.cli.bench import sweep as sweep_bench
 from orchestrator.cli.bench.ground import ground
 from orchestrator.cli.bench.summary import Runs, show
 from orchestrator.cli.demo import interrupt_on_signals
@@ -51,5 +54,54 @@ def reports(
     with ground() as found:
         result = reports_bench.measure(
             found, reports_bench.Plan(reports=reports, runs=runs)
+        )
+    show(result, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    open_tasks: Annotated[
+        int, typer.Option("--open", min=0, help="Tasks that are not due; try 10000000.")
+    ] = 1_000_000,
+    expiries: Annotated[int, typer.Option(min=1, help="In each run.")] = 10_000,
+    runs: Runs = 5,
+    as_json: AsJSON = False,
+) -> None:
+    """How long many expiries take among many more open tasks."""
+    interrupt_on_signals()
+    plan = sweep_bench.Plan(open_tasks=open_tasks, expiries=expiries, runs=runs)
+    with ground() as found:
+        result = sweep_bench.measure(found, plan)
+    show(result, as_json=as_json)
+
+
+@app.command()
+def history(
+    tasks: Annotated[
+        int, typer.Option(min=1000, help="That ended before; try 8000000.")
+    ] = 800_000,
+    runs: Runs = 5,
+    as_json: AsJSON = False,
+) -> None:
+    """What pages of the API cost when much has happened; --json has the plans too."""
+    interrupt_on_signals()
+    with ground() as found:
+        result = history_bench.measure(
+            found, history_bench.Plan(tasks=tasks, runs=runs)
+        )
+    show(result, as_json=as_json)
+
+
+@app.command()
+def backlog(
+    tasks: Annotated[int, typer.Option(min=10_000, help="Queued.")] = 1_000_000,
+    runs: Runs = 5,
+    as_json: AsJSON = False,
+) -> None:
+    """What a long backlog costs the broker, and whether a priority overtakes it."""
+    interrupt_on_signals()
+    with ground() as found:
+        result = backlog_bench.measure(
+            found, backlog_bench.Plan(tasks=tasks, runs=runs)
         )
     show(result, as_json=as_json)

@@ -79,6 +79,11 @@ class Ground:
         return self._broker_url
 
     @property
+    def sample_store(self) -> str:
+        """Where sample bytes are."""
+        return str(self._folder / "samples")
+
+    @property
     def pids(self) -> dict[str, int]:
         """The root of each tree of processes, by name."""
         own = {name: process.pid for name, process in self._processes.items()}
@@ -120,15 +125,22 @@ class Ground:
         with self.database.uow() as tx:
             for number in range(1, count + 1):
                 enrol_worker(tx, f"noop_{number}", keys=self.keys, actor=BENCH)
-        rows = self.sql.execute("SELECT id FROM worker ORDER BY id LIMIT %s", [count])
+        return self.worker_ids()
+
+    def worker_ids(self) -> list[UUID]:
+        """Return the id of every worker."""
+        rows = self.sql.execute("SELECT id FROM worker ORDER BY id")
         return [row[0] for row in rows]
 
     def client(self) -> Client:
         """Return a client of the API with an administrator's key of its own."""
+        return Client(self._api_url, self.api_key())
+
+    def api_key(self) -> str:
+        """Issue an administrator's key."""
+        order = KeyOrder(user_name="bench", role=Role.ADMINISTRATOR)
         with self.database.uow() as tx:
-            order = KeyOrder(user_name="bench", role=Role.ADMINISTRATOR)
-            key = create_key(tx, order, actor=BENCH)
-        return Client(self._api_url, key.secret)
+            return create_key(tx, order, actor=BENCH).secret
 
     def count(self, query: str) -> int:
         """Return the one number that a query gives."""
@@ -158,7 +170,7 @@ class Ground:
             "ASSAY_DATABASE_URL": self._postgres.url,
             "ASSAY_BROKER_URL": self._broker_url,
             "ASSAY_SECRET_KEY": self._secret_key,
-            "ASSAY_SAMPLE_STORE": str(self._folder / "samples"),
+            "ASSAY_SAMPLE_STORE": self.sample_store,
             # One machine: replicas read the store's folder.
             "ASSAY_SAMPLES_SHARED": "1",
             "ASSAY_API_PORT": str(self._api_port),

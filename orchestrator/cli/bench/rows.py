@@ -22,14 +22,16 @@ _CHUNK = 50_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
     """
-    What to write: jobs of one task for each of ``workers``, each of its own sample.
+    What to write: jobs of one task for each of ``workers``.
 
-    ``tasks``: of all jobs together, rounded up to whole jobs. ``is_published``: as if
-    dispatched. ``has_ended``: each ended in success, spread over the last ``days``.
+    ``tasks``: of all jobs together, rounded up to whole jobs. ``sample_sha256``: of all
+    jobs; each has its own, of no bytes, without it. ``is_published``: as if dispatched.
+    ``has_ended``: each ended in success, spread over the last ``days``.
     """
 
     tasks: int
     workers: Sequence[UUID]
+    sample_sha256: str | None = None
     is_published: bool = False
     has_ended: bool = False
     days: int = 90
@@ -53,7 +55,7 @@ def add_rows(sql: psycopg.Connection, rows: Rows) -> None:
                 "share": first / rows.jobs,
                 "step": 1 / rows.jobs,
                 "days": rows.days,
-                "ended": rows.has_ended,
+                "sample": rows.sample_sha256,
                 "published": rows.is_published,
                 "workers": list(rows.workers),
             }
@@ -77,11 +79,14 @@ _MADE = """
                    secs => 86400 * %(days)s * (1 - %(share)s - n * %(step)s)) AS past
           FROM generate_series(1, %(count)s) AS n
     ), named AS MATERIALIZED (
-        SELECT id, past, encode(sha256(uuid_send(id)), 'hex') AS sha256 FROM made
+        SELECT id, past, coalesce(%(sample)s::text,
+                                  encode(sha256(uuid_send(id)), 'hex')) AS sha256
+          FROM made
     ), samples AS (
         INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)
         SELECT sha256, sha256 || sha256, left(sha256, 40), left(sha256, 32), 1024,
                owner.id FROM named, owner
+        ON CONFLICT (sha256) DO NOTHING
     )
 """
 
