@@ -95,7 +95,9 @@ class SlotDirectory:
     def create(self) -> None:
         """Make it, empty, whatever an earlier replica left."""
         self.remove()
-        self.directory.mkdir(mode=0o750, parents=True)
+        self.directory.mkdir(parents=True)
+        # Set, not asked for: a strict umask would shut the child out of its own slot.
+        self.directory.chmod(0o750)
         self._staged.mkdir(mode=0o700)
         self.work.mkdir(mode=0o700)
         if self._uid is not None:
