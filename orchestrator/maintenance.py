@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.contracts.alive import Canary
+from orchestrator.db import counters, sweeps
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine
@@ -31,6 +32,7 @@ def tick(database: Database, publisher: Publisher, *, engine: Engine) -> None:
             "recover",
             lambda: recover(database, engine=engine, depths=publisher.queue_depths),
         ),
+        ("fold", lambda: _fold(database)),
     )
     for name, step in steps:
         try:
@@ -56,6 +58,11 @@ def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> 
     token = engine.keys.canary_token(sent_at.isoformat())
     body = Canary(sent_at=sent_at, token=token).model_dump_json().encode()
     publisher.publish_report_body(body, {})
+
+
+def _fold(database: Database) -> int:
+    with database.uow() as tx:
+        return counters.fold(tx) if sweeps.try_lock_sweep(tx, "fold") else 0
 
 
 def _expire(database: Database, *, engine: Engine) -> int:

@@ -42,6 +42,11 @@ class Rejected:
     reason: str
     body: bytes
 
+    @property
+    def kind(self) -> str:
+        """The first word of the reason; there are few of them."""
+        return self.reason.partition(":")[0]
+
 
 def add_events(tx: Transaction, events: Sequence[Event]) -> None:
     """Append to the history of tasks."""

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Row, insert, text
 
+from orchestrator.db import counters
+from orchestrator.db.counters import Tally
 from orchestrator.db.tables import job_task
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import Reason, Task, TaskState
@@ -41,7 +43,7 @@ class NewTask:
 
 
 def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
-    """Insert the tasks of a new job."""
+    """Insert the tasks of a new job, and count them."""
     if not tasks:
         return
     rows = [
@@ -61,6 +63,10 @@ def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
         for task in tasks
     ]
     tx.connection.execute(insert(job_task), rows)
+    tally = Tally()
+    for task in tasks:
+        tally.add(counters.TASKS_ENQUEUED, task.worker_id)
+    counters.append(tx, tally)
 
 
 def get_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:

@@ -17,8 +17,9 @@ from sqlalchemy.exc import StatementError
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.report import Report
-from orchestrator.db import analyses, history, stream, tasks
+from orchestrator.db import analyses, counters, history, stream, tasks
 from orchestrator.db.analyses import Link, NewAnalysis
+from orchestrator.db.counters import Tally
 from orchestrator.db.history import Rejected
 from orchestrator.db.unit_of_work import Database, Transaction, is_transient
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
@@ -28,6 +29,7 @@ from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import Rules, read_rules
 from orchestrator.flow.settle import settle
+from orchestrator.flow.tally import count_rejected
 from orchestrator.messaging.codec import RawMessage
 
 #: Deaths that may be the sample's fault; a lost lease says something of the replica.
@@ -64,13 +66,20 @@ def ingest(
             *_apply_halving(tx, intake.reports, rules=rules, engine=engine),
             *apply_beats(tx, intake.alives, rules=rules),
         ]
-        history.add_rejected(tx, rejected)
+        _keep_rejected(tx, rejected)
         _apply_canaries(tx, intake)
     return Ingested(
         reports=len(intake.reports),
         rejected=len(rejected),
         canaries=len(intake.canaries),
     )
+
+
+def _keep_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
+    history.add_rejected(tx, rejected)
+    tally = Tally()
+    count_rejected(tally, rejected)
+    counters.append(tx, tally)
 
 
 def _apply_canaries(tx: Transaction, intake: Intake) -> None:

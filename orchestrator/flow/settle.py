@@ -14,7 +14,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.assignment import celery_id
-from orchestrator.db import analyses, history, jobs, tasks, verdicts
+from orchestrator.db import analyses, counters, history, jobs, tasks, verdicts
+from orchestrator.db.counters import Tally
 from orchestrator.db.jobs import JobRow
 from orchestrator.db.unit_of_work import NOTIFY_MAX_BYTES, Transaction
 from orchestrator.db.verdicts import Rolled, TaskOfJob
@@ -27,6 +28,7 @@ from orchestrator.domain.verdict import (
     WorkerResult,
     roll,
 )
+from orchestrator.flow.tally import count_changes, count_verdicts
 
 #: Moves of the ordinary path, which cost no row of history.
 _ORDINARY = frozenset({Move.START, Move.SUCCEED, Move.SAME})
@@ -46,7 +48,8 @@ def settle(tx: Transaction, changes: Sequence[Change], *, bands: Bands) -> None:
     _tell_holders(tx, changes)
     moved = {c.after.job_id for c in changes if c.before.state is not c.after.state}
     late = {c.after.job_id for c in changes if c.move is Move.LATE}
-    settle_jobs(tx, moved | late, bands=bands)
+    rolled = _settle_jobs(tx, moved | late, bands=bands)
+    _count(tx, changes, rolled)
     if any(c.after.state is TaskState.ENQUEUED for c in changes) or moved:
         # A slot is free, or the backlog has grown.
         tx.notify("work")
@@ -58,9 +61,15 @@ def settle_jobs(tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands) -> No
 
     A finished job that is settled again (a late success) is rolled again.
     """
+    _count(tx, (), _settle_jobs(tx, job_ids, bands=bands))
+
+
+def _settle_jobs(
+    tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands
+) -> list[Rolled]:
     ids = sorted(set(job_ids))
     if not ids:
-        return
+        return []
     rows = jobs.get_jobs(tx, ids)
     states = jobs.task_states(tx, ids)
     derived = {
@@ -70,7 +79,16 @@ def settle_jobs(tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands) -> No
     changed = {row.id: derived[row.id] for row in rows if derived[row.id] != row.state}
     jobs.save_states(tx, changed)
     finished = [row for row in rows if derived[row.id].is_final]
-    _roll(tx, finished, bands=bands)
+    return _roll(tx, finished, bands=bands)
+
+
+def _count(
+    tx: Transaction, changes: Sequence[Change], rolled: Sequence[Rolled]
+) -> None:
+    tally = Tally()
+    count_changes(tally, changes)
+    count_verdicts(tally, rolled)
+    counters.append(tx, tally)
 
 
 def _store(tx: Transaction, changes: Sequence[Change]) -> None:
@@ -137,9 +155,9 @@ def notify_stop(tx: Transaction, replica: str, attempts: Sequence[str]) -> None:
         tx.notify("stop", json.dumps({"replica": replica, "attempts": part}))
 
 
-def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> None:
+def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> list[Rolled]:
     if not finished:
-        return
+        return []
     samples = sorted({row.sample_sha256 for row in finished})
     verdicts.lock_samples(tx, samples)
     manual = verdicts.manual_overrides(tx, samples)
@@ -152,6 +170,7 @@ def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> None:
             rolled.append(one)
     verdicts.add_verdicts(tx, rolled)
     verdicts.make_current(tx, {one.job_id: one.id for one in rolled if one.job_id})
+    return rolled
 
 
 def _rolled(

@@ -1,0 +1,57 @@
+"""
+What is counted of changes, verdicts and refused messages. Pure: it writes no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.db import counters
+from orchestrator.db.counters import Tally
+from orchestrator.db.history import Rejected
+from orchestrator.db.verdicts import Rolled
+from orchestrator.domain.states import REPORTED, Change, Move
+from orchestrator.domain.verdict import Source
+
+
+def count_changes(tally: Tally, changes: Iterable[Change]) -> None:
+    """Count what was reported, lost and ended, and how long it took."""
+    for one in changes:
+        worker, happening = one.before.worker_id, one.happening
+        if happening.event in REPORTED:
+            tally.add(counters.REPORTS, worker, happening.event, one.move)
+        if one.lost:
+            tally.add(counters.LOSSES, worker, happening.reason or "")
+        if one.move is Move.RETRY:
+            tally.add(counters.TASKS_ENQUEUED, worker)
+        if one.ended:
+            reason = one.after.reason or ""
+            tally.add(counters.TASKS_ENDED, worker, one.after.state, reason)
+        _measure(tally, one)
+
+
+def _measure(tally: Tally, one: Change) -> None:
+    before, after = one.before, one.after
+    if after.started_at is None:
+        return
+    if before.started_at is None:
+        queued = after.started_at - after.queued_at
+        tally.observe(counters.QUEUED_SECONDS, queued.total_seconds(), after.worker_id)
+    if one.ended and after.ended_at is not None:
+        run = after.ended_at - after.started_at
+        tally.observe(counters.RUN_SECONDS, run.total_seconds(), after.worker_id)
+
+
+def count_verdicts(tally: Tally, rolled: Iterable[Rolled]) -> None:
+    """Count how much of each job its verdict covers, and what is of an older one."""
+    for one in rolled:
+        tally.observe(counters.COVERAGE, one.verdict.coverage_percent / 100)
+        for part in one.verdict.contributions:
+            if part.source is Source.PREVIOUS:
+                tally.add(counters.PREVIOUS_RESULTS, part.worker_id, part.why)
+
+
+def count_rejected(tally: Tally, rejected: Iterable[Rejected]) -> None:
+    """Count refused messages by the kind with which their reason starts."""
+    for one in rejected:
+        tally.add(counters.REPORTS_REJECTED, one.kind)
