@@ -16,10 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api import (
     analysis,
+    audit,
     errors,
     health,
     internal,
     job,
+    poison,
     policy,
     sample,
     session,
@@ -58,7 +60,8 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    for module in (sample, job, task, analysis, verdict, worker, policy, submission):
+    modules = (sample, job, task, analysis, verdict, worker, policy, submission)
+    for module in (*modules, poison, audit):
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
         )

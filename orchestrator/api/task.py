@@ -17,6 +17,7 @@ from orchestrator.api.paging import PagingDep
 from orchestrator.api.schemas.job import JobTaskResponse, JobTaskUpdateRequest
 from orchestrator.domain.values import Role, TaskState
 from orchestrator.flow import read_tasks
+from orchestrator.flow.access import check_job
 from orchestrator.flow.put import TaskUpdate, update_task
 
 router = APIRouter(route_class=GuardedRoute, tags=["task"])
@@ -43,6 +44,19 @@ def get_task(
 ) -> Envelope[JobTaskResponse]:
     """Return one task, and what happened to it out of the ordinary."""
     with services.database.uow() as tx:
+        view = read_tasks.get_task(tx, job_id, task_id)
+    return single(JobTaskResponse.of(view))
+
+
+@router.get("/task/{taskID}")
+@needs(Role.VIEWER)
+def find_task(
+    task_id: TaskID, caller: CallerDep, services: ServicesDep
+) -> Envelope[JobTaskResponse]:
+    """Return one task, for who does not know its job."""
+    with services.database.uow() as tx:
+        job_id = read_tasks.get_job_id(tx, task_id)
+        check_job(tx, caller.viewer, job_id)
         view = read_tasks.get_task(tx, job_id, task_id)
     return single(JobTaskResponse.of(view))
 

@@ -28,9 +28,20 @@ _TOP = {
     "demo": ("demo",),
     "up": ("up",),
     "submit": ("submit",),
+    "audit": ("audit",),
     "process": ("api", "dispatch", "consume", "beat", "maintain"),
 }
-_GROUPS = ("job", "task", "worker", "verdict", "key", "customer", "db", "bench")
+_GROUPS = (
+    "job",
+    "task",
+    "worker",
+    "verdict",
+    "poison",
+    "key",
+    "customer",
+    "db",
+    "bench",
+)
 
 _USAGE = 2
 _INTERRUPTED = 130

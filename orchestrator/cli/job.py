@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 
 from orchestrator.cli.client import Client, segment
 from orchestrator.cli.output import (
@@ -26,15 +28,27 @@ from orchestrator.cli.output import (
     table,
 )
 from orchestrator.cli.submit import FINAL
+from orchestrator.domain.errors import NotFoundError
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)
 
-JobID = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobID = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or 'latest'.")]
+JobIDs = Annotated[
+    list[str], typer.Argument(metavar="JOB…", help="Ids of jobs, or 'latest'.")
+]
 
 JOB_COLUMNS = ("job", "state", "file", "sample", "priority", "enqueued", "took")
 TASK_COLUMNS = ("worker", "state", "reason", "attempt", "took", "score", "message")
 
+LATEST = "latest"
+
 _WATCH_SECONDS = 0.5
+
+#: Jobs with a line of their own while many are watched; the workers' rows have all.
+_JOBS_SHOWN = 10
+
+_ENDED = ("success", "failed", "timeout", "cancelled")
+_STATES = ("enqueued", "executing", *_ENDED)
 
 #: A job and its tasks.
 Reading = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -73,7 +87,7 @@ def list_(
 def show(job: JobID, as_json: AsJSON = False) -> None:
     """Show a job with its tasks."""
     with connect() as client:
-        found, tasks = _read(client, job)
+        found, tasks = _read(client, resolve(client, job))
     if as_json:
         print_json({**found, "tasks": tasks})
     else:
@@ -81,16 +95,15 @@ def show(job: JobID, as_json: AsJSON = False) -> None:
 
 
 @app.command()
-def watch(job: JobID, as_json: AsJSON = False) -> None:
-    """Watch a job until it is over; exit 1 if it did not end as done."""
+def watch(jobs: JobIDs, as_json: AsJSON = False) -> None:
+    """Watch jobs until they are over; exit 1 if a task failed or timed out."""
     with connect() as client:
-        if console.is_terminal and not as_json:
-            found, tasks = _watch_live(client, job)
-        else:
-            found, tasks = _watch_lines(client, job)
+        ids = list(dict.fromkeys(resolve(client, job) for job in jobs))
+        is_live = console.is_terminal and not as_json
+        readings = (_follow_live if is_live else _follow_in_lines)(client, ids)
     if as_json:
-        print_json({**found, "tasks": tasks})
-    if found["state"] != "done":
+        print_json({"jobs": [{**job, "tasks": tasks} for job, tasks in readings]})
+    if any(map(_went_wrong, readings)):
         raise typer.Exit(1)
 
 
@@ -110,7 +123,7 @@ def retry(job: JobID, as_json: AsJSON = False) -> None:
 def explain(job: JobID, as_json: AsJSON = False) -> None:
     """Say of every registered worker why it looked at the sample, or did not."""
     with connect() as client:
-        found = client.get(f"/job/{segment(job)}/explain")
+        found = client.get(f"/job/{segment(resolve(client, job))}/explain")
     if as_json:
         print_json(found)
         return
@@ -121,6 +134,21 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
             for one in found["workers"]
         ),
     )
+
+
+def resolve(client: Client, job: str) -> str:
+    """
+    Return a job's id as the API has it; ``latest`` is the newest that the key may see.
+
+    Raises:
+        NotFoundError: There is no job yet.
+    """
+    if job != LATEST:
+        return job
+    newest = client.get("/job", limit=1)
+    if not newest:
+        raise NotFoundError("there is no job yet; assay submit FILE makes one")
+    return str(newest[0]["id"])
 
 
 def task_rows(tasks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
@@ -145,38 +173,64 @@ def progress_line(job: dict[str, Any], tasks: list[dict[str, Any]]) -> str:
     return f"{job['state']}: {', '.join(parts) or 'no tasks'}"
 
 
+def worker_rows(readings: Sequence[Reading]) -> Iterator[tuple[object, ...]]:
+    """Yield a row per worker: its name, ended of all, and how many in each state."""
+    tasks = [task for _, tasks in readings for task in tasks]
+    for worker in sorted({task["worker"] for task in tasks}):
+        states = Counter(one["state"] for one in tasks if one["worker"] == worker)
+        ended = sum(states[state] for state in _ENDED)
+        yield (
+            worker,
+            f"{ended}/{states.total()}",
+            *(states[state] or None for state in _STATES),
+        )
+
+
+def _went_wrong(reading: Reading) -> bool:
+    job, tasks = reading
+    return job["state"] != "done" or any(
+        task["state"] in {"failed", "timeout"} for task in tasks
+    )
+
+
 def _command(job: str, verb: str, *, as_json: bool) -> None:
     with connect() as client:
-        found = client.put(f"/job/{segment(job)}/{verb}")
+        found = client.put(f"/job/{segment(resolve(client, job))}/{verb}")
     if as_json:
         print_json(found)
     else:
         print_fields({"job": found["id"], "state": found["state"]})
 
 
-def _watch_live(client: Client, job: str) -> Reading:
+def _follow_live(client: Client, ids: Sequence[str]) -> list[Reading]:
+    readings: list[Reading] = []
     with Live(console=console, auto_refresh=False) as live:
-        for found, tasks in _readings(client, job):
-            live.update(_picture(found, tasks), refresh=True)
-    return found, tasks
+        for readings in _readings(client, ids):
+            live.update(_picture(readings), refresh=True)
+    return readings
 
 
-def _watch_lines(client: Client, job: str) -> Reading:
-    told = ""
-    for found, tasks in _readings(client, job):
-        line = progress_line(found, tasks)
-        if line != told:
-            errors.print(line)
-        told = line
-    return found, tasks
+def _follow_in_lines(client: Client, ids: Sequence[str]) -> list[Reading]:
+    readings: list[Reading] = []
+    told: dict[str, str] = {}
+    for readings in _readings(client, ids):
+        for job, tasks in readings:
+            line = progress_line(job, tasks)
+            if line != told.get(job["id"]):
+                errors.print(f"{job['id']} {line}" if len(ids) > 1 else line)
+            told[job["id"]] = line
+    return readings
 
 
-def _readings(client: Client, job: str) -> Iterator[Reading]:
-    """Yield the job until it is over, that time included."""
+def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
+    """Yield the jobs until all of them are over, that time included."""
+    known: dict[str, Reading] = {}
     while True:
-        reading = _read(client, job)
-        yield reading
-        if reading[0]["state"] in FINAL:
+        for one in ids:
+            if one not in known or known[one][0]["state"] not in FINAL:
+                known[one] = _read(client, one)
+        yield list(known.values())
+        if all(job["state"] in FINAL for job, _ in known.values()):
             return
         time.sleep(_WATCH_SECONDS)
 
@@ -193,9 +247,16 @@ def _print(job: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
     print_table(TASK_COLUMNS, task_rows(tasks))
 
 
-def _picture(job: dict[str, Any], tasks: list[dict[str, Any]]) -> Group:
-    head = table(JOB_COLUMNS, [_job_row(job)])
-    return Group(head, "", table(TASK_COLUMNS, task_rows(tasks)))
+def _picture(readings: Sequence[Reading]) -> Group:
+    tasks = [task for _, tasks in readings for task in tasks]
+    ended = sum(task["state"] in _ENDED for task in tasks)
+    bar = ProgressBar(total=max(len(tasks), 1), completed=ended, width=40)
+    head = table(JOB_COLUMNS, (_job_row(job) for job, _ in readings[:_JOBS_SHOWN]))
+    if len(readings) == 1:
+        return Group(head, "", table(TASK_COLUMNS, task_rows(tasks)), bar)
+    over = sum(job["state"] in FINAL for job, _ in readings)
+    rows = table(("worker", "ended", *_STATES), worker_rows(readings))
+    return Group(head, f"{over} of {len(readings)} jobs are over", "", rows, bar)
 
 
 def _job_row(job: dict[str, Any]) -> tuple[object, ...]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.client import segment
-from orchestrator.cli.job import TASK_COLUMNS, JobID, task_rows
+from orchestrator.cli.client import Client, segment
+from orchestrator.cli.job import TASK_COLUMNS, JobID, resolve, task_rows
 from orchestrator.cli.output import (
     AsJSON,
     connect,
@@ -33,7 +33,7 @@ _TIMES = tuple(
 def list_(job: JobID, as_json: AsJSON = False) -> None:
     """List the tasks of a job."""
     with connect() as client:
-        tasks = client.get_all(f"/job/{segment(job)}/tasks")
+        tasks = client.get_all(f"/job/{segment(resolve(client, job))}/tasks")
     if as_json:
         print_json(tasks)
         return
@@ -43,22 +43,23 @@ def list_(job: JobID, as_json: AsJSON = False) -> None:
 
 @app.command()
 def show(
-    job: JobID,
-    task: Annotated[str, typer.Argument(help="The task's id, or its worker's name.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK|JOB", help="The task's id, or its job's.")
+    ],
+    worker: Annotated[
+        str | None, typer.Argument(help="After a job: the worker, or the task's id.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Show a task with all that was out of the ordinary in its life."""
+    """Show a task with its whole history: what happened when, by whom and why."""
     with connect() as client:
-        path = f"/job/{segment(job)}"
-        ids = {one["worker"]: one["id"] for one in client.get_all(f"{path}/tasks")}
-        found = client.get(f"{path}/task/{segment(ids.get(task, task))}")
+        found = _find(client, task, worker)
     if as_json:
         print_json(found)
         return
     print_fields(task_fields(found))
-    if found["events"]:
-        print()
-        print_table(EVENT_COLUMNS, map(event_row, found["events"]))
+    print()
+    print_table(EVENT_COLUMNS, history_rows(found))
 
 
 def task_fields(task: Mapping[str, Any]) -> dict[str, object]:
@@ -70,13 +71,46 @@ def task_fields(task: Mapping[str, Any]) -> dict[str, object]:
     return fields
 
 
-def event_row(event: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return an event as a row: when, what, attempt, reason, by whom, message."""
-    return (
-        moment(event["timestamp"]),
-        event["kind"],
-        event["attempt"],
-        event["reason"],
-        event["actor"],
-        event["message"],
+def history_rows(task: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """
+    Return a task's life in order: its events, and the times of its present attempt.
+
+    What earlier attempts went through is in the events alone.
+    """
+    attempt, holder = task["attempt"], task["holder"]
+    moments: tuple[tuple[str, str, int, object, object, object], ...] = (
+        ("enqueued", "enqueued", 1, None, None, None),
+        ("published", "published", attempt, None, None, None),
+        ("start", "executing", attempt, None, holder, None),
+        ("end", task["state"], attempt, task["reason"], holder, task["message"]),
     )
+    # An ending out of the ordinary is an event already, of the same transaction.
+    told = {(event["attempt"], event["timestamp"]) for event in task["events"]}
+    rows = [
+        (at, *rest)
+        for name, *rest in moments
+        if (at := task[f"{name}Timestamp"]) is not None
+        and not (name == "end" and (attempt, at) in told)
+    ]
+    rows += [
+        (
+            event["timestamp"],
+            event["kind"],
+            event["attempt"],
+            event["reason"],
+            event["actor"],
+            event["message"],
+        )
+        for event in task["events"]
+    ]
+    # Of one moment: what happened before what it led to.
+    rows.sort(key=lambda row: row[0])
+    return [(moment(at), *rest) for at, *rest in rows]
+
+
+def _find(client: Client, task: str, worker: str | None) -> Any:  # JSON
+    if worker is None:
+        return client.get(f"/task/{segment(task)}")
+    path = f"/job/{segment(resolve(client, task))}"
+    ids = {one["worker"]: one["id"] for one in client.get_all(f"{path}/tasks")}
+    return client.get(f"{path}/task/{segment(ids.get(worker, worker))}")

@@ -101,6 +101,20 @@ def check_customer(viewer: Viewer, customer_id: UUID) -> None:
         )
 
 
+def check_unlimited(viewer: Viewer) -> None:
+    """
+    Refuse who sees the things of some customers only, where all of them are mixed.
+
+    Raises:
+        PermissionDeniedError: The key is limited to customers.
+    """
+    if viewer.customer_ids is not None:
+        raise PermissionDeniedError(
+            "this is about all customers, and the key is only for some of them; use"
+            " one without that limit"
+        )
+
+
 def of_customers(table: Table, viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition for rows of the viewer's customers."""
     if viewer.customer_ids is None:

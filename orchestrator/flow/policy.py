@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from pydantic.alias_generators import to_camel
 from uuid_utils.compat import uuid7
 
 from orchestrator.db import audit, policies
@@ -196,7 +195,7 @@ def _changed(
     names = {str(one.id): one.short_name for one in list_workers(tx)}
     old = {name: getattr(before, name, None) for name in values}
     return {
-        to_camel(name.removesuffix("_ids")): {
+        "workers" if name == "worker_ids" else name: {
             "from": _shown(name, old[name], names),
             "to": _shown(name, value, names),
         }

@@ -110,6 +110,21 @@ def get_task(tx: Transaction, job_id: UUID, task_id: UUID) -> TaskView:
     return _task(row, analyses, events=_events_of(tx, task_id))
 
 
+def get_job_id(tx: Transaction, task_id: UUID) -> UUID:
+    """
+    Return the job of a task.
+
+    Raises:
+        NotFoundError: There is no such task.
+    """
+    job_id: UUID | None = tx.connection.execute(
+        select(job_task.c.job_id).where(job_task.c.id == task_id)
+    ).scalar_one_or_none()
+    if job_id is None:
+        raise NotFoundError(f"there is no task {task_id}", field="taskID")
+    return job_id
+
+
 def _tasks() -> Select[Any]:
     return select(job_task, worker.c.short_name).join_from(job_task, worker)
 

@@ -87,7 +87,7 @@ def test_the_readmes_make_targets_exist():
 )
 def test_the_readmes_commands_exist(words: str):
     command, *rest = words.split()
-    groups = {"job", "task", "worker", "verdict", "key", "db"}
+    groups = {"job", "task", "worker", "verdict", "poison", "key", "db"}
     asked = [command, *(rest if command in groups else []), "--help"]
 
     # The SDK's own commands answer themselves; they too must know the word.

@@ -6,9 +6,11 @@ Nothing dispatches or analyses here; the tests move tasks over HTTP themselves.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pwd
 import secrets
 import subprocess
 import sys
@@ -211,6 +213,61 @@ def test_watching_ends_with_the_job_and_tells_each_change(api: API, assay: Assay
     assert watching.returncode == 0
 
 
+def test_watching_a_job_with_a_failed_task_ends_with_1(api: API, assay: Assay):
+    job = api.add_job()
+    (task,) = api.tasks(job["id"])
+    api.admin.put(f"/job/{job['id']}/task/{task['id']}", json={"state": "failed"})
+
+    done = assay("job", "watch", job["id"])
+
+    assert (done.returncode, done.stderr) == (1, f"done: {task['worker']} failed\n")
+
+
+def test_several_jobs_are_watched_together_and_the_newest_has_a_name(
+    api: API, assay: Assay
+):
+    first, second = api.add_job(), api.add_job()
+    workers = {one["id"]: succeed(api, one, score=0) for one in (first, second)}
+
+    done = assay("job", "watch", first["id"], "latest", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stderr.splitlines()) == sorted(
+        f"{job} done: {worker} success" for job, worker in workers.items()
+    )
+    jobs = json.loads(done.stdout)["jobs"]
+    assert [one["id"] for one in jobs] == [first["id"], second["id"]]
+    assert [one["tasks"][0]["state"] for one in jobs] == ["success", "success"]
+    assert assay.json("job", "show", "latest")["id"] == second["id"]
+
+
+def test_on_a_terminal_each_workers_states_are_shown_as_they_change(
+    api: API, assay: Assay
+):
+    jobs = [api.add_job(), api.add_job()]
+    ours, theirs = os.openpty()
+    words = assay.command("job", "watch", *(job["id"] for job in jobs))
+    with subprocess.Popen(
+        words, env={**assay.env, "TERM": "xterm"}, stdout=theirs, stderr=theirs
+    ) as watching:
+        os.close(theirs)
+        workers = [succeed(api, job, score=0) for job in jobs]
+        seen = _everything_of(ours)
+
+    assert watching.returncode == 0, seen
+    assert "2 of 2 jobs are over" in seen
+    assert all(worker in seen for worker in workers)
+
+
+def _everything_of(terminal: int) -> str:
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's word for: nobody writes any more.
+        while chunk := os.read(terminal, 65_536):
+            seen += chunk
+    os.close(terminal)
+    return seen.decode()
+
+
 def test_a_job_is_cancelled_and_a_cancelled_one_has_nothing_to_retry(
     api: API, assay: Assay
 ):
@@ -261,6 +318,87 @@ def test_a_task_is_shown_by_its_workers_name_with_its_history(api: API, assay: A
     assert [event["kind"] for event in by_name["events"]] == ["cancelled"]
     assert "cancelled" in text
     assert "test-administrator" in text
+
+
+def test_a_task_is_shown_by_its_id_alone_with_all_that_happened(api: API, assay: Assay):
+    job = api.add_job()
+    (task,) = api.tasks(job["id"])
+    path = f"/job/{job['id']}/task/{task['id']}"
+    api.admin.put(path, json={"state": "failed", "message": "out of luck"})
+    api.admin.put(f"/job/{job['id']}/retry", json={})
+
+    document = assay.json("task", "show", task["id"])
+    text = assay("task", "show", task["id"]).stdout
+
+    assert (document["id"], document["job"]) == (task["id"], job["id"])
+    history = text.split("\n\n")[1].splitlines()
+    assert [line.split()[2] for line in history[1:]] == [
+        "enqueued",
+        "failed",
+        "retried",
+    ]
+    assert "out of luck" in history[2]
+    assert "user test-administrator" in history[-1]
+
+
+def test_who_did_what_is_listed_and_filtered(api: API, assay: Assay):
+    name = api.add_worker()
+    assay("worker", "pause", name)
+
+    words = ("audit", "--on", name, "--since", "1h")
+    document = assay.json(*words, "--action", "worker.pause")
+    text = assay(*words).stdout
+
+    (row,) = document
+    assert (row["actor"], row["source"]) == ("user test-administrator", "127.0.0.1")
+    assert [line.split()[5] for line in text.splitlines()[1:]] == [
+        "worker.pause",
+        "worker.register",
+    ]
+    assert assay.json(*words, "--actor", "somebody-else") == []
+    assert "action" in assay("audit", "--action", "worker.paus").stderr
+
+
+def test_what_is_done_at_the_console_is_its_accounts(
+    api: API, assay: Assay, api_database_url: str
+):
+    account = pwd.getpwuid(os.getuid()).pw_name
+    server = {"ASSAY_DATABASE_URL": api_database_url, "USER": "somebody-else"}
+    user = f"u{secrets.token_hex(4)}"
+
+    made = json.loads(assay("key", "create", user, "--json", **server).stdout)
+    for _ in range(2):
+        assert assay("key", "revoke", made["prefix"], **server).returncode == 0
+
+    rows = assay.json("audit", "--on", made["prefix"])
+    assert [one["action"] for one in rows] == ["key.revoke", "key.create"]
+    assert {(one["actor"], one["source"]) for one in rows} == {
+        (f"console {account}", None)
+    }
+    assert made["key"] not in str(rows)
+
+
+def test_poison_is_listed_and_cleared(api: API, assay: Assay):
+    sha256, worker = api.upload(), api.add_worker()
+    api.run(
+        "INSERT INTO poison (sample_sha256, worker_id, version, deaths, first_at,"
+        " last_at, poisoned_at) SELECT :sample, id, '1', 3, now(), now(), now()"
+        " FROM worker WHERE short_name = :worker",
+        sample=sha256,
+        worker=worker,
+    )
+
+    listed = assay("poison", "list").stdout
+    cleared = assay("poison", "clear", sha256, worker)
+    again = assay("poison", "clear", sha256, worker, "--json")
+    unknown = assay("poison", "clear", sha256, api.add_worker())
+
+    (line,) = [line.split() for line in listed.splitlines() if line.startswith(sha256)]
+    assert line[1:4] == [worker, "1", "3"]
+    assert "job retry" in cleared.stdout
+    assert json.loads(again.stdout) == {"cleared": 0}
+    assert unknown.returncode == 1
+    assert "(404 Not Found)" in unknown.stderr
 
 
 def test_a_worker_is_listed_paused_and_resumed(api: API, assay: Assay):

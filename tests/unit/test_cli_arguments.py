@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.audit import api_time, audit_row
+from orchestrator.cli.job import worker_rows
 from orchestrator.cli.submit import files_of
-from orchestrator.cli.task import event_row, task_fields
+from orchestrator.cli.task import history_rows, task_fields
 from orchestrator.cli.worker import worker_state
 from orchestrator.domain.errors import InvalidError
 
@@ -165,16 +167,92 @@ def test_a_task_has_readable_times_and_its_events_apart():
     assert "events" not in fields
 
 
-def test_an_event_says_when_what_why_and_by_whom():
-    event = {
-        "timestamp": 1_700_000_000_000,
-        "kind": "lost",
+def test_a_tasks_history_has_its_events_and_its_times_in_order():
+    task = {
         "attempt": 2,
-        "reason": "worker_lost",
-        "actor": None,
-        "message": "not heard",
+        "state": "success",
+        "reason": None,
+        "holder": "yara-2@host",
+        "message": None,
+        "enqueuedTimestamp": 1_700_000_000_000,
+        "publishedTimestamp": 1_700_000_004_000,
+        "startTimestamp": 1_700_000_005_000,
+        "endTimestamp": 1_700_000_006_000,
+        "events": [
+            {
+                "timestamp": 1_700_000_003_000,
+                "kind": "lost",
+                "attempt": 1,
+                "reason": "worker_lost",
+                "actor": "lease",
+                "message": "not heard",
+            }
+        ],
     }
 
-    assert event_row(event) == (
-        "2023-11-14 22:13:20", "lost", 2, "worker_lost", None, "not heard",
+    rows = history_rows(task)
+
+    assert [row[1] for row in rows] == [
+        "enqueued", "lost", "published", "executing", "success",
+    ]  # fmt: skip
+    assert rows[1] == (
+        "2023-11-14 22:13:23", "lost", 1, "worker_lost", "lease", "not heard",
     )  # fmt: skip
+    assert rows[3] == (
+        "2023-11-14 22:13:25", "executing", 2, None, "yara-2@host", None,
+    )  # fmt: skip
+    assert len(history_rows({**task, "endTimestamp": None})) == 4
+
+
+def test_jobs_together_are_counted_by_worker_and_state():
+    def task(worker: str, state: str) -> dict[str, str]:
+        return {"worker": worker, "state": state}
+
+    first = [task("yara", "success"), task("strings", "enqueued")]
+    second = [task("yara", "timeout")]
+
+    assert list(worker_rows([({}, first), ({}, second)])) == [
+        ("strings", "0/1", 1, None, None, None, None, None),
+        ("yara", "2/2", None, None, 1, None, 1, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("30m", "now - 30 minute"),
+        ("1d", "now - 1 day"),
+        ("2016-11-30T15:47:00Z", "2016-11-30T15:47:00Z"),
+        ("d1", "d1"),
+    ],
+)
+def test_how_long_ago_is_sent_as_the_api_writes_it(written: str, sent: str):
+    assert api_time(written) == sent
+
+
+def test_an_audit_entrys_detail_is_read_in_words():
+    entry = {
+        "timestamp": 1_700_000_000_000,
+        "actor": "user alice",
+        "source": "10.0.0.1",
+        "action": "policy.update",
+        "object": "default",
+        "detail": {
+            "weight": {"from": 1.0, "to": 0.5},
+            "workers": {"from": None, "to": ["a", "b"]},
+            "options": {"from": ["k"], "to": []},
+            "localizedNames": None,
+            "label": "x",
+            "customers": None,
+            "tasks": 3,
+        },
+    }
+
+    assert audit_row(entry) == (
+        "2023-11-14 22:13:20",
+        "user alice",
+        "10.0.0.1",
+        "policy.update",
+        "default",
+        "weight 1.0 → 0.5, workers - → a b, options k → none, label x, tasks 3",
+    )

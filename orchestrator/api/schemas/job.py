@@ -190,6 +190,7 @@ class JobTaskResponse(Shape):
     """One worker's part of a job; ``events`` only where one task was asked for."""
 
     id: UUID
+    job: UUID
     worker: str
     state: TaskState
     message: str | None
@@ -213,6 +214,7 @@ class JobTaskResponse(Shape):
         events = view.events
         return cls(
             id=view.id,
+            job=view.job_id,
             worker=view.worker,
             state=view.state,
             message=view.message,

@@ -1,0 +1,54 @@
+"""
+``assay poison``: samples of which workers die, and giving them another chance.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.client import segment
+from orchestrator.cli.output import AsJSON, connect, moment, print_json, print_table
+from orchestrator.cli.worker import Name
+
+app = typer.Typer(help="Samples of which workers die.", no_args_is_help=True)
+
+Sha256 = Annotated[str, typer.Argument(metavar="SHA256", help="The sample.")]
+
+
+@app.command("list")
+def list_(as_json: AsJSON = False) -> None:
+    """List what no worker is given any more because it died of it three times."""
+    with connect() as client:
+        found = client.get_all("/poison")
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("sample", "worker", "version", "deaths", "since", "in force"),
+        (
+            (
+                one["sampleSha256"],
+                one["worker"],
+                one["version"],
+                one["deaths"],
+                moment(one["poisonedTimestamp"]),
+                one["inForce"],
+            )
+            for one in found
+        ),
+    )
+
+
+@app.command()
+def clear(sha256: Sha256, worker: Name, as_json: AsJSON = False) -> None:
+    """Let a worker look at a sample again; what failed stays so until it is retried."""
+    with connect() as client:
+        done = client.put(f"/poison/{segment(sha256)}/{segment(worker)}/clear")
+    if as_json:
+        print_json(done)
+    elif done["cleared"]:
+        print(f"{worker} is given {sha256} again; assay job retry JOB tries anew")
+    else:
+        print("it had been cleared before")
