@@ -350,6 +350,12 @@ job_task = Table(
     ),
     Index("ix_job_task_due", "due_at", postgresql_where=text(OPEN_STATES)),
     Index(
+        "ix_job_task_open",
+        "worker_id",
+        "enqueued_at",
+        postgresql_where=text(OPEN_STATES),
+    ),
+    Index(
         "ix_job_task_executing",
         "holder",
         postgresql_where=text("state = 'executing'"),
@@ -505,6 +511,12 @@ poison = Table(
     Column("cleared_by", Text),
     _created(),
     UniqueConstraint("sample_sha256", "worker_id", "version"),
+    Index(
+        "ix_poison_standing",
+        "worker_id",
+        "version",
+        postgresql_where=text("poisoned_at is not null and cleared_at is null"),
+    ),
 )
 poison.append_constraint(
     CheckConstraint("deaths >= 1", name="deaths_is_positive"),

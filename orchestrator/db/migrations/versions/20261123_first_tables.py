@@ -660,6 +660,13 @@ def upgrade() -> None:
             name=op.f("uq_poison_sample_sha256_worker_id_version"),
         ),
     )
+    op.create_index(
+        "ix_poison_standing",
+        "poison",
+        ["worker_id", "version"],
+        unique=False,
+        postgresql_where=sa.text("poisoned_at is not null and cleared_at is null"),
+    )
     op.create_table(
         "replica",
         sa.Column("id", sa.Text(), nullable=False),
@@ -911,6 +918,13 @@ def upgrade() -> None:
         postgresql_where=sa.text(
             "published_at is not null and state in ('enqueued', 'executing')"
         ),
+    )
+    op.create_index(
+        "ix_job_task_open",
+        "job_task",
+        ["worker_id", "enqueued_at"],
+        unique=False,
+        postgresql_where=sa.text("state in ('enqueued', 'executing')"),
     )
     op.create_index(
         "ix_job_task_sample", "job_task", ["sample_sha256", "worker_id"], unique=False
@@ -1217,6 +1231,11 @@ def downgrade() -> None:
     op.drop_table("submission")
     op.drop_index("ix_job_task_sample", table_name="job_task")
     op.drop_index(
+        "ix_job_task_open",
+        table_name="job_task",
+        postgresql_where=sa.text("state in ('enqueued', 'executing')"),
+    )
+    op.drop_index(
         "ix_job_task_in_flight",
         table_name="job_task",
         postgresql_where=sa.text(
@@ -1255,6 +1274,11 @@ def downgrade() -> None:
     op.drop_table("sample_access")
     op.drop_index(op.f("ix_replica_worker_id_seen_at"), table_name="replica")
     op.drop_table("replica")
+    op.drop_index(
+        "ix_poison_standing",
+        table_name="poison",
+        postgresql_where=sa.text("poisoned_at is not null and cleared_at is null"),
+    )
     op.drop_table("poison")
     op.drop_index(op.f("ix_link_sample_sha256_created_at"), table_name="link")
     op.drop_table("link")
