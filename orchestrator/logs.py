@@ -15,7 +15,8 @@ import structlog
 def configure(process: str) -> None:
     """Set logging up for this process; its name is on every line."""
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer()
+        # Plain: the usual one shows local variables, and some of those are secrets.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.body import raw_answer, received_chunks, run_reader
+from orchestrator.api.body import raw_answer, received_chunks, run_reader, zip_answer
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
 from orchestrator.api.paging import PagingDep
@@ -21,8 +21,11 @@ from orchestrator.api.schemas.sample import (
     SampleCompleteUploadResponse,
     SampleMetaData,
 )
+from orchestrator.api.windows import WindowFormDep, WordsDep
 from orchestrator.domain.values import Role
 from orchestrator.flow import read_jobs, read_samples
+from orchestrator.flow import search_samples as search
+from orchestrator.flow.reclassify import reclassify
 from orchestrator.flow.submit import JobOrder, create_job, store_sample
 
 router = APIRouter(route_class=GuardedRoute, tags=["sample"])
@@ -31,6 +34,9 @@ _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": True}}
 _RAW_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": _BYTES}}
+}
+_ZIP_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": _BYTES}}
 }
 
 
@@ -61,12 +67,32 @@ async def upload_sample(
     return created(answer, response, is_new=stored.is_new)
 
 
+@router.get("/sample")
+@needs(Role.VIEWER)
+def search_samples(
+    words: WordsDep,
+    window: WindowFormDep,
+    paging: PagingDep,
+    caller: CallerDep,
+    services: ServicesDep,
+) -> ListEnvelope[SampleMetaData]:
+    """Return the samples that the caller may see, the newest first."""
+    with services.database.uow() as tx:
+        page = search.search_samples(
+            tx, words, window.window(tx.now), paging, viewer=caller.viewer
+        )
+    shaped = [SampleMetaData.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=paging)
+
+
 @router.get("/sample/{sha256}")
 @needs(Role.VIEWER)
-def get_sample(sha256: Sha256Path, services: ServicesDep) -> Envelope[SampleMetaData]:
+def get_sample(
+    sha256: Sha256Path, caller: CallerDep, services: ServicesDep
+) -> Envelope[SampleMetaData]:
     """Return what is known of a sample, its current verdict included."""
     with services.database.uow() as tx:
-        found = read_samples.get_sample(tx, sha256)
+        found = read_samples.get_sample(tx, sha256, viewer=caller.viewer)
     return single(SampleMetaData.of(found))
 
 
@@ -79,6 +105,30 @@ def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingRespo
     with services.database.uow() as tx:
         read_samples.require_sample(tx, sha256)
     return raw_answer(services.store, sha256)
+
+
+@router.get(
+    "/sample/{sha256}/safe", response_class=StreamingResponse, responses=_ZIP_ANSWER
+)
+@needs(Role.VIEWER)
+def download_safe_sample(
+    sha256: Sha256Path, services: ServicesDep
+) -> StreamingResponse:
+    """Return a sample in an AES-encrypted ZIP, password ``infected``."""
+    with services.database.uow() as tx:
+        read_samples.require_sample(tx, sha256)
+    return zip_answer(services.store, sha256)
+
+
+@router.put("/sample/{sha256}/reclassify")
+@needs(Role.ANALYZER)
+def reclassify_sample(
+    sha256: Sha256Path, services: ServicesDep
+) -> Envelope[ClassificationResponse]:
+    """Say anew what kind of file a sample is; a new row if the answer has changed."""
+    with services.database.uow() as tx:
+        view = reclassify(tx, services.store, sha256)
+    return single(ClassificationResponse.of(view))
 
 
 @router.put("/sample/{sha256}/reanalyse")

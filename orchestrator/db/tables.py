@@ -566,15 +566,14 @@ counter = Table(
 sample_access = Table(
     "sample_access",
     metadata,
-    #: A customer may see what it submitted, or proved to have by uploading it.
-    Column(
-        "customer_id", UUID(as_uuid=True), ForeignKey("customer.id"), primary_key=True
-    ),
+    #: A customer, which sees what it submitted or uploaded, or a user whom the access
+    #: list of a submission names.
+    Column("subject_id", UUID(as_uuid=True), primary_key=True),
     Column("sample_sha256", Text, ForeignKey("sample.sha256"), primary_key=True),
     #: A copy, so that a customer's newest samples are read from one index.
     _at("sample_created_at", nullable=False),
     _created(),
-    Index(None, "customer_id", "sample_created_at", "sample_sha256"),
+    Index(None, "subject_id", "sample_created_at", "sample_sha256"),
     Index(None, "sample_sha256"),
 )
 
@@ -605,7 +604,6 @@ submission = Table(
     Index(None, "customer_id", "observed_at", "id"),
     Index(None, "observed_at", "id"),
     Index(None, "job_id"),
-    Index("ix_submission_acl", "acl", postgresql_using="gin"),
     Index(
         "ix_submission_expires_at",
         "expires_at",

@@ -8,11 +8,11 @@ their TLP lets them out. The API asks before anything else happens.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, exists, literal, or_, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Table, exists, or_, select, text, true
 
 from orchestrator.db.tables import job, sample, sample_access, submission
 from orchestrator.db.unit_of_work import Transaction
@@ -36,20 +36,26 @@ class Viewer:
     customer_id: UUID
     customer_ids: frozenset[UUID] | None
 
+    @property
+    def subjects(self) -> tuple[UUID, ...]:
+        """To whom samples may have been granted that they see."""
+        return (self.user_id, *sorted(self.customer_ids or ()))
+
     def acts_for(self, customer_id: UUID) -> bool:
         """Whether things of this customer are theirs to see and to add."""
         return self.customer_ids is None or customer_id in self.customer_ids
 
 
-def grant_sample(tx: Transaction, sha256: str, customer_id: UUID) -> None:
-    """Let a customer see a sample from now on; again changes nothing."""
-    source = select(literal(customer_id), sample.c.sha256, sample.c.created_at).where(
-        sample.c.sha256 == sha256
-    )
+def grant_sample(tx: Transaction, sha256: str, subjects: Iterable[UUID]) -> None:
+    """Let customers, and users, see a sample from now on; again changes nothing."""
     tx.connection.execute(
-        insert(sample_access)
-        .from_select(["customer_id", "sample_sha256", "sample_created_at"], source)
-        .on_conflict_do_nothing()
+        text(
+            "INSERT INTO sample_access (subject_id, sample_sha256, sample_created_at)"
+            " SELECT subject, s.sha256, s.created_at"
+            " FROM sample s, unnest(CAST(:subjects AS uuid[])) subject"
+            " WHERE s.sha256 = :sha256 ON CONFLICT DO NOTHING"
+        ),
+        {"subjects": list(subjects), "sha256": sha256},
     )
 
 
@@ -148,12 +154,7 @@ def visible_findings(table: Table, viewer: Viewer) -> ColumnElement[bool]:
 
 
 def _seen(viewer: Viewer, sha256: str) -> ColumnElement[bool]:
-    owned = exists().where(
+    return exists().where(
         sample_access.c.sample_sha256 == sha256,
-        sample_access.c.customer_id.in_(viewer.customer_ids or ()),
+        sample_access.c.subject_id.in_(viewer.subjects),
     )
-    named = exists().where(
-        submission.c.sample_sha256 == sha256,
-        submission.c.acl.contains([viewer.user_id]),
-    )
-    return or_(owned, named)

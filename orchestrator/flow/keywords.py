@@ -7,7 +7,7 @@ window, as many as a list may hold, and no further.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,25 +33,37 @@ class Words:
     match_all: bool = False
 
 
-def matching(
-    words: Words, columns: Mapping[str, ColumnElement[Any]]
-) -> ColumnElement[bool]:
+#: Whether a word is in a field.
+Field = Callable[[str], ColumnElement[bool]]
+
+
+def in_columns(*columns: ColumnElement[Any]) -> Field:
+    """Return the field that is these columns, as text."""
+
+    def holds(word: str) -> ColumnElement[bool]:
+        texts = (cast(one, Text) for one in columns)
+        return or_(*(one.icontains(word, autoescape=True) for one in texts))
+
+    return holds
+
+
+def matching(words: Words, fields: Mapping[str, Field]) -> ColumnElement[bool]:
     """
-    Return the condition that the words are in the columns.
+    Return the condition that the words are in the fields.
 
     Raises:
         InvalidError: There is no such field.
     """
-    unknown = [name for name in words.fields if name not in {*columns, _ALL}]
+    unknown = [name for name in words.fields if name not in {*fields, _ALL}]
     if unknown:
         raise InvalidError(
-            f"there is no field '{unknown[0]}'; use {', '.join((_ALL, *columns))}",
+            f"there is no field '{unknown[0]}'; use {', '.join((_ALL, *fields))}",
             field="keywordFieldStrategy",
         )
-    named = [columns[name] for name in words.fields if name != _ALL]
+    named = [fields[name] for name in words.fields if name != _ALL]
     everywhere = not named or _ALL in words.fields
-    searched = list(columns.values()) if everywhere else named
-    found = [_is_in(word, searched) for word in words.keywords]
+    searched = list(fields.values()) if everywhere else named
+    found = [or_(*(holds(word) for holds in searched)) for word in words.keywords]
     return and_(*found) if words.match_all else or_(*found)
 
 
@@ -65,7 +77,3 @@ def newest(
         select(key).where(*conditions).order_by(by_age, key.desc()).limit(LIST_MAX)
     )
     return key.in_(looked_through)
-
-
-def _is_in(word: str, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    return or_(*(cast(one, Text).icontains(word, autoescape=True) for one in columns))

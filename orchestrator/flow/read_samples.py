@@ -4,18 +4,20 @@ Reading samples and what kind of file they are. The bytes are the store's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
-from orchestrator.db.tables import classification, job, sample
+from orchestrator.db.tables import classification, sample, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
+from orchestrator.flow.access import Viewer, visible_submissions
 from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page
-from orchestrator.flow.read_verdicts import VerdictView, find_verdict
+from orchestrator.flow.read_verdicts import VerdictView, get_verdicts
 
 _CLASSIFICATIONS = Listing(
     table=classification,
@@ -46,11 +48,21 @@ class ClassificationView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """When a sample was first and last submitted, and observed, as far as one sees."""
+
+    first_submitted_at: datetime
+    last_submitted_at: datetime
+    first_observed_at: datetime
+    last_observed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SampleView:
     """
     A sample with its newest classification and its current verdict.
 
-    ``first_seen_at`` and ``last_seen_at``: its first and its newest job.
+    ``seen``: ``None`` where the viewer sees no submission of it.
     """
 
     sha256: str
@@ -59,40 +71,48 @@ class SampleView:
     md5: str
     size_bytes: int
     created_at: datetime
-    first_seen_at: datetime | None
-    last_seen_at: datetime | None
+    seen: Seen | None
     classification: ClassificationView | None
     verdict: VerdictView | None
 
 
-def get_sample(tx: Transaction, sha256: str) -> SampleView:
+def get_sample(tx: Transaction, sha256: str, *, viewer: Viewer) -> SampleView:
     """
     Return one sample.
 
     Raises:
         NotFoundError: There is none.
     """
-    row = tx.connection.execute(select(sample).where(sample.c.sha256 == sha256)).first()
-    if row is None:
+    found = get_samples(tx, [sha256], viewer=viewer).get(sha256)
+    if found is None:
         raise _unknown(sha256)
-    seen = tx.connection.execute(
-        select(
-            func.min(job.c.enqueued_at).label("first_at"),
-            func.max(job.c.enqueued_at).label("last_at"),
-        ).where(job.c.sample_sha256 == sha256)
-    ).one()
-    return SampleView(
-        sha256=row.sha256,
-        sha512=row.sha512,
-        sha1=row.sha1,
-        md5=row.md5,
-        size_bytes=row.size_bytes,
-        created_at=row.created_at,
-        first_seen_at=seen.first_at,
-        last_seen_at=seen.last_at,
-        classification=_newest_classification(tx, sha256),
-        verdict=find_verdict(tx, row.verdict_id) if row.verdict_id else None,
-    )
+    return found
+
+
+def get_samples(
+    tx: Transaction, sha256s: Sequence[str], *, viewer: Viewer
+) -> dict[str, SampleView]:
+    """Return the samples of these that are here; whether they may be seen is asked."""
+    rows = tx.connection.execute(select(sample).where(sample.c.sha256.in_(sha256s)))
+    found = {row.sha256: row for row in rows}
+    seen = _seen(tx, list(found), viewer)
+    kinds = _newest_classifications(tx, list(found))
+    current = [row.verdict_id for row in found.values() if row.verdict_id]
+    verdicts = get_verdicts(tx, current) if current else {}
+    return {
+        sha256: SampleView(
+            sha256=sha256,
+            sha512=row.sha512,
+            sha1=row.sha1,
+            md5=row.md5,
+            size_bytes=row.size_bytes,
+            created_at=row.created_at,
+            seen=seen.get(sha256),
+            classification=kinds.get(sha256),
+            verdict=verdicts.get(row.verdict_id),
+        )
+        for sha256, row in found.items()
+    }
 
 
 def require_sample(tx: Transaction, sha256: str) -> int:
@@ -128,14 +148,44 @@ def list_classifications(
     return Page(items=tuple(_classification(row) for row in rows), total=total)
 
 
-def _newest_classification(tx: Transaction, sha256: str) -> ClassificationView | None:
-    row = tx.connection.execute(
+def _seen(tx: Transaction, sha256s: Sequence[str], viewer: Viewer) -> dict[str, Seen]:
+    rows = tx.connection.execute(
+        select(
+            submission.c.sample_sha256,
+            func.min(submission.c.created_at).label("first_submitted_at"),
+            func.max(submission.c.created_at).label("last_submitted_at"),
+            func.min(submission.c.observed_at).label("first_observed_at"),
+            func.max(submission.c.observed_at).label("last_observed_at"),
+        )
+        .where(submission.c.sample_sha256.in_(sha256s), visible_submissions(viewer))
+        .group_by(submission.c.sample_sha256)
+    )
+    return {
+        row.sample_sha256: Seen(
+            first_submitted_at=row.first_submitted_at,
+            last_submitted_at=row.last_submitted_at,
+            first_observed_at=row.first_observed_at,
+            last_observed_at=row.last_observed_at,
+        )
+        for row in rows
+    }
+
+
+def newest_classification(tx: Transaction, sha256: str) -> ClassificationView | None:
+    """Return what a sample was last classified as."""
+    return _newest_classifications(tx, [sha256]).get(sha256)
+
+
+def _newest_classifications(
+    tx: Transaction, sha256s: Sequence[str]
+) -> dict[str, ClassificationView]:
+    rows = tx.connection.execute(
         select(classification)
-        .where(classification.c.sample_sha256 == sha256)
-        .order_by(classification.c.created_at.desc())
-        .limit(1)
-    ).first()
-    return _classification(row) if row else None
+        .ext(distinct_on(classification.c.sample_sha256))
+        .where(classification.c.sample_sha256.in_(sha256s))
+        .order_by(classification.c.sample_sha256, classification.c.created_at.desc())
+    )
+    return {row.sample_sha256: _classification(row) for row in rows}
 
 
 def _classification(row: Row[Any]) -> ClassificationView:

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import Row, Select, select
 
 from orchestrator.db.tables import customer, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.flow.access import Viewer, visible_submissions
-from orchestrator.flow.keywords import Words, matching, newest
+from orchestrator.flow.keywords import Field, Words, in_columns, matching, newest
 from orchestrator.flow.read import (
     CustomerView,
     Listing,
@@ -42,14 +42,14 @@ _LISTING = Listing(
     },
     default=Order(name="observedTimestamp", descending=True),
 )
-_SEARCHED: Mapping[str, ColumnElement[Any]] = {
-    "id": submission.c.id,
-    "sampleSha256": submission.c.sample_sha256,
-    "fileName": submission.c.file_name,
-    "mimeType": submission.c.mime_type,
-    "metaData": submission.c.meta,
-    "tlp": submission.c.tlp,
-    "userAgent": submission.c.agent_name,
+_SEARCHED: Mapping[str, Field] = {
+    "id": in_columns(submission.c.id),
+    "sampleSha256": in_columns(submission.c.sample_sha256),
+    "fileName": in_columns(submission.c.file_name),
+    "mimeType": in_columns(submission.c.mime_type),
+    "metaData": in_columns(submission.c.meta),
+    "tlp": in_columns(submission.c.tlp),
+    "userAgent": in_columns(submission.c.agent_name),
 }
 
 

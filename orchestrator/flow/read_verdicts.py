@@ -118,6 +118,14 @@ def find_verdict(tx: Transaction, verdict_id: UUID) -> VerdictView | None:
     return _views(tx, rows)[0] if rows else None
 
 
+def get_verdicts(
+    tx: Transaction, verdict_ids: Sequence[UUID]
+) -> dict[UUID, VerdictView]:
+    """Return the verdicts of these ids."""
+    rows = tx.connection.execute(_verdicts().where(verdict.c.id.in_(verdict_ids))).all()
+    return {row.id: view for row, view in zip(rows, _views(tx, rows), strict=True)}
+
+
 def get_verdict(tx: Transaction, verdict_id: UUID) -> VerdictView:
     """
     Return one verdict.

@@ -98,7 +98,7 @@ def add_submission(
     submission_id = UUID(str(uuid7()))
     _add(tx, new, submission_id)
     use_token(tx, new.token, submission_id)
-    grant_sample(tx, new.sample_sha256, new.customer_id)
+    grant_sample(tx, new.sample_sha256, [new.customer_id, *new.acl])
     order = JobOrder(
         sample_sha256=new.sample_sha256,
         submitter_id=new.user_id,

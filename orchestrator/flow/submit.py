@@ -19,6 +19,7 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from orchestrator.classify import CLASSIFIER_VERSION, classify
+from orchestrator.contracts.assignment import Classification
 from orchestrator.db import history, jobs, tasks
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.clocks import queue_due_at
@@ -89,7 +90,7 @@ def store_sample(
         is_new = _add_sample(tx, received, user_id=owner.user_id)
         # Whoever has the bytes may see what is known of them.
         sha256, size = received.digests.sha256, received.digests.size
-        grant_sample(tx, sha256, owner.customer_id)
+        grant_sample(tx, sha256, [owner.customer_id])
         token = issue_solved(tx, sha256, size, user_id=owner.user_id)
     return StoredSample(sha256=sha256, size_bytes=size, is_new=is_new, token=token)
 
@@ -114,13 +115,13 @@ def _add_sample(tx: Transaction, received: Received, *, user_id: UUID) -> bool:
     )
     if added.first() is None:
         return False
-    add_classification(tx, received)
+    found = classify(received.head, received.tail, digests.size)
+    add_classification(tx, digests.sha256, found)
     return True
 
 
-def add_classification(tx: Transaction, received: Received) -> None:
-    """Say what kind of file it is, from its content."""
-    found = classify(received.head, received.tail, received.digests.size)
+def add_classification(tx: Transaction, sha256: str, found: Classification) -> None:
+    """Store what kind of file a sample is, as today's classifier says."""
     tx.connection.execute(
         text(
             "INSERT INTO classification (id, sample_sha256, version, type, super_type,"
@@ -129,7 +130,7 @@ def add_classification(tx: Transaction, received: Received) -> None:
         ),
         {
             "id": uuid7(),
-            "sample": received.digests.sha256,
+            "sample": sha256,
             "version": CLASSIFIER_VERSION,
             **found.model_dump(),
         },

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import secrets
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+import pyzipper
+from argus_api.lib.sampledb.v2 import sample as client
+from argus_api.pagination import paginated_items
+from argus_api.session import ArgusAPISession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
@@ -38,9 +43,11 @@ def test_a_new_sample_answers_201_and_the_same_bytes_again_200(api: API):
 
     sample = {"id": hashlib.sha256(content).hexdigest(), "size": 1000}
     assert first.status_code == first.json()["responseCode"] == 201
-    assert first.json()["data"] == {"sample": sample, "exists": False}
+    assert first.json()["data"]["sample"] == sample
+    assert first.json()["data"]["exists"] is False
     assert again.status_code == again.json()["responseCode"] == 200
-    assert again.json()["data"] == {"sample": sample, "exists": True}
+    assert again.json()["data"]["sample"] == sample
+    assert again.json()["data"]["exists"] is True
 
 
 def test_an_empty_sample_is_a_sample(api: API):
@@ -223,3 +230,135 @@ def test_reanalysing_twice_answers_the_job_that_is_open(api: API):
 
 def test_reanalysing_an_unknown_sample_answers_404(api: API):
     assert api.admin.put(f"/sample/{'0' * 64}/reanalyse").status_code == 404
+
+
+def _safe(api: API, sha256: str) -> bytes:
+    answer = api.as_(Role.VIEWER).get(f"/sample/{sha256}/safe")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/zip"
+    with pyzipper.AESZipFile(io.BytesIO(answer.content)) as archive:
+        (name,) = archive.namelist()
+        assert name == sha256
+        return bytes(archive.read(name, pwd=b"infected"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
+def test_a_safe_sample_opens_with_the_usual_password(api: API, size: int):
+    content = secrets.token_bytes(size)
+
+    assert _safe(api, api.upload(content)) == content
+
+
+def test_a_safe_sample_shows_nothing_without_it(api: API):
+    content = b"X5O!P%@AP" * 100
+    sha256 = api.upload(content)
+
+    answer = api.as_(Role.VIEWER).get(f"/sample/{sha256}/safe")
+
+    assert content[:9] not in answer.content
+    with (
+        pyzipper.AESZipFile(io.BytesIO(answer.content)) as archive,
+        pytest.raises(RuntimeError),
+    ):
+        archive.read(sha256, pwd=b"guess")
+
+
+def test_reclassifying_adds_a_row_only_when_the_answer_is_new(api: API):
+    sha256 = api.upload(b"#!/bin/sh\necho " + secrets.token_hex(8).encode())
+    path = f"/sample/{sha256}/classification"
+    same = api.admin.put(f"/sample/{sha256}/reclassify", json={})
+    assert api.admin.get(path).json()["count"] == 1
+    api.run(
+        "UPDATE classification SET version = '0', type = 'old'"
+        " WHERE sample_sha256 = :sha256",
+        sha256=sha256,
+    )
+
+    renewed = api.admin.put(f"/sample/{sha256}/reclassify")
+
+    assert same.status_code == renewed.status_code == 200
+    assert renewed.json()["data"]["type"] == same.json()["data"]["type"] == "script"
+    listed = api.admin.get(path).json()["data"]
+    assert [one["type"] for one in listed] == ["script", "old"]
+
+
+def test_samples_are_listed_the_newest_first(api: API):
+    made = [api.upload() for _ in range(3)]
+
+    first = api.as_(Role.VIEWER).get("/sample", params={"limit": 2}).json()
+    second = api.as_(Role.VIEWER).get("/sample", params={"limit": 2, "offset": 2})
+
+    assert [one["sha256"] for one in first["data"]] == [made[2], made[1]]
+    assert second.json()["data"][0]["sha256"] == made[0]
+    assert first["count"] >= 3
+    assert first["limit"] == first["size"] == 2
+
+
+def test_samples_are_found_by_parts_of_words(api: API):
+    content = secrets.token_bytes(64)
+    sha256 = api.upload(content)
+    md5 = hashlib.md5(content).hexdigest()  # noqa: S324
+    reader = api.as_(Role.VIEWER)
+
+    def found(*words: str, **more: str) -> list[str]:
+        answer = reader.get("/sample", params={"keywords": list(words), **more})
+        assert answer.status_code == 200, answer.text
+        return [one["sha256"] for one in answer.json()["data"]]
+
+    assert found(sha256[10:40].upper()) == [sha256]
+    assert found(md5, keywordFieldStrategy="md5") == [sha256]
+    assert found(md5, keywordFieldStrategy="sha1") == []
+    assert found(md5, sha256, keywordMatchStrategy="all") == [sha256]
+    assert found(md5, "no-such-word", keywordMatchStrategy="all") == []
+    assert found(sha256, indexEndTimestamp="now - 1 day") == []
+    assert found("100%_of") == []
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "sampleSize",
+        "-sampleClassificationType",
+        "lastUpdatedSubmission",
+        "-lastUpdatedAnalysis",
+        "lastUpdatedLink",
+        "sampleCreatedTimestamp",
+    ],
+)
+def test_samples_are_sorted_as_asked(api: API, order: str):
+    made = {api.upload(secrets.token_bytes(size)) for size in (300, 100, 200)}
+
+    answer = api.admin.get("/sample", params={"sortBy": order, "limit": 1000})
+
+    listed = [one for one in answer.json()["data"] if one["sha256"] in made]
+    assert len(listed) == 3
+    if order == "sampleSize":
+        assert [one["size"] for one in listed] == [100, 200, 300]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"sortBy": "weather"}, "sortBy"),
+        ({"keywordFieldStrategy": "nowhere", "keywords": "x"}, "keywordFieldStrategy"),
+        ({"keywordMatchStrategy": "some"}, "keywordMatchStrategy"),
+        ({"indexStartTimestamp": "soon"}, "indexStartTimestamp"),
+        ({"limit": -1}, "limit"),
+    ],
+)
+def test_a_wrong_search_names_the_field(api: API, wrong: dict[str, str], field: str):
+    answer = api.admin.get("/sample", params=wrong)
+
+    assert answer.status_code == 412
+    assert first_message(answer)["field"] == field
+
+
+def test_the_contracts_client_searches(api: API):
+    sha256 = api.upload()
+    session = ArgusAPISession(api.key(Role.VIEWER), api_url=api.url)
+
+    found = client.simple_search(keywords=[sha256], api_session=session)
+
+    assert [one["sha256"] for one in found["data"]] == [sha256]
+    every = paginated_items(client.simple_search)(limit=50, api_session=session)
+    assert sha256 in {one["sha256"] for one in every}

@@ -79,8 +79,8 @@ class SampleMetaData(Shape):
 
     @classmethod
     def of(cls, view: SampleView) -> SampleMetaData:
-        """Shape a sample; to order a job is to submit and to observe it."""
-        found, verdict = view.classification, view.verdict
+        """Shape a sample."""
+        found, verdict, seen = view.classification, view.verdict, view.seen
         return cls(
             sha256=view.sha256,
             sha512=view.sha512,
@@ -88,10 +88,10 @@ class SampleMetaData(Shape):
             md5=view.md5,
             size=view.size_bytes,
             created_timestamp=view.created_at,
-            first_submitted_timestamp=view.first_seen_at,
-            last_submitted_timestamp=view.last_seen_at,
-            first_observed_timestamp=view.first_seen_at,
-            last_observed_timestamp=view.last_seen_at,
+            first_submitted_timestamp=seen.first_submitted_at if seen else None,
+            last_submitted_timestamp=seen.last_submitted_at if seen else None,
+            first_observed_timestamp=seen.first_observed_at if seen else None,
+            last_observed_timestamp=seen.last_observed_at if seen else None,
             latest_classification=ClassificationResponse.of(found) if found else None,
             latest_verdict=VerdictResponse.of(verdict) if verdict else None,
         )

@@ -709,7 +709,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "sample_access",
-        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("subject_id", sa.UUID(), nullable=False),
         sa.Column("sample_sha256", sa.Text(), nullable=False),
         sa.Column("sample_created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -719,27 +719,24 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customer.id"], name=op.f("fk_sample_access_customer_id")
-        ),
-        sa.ForeignKeyConstraint(
             ["sample_sha256"],
             ["sample.sha256"],
             name=op.f("fk_sample_access_sample_sha256"),
         ),
         sa.PrimaryKeyConstraint(
-            "customer_id", "sample_sha256", name=op.f("pk_sample_access")
+            "subject_id", "sample_sha256", name=op.f("pk_sample_access")
         ),
-    )
-    op.create_index(
-        op.f("ix_sample_access_customer_id_sample_created_at_sample_sha256"),
-        "sample_access",
-        ["customer_id", "sample_created_at", "sample_sha256"],
-        unique=False,
     )
     op.create_index(
         op.f("ix_sample_access_sample_sha256"),
         "sample_access",
         ["sample_sha256"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_sample_access_subject_id_sample_created_at_sample_sha256"),
+        "sample_access",
+        ["subject_id", "sample_created_at", "sample_sha256"],
         unique=False,
     )
     op.create_table(
@@ -983,9 +980,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
     )
     op.create_index(
-        "ix_submission_acl", "submission", ["acl"], unique=False, postgresql_using="gin"
-    )
-    op.create_index(
         op.f("ix_submission_customer_id_observed_at_id"),
         "submission",
         ["customer_id", "observed_at", "id"],
@@ -1227,7 +1221,6 @@ def downgrade() -> None:
     op.drop_index(
         op.f("ix_submission_customer_id_observed_at_id"), table_name="submission"
     )
-    op.drop_index("ix_submission_acl", table_name="submission", postgresql_using="gin")
     op.drop_table("submission")
     op.drop_index("ix_job_task_sample", table_name="job_task")
     op.drop_index(
@@ -1266,11 +1259,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_evidence_analysis_id_created_at"), table_name="evidence")
     op.drop_table("evidence")
     op.drop_table("worker_version")
-    op.drop_index(op.f("ix_sample_access_sample_sha256"), table_name="sample_access")
     op.drop_index(
-        op.f("ix_sample_access_customer_id_sample_created_at_sample_sha256"),
+        op.f("ix_sample_access_subject_id_sample_created_at_sample_sha256"),
         table_name="sample_access",
     )
+    op.drop_index(op.f("ix_sample_access_sample_sha256"), table_name="sample_access")
     op.drop_table("sample_access")
     op.drop_index(op.f("ix_replica_worker_id_seen_at"), table_name="replica")
     op.drop_table("replica")
