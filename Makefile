@@ -76,6 +76,7 @@ lock: ## Pin the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv .venv/lock
 	@.venv/lock/bin/pip install --quiet uv
 	@.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
+	@.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate tests/benchmarks/requirements.in -o tests/benchmarks/requirements.lock
 
 clean: ## Remove what was made here
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,43 +1,89 @@
 """
-``python -m tests.benchmarks``: measures, and prints ratios of one run.
+``python -m tests.benchmarks [NAME…]``: Assay's own benchmarks and the same jobs through
+others, in one run; prints each, then the marks. Without names: everything.
 """
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import argparse
+from collections.abc import Callable, Mapping
 
-from orchestrator.db.migrate import upgrade
-from orchestrator.embedded.postgres import start_postgres
-from tests.benchmarks.throughput import (
-    ANALYSIS_SECONDS,
-    SHARED,
-    SLOTS,
-    share_of_ideal,
-)
-from tests.fixtures.brokers import RedisServer
-from tests.fixtures.field import Field
+from orchestrator.cli.bench import backlog, fanout, history, reports, sweep
+from orchestrator.cli.bench.ground import Ground, ground
+from orchestrator.cli.bench.summary import Result, show
+from orchestrator.cli.demo import interrupt_on_signals
+from orchestrator.cli.output import print_json, print_table
+from tests.benchmarks.compare import measure_peer
+from tests.benchmarks.marks import marks_of
+from tests.benchmarks.peers import PEERS
+
+_COLUMNS = ("mark", "measured", "wanted", "met")
+
+Measure = Callable[[Ground, argparse.Namespace], Result]
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
-        postgres = start_postgres(Path(folder) / "postgres")
-        redis = RedisServer(Path(folder))
-        redis.start()
-        upgrade(postgres.url)
-        field = Field(postgres.url, redis.url, Path(folder) / "field", settings=SHARED)
-        try:
-            field.start()
-            share = share_of_ideal(field)
-        finally:
-            field.close()
-            redis.stop()
-            postgres.remove()
-    ideal = SLOTS / ANALYSIS_SECONDS
-    print(  # noqa: T201
-        f"short analyses: {share:.0%} of the ideal"
-        f" ({share * ideal:.0f} of {ideal:.0f} tasks a second)"
+    given = _parse()
+    interrupt_on_signals()
+    results = {}
+    for name in given.names or _BENCHMARKS:
+        with ground() as found:
+            results[name] = _BENCHMARKS[name](found, given)
+        if not given.json:
+            show(results[name], as_json=False)
+            print()  # noqa: T201
+    marks = marks_of({name: result.medians for name, result in results.items()})
+    if given.json:
+        documents = {name: result.document() for name, result in results.items()}
+        print_json({"benchmarks": documents, "marks": marks})
+    elif marks:
+        print_table(_COLUMNS, (mark.values() for mark in marks))
+
+
+def _fanout_plan(given: argparse.Namespace) -> fanout.Plan:
+    return fanout.Plan(
+        jobs=given.jobs, workers=given.workers, slots=given.slots, runs=given.runs
     )
+
+
+def _peer(name: str) -> Measure:
+    return lambda found, given: measure_peer(found, name, _fanout_plan(given))
+
+
+_BENCHMARKS: Mapping[str, Measure] = {
+    "fanout": lambda found, given: fanout.measure(found, _fanout_plan(given)),
+    **{name: _peer(name) for name in PEERS},
+    "reports": lambda found, given: reports.measure(
+        found, reports.Plan(reports=20_000, runs=given.runs)
+    ),
+    "sweep": lambda found, given: sweep.measure(
+        found, sweep.Plan(open_tasks=given.open, expiries=10_000, runs=given.runs)
+    ),
+    "history": lambda found, given: history.measure(
+        found, history.Plan(tasks=given.finished, runs=given.runs)
+    ),
+    "backlog": lambda found, given: backlog.measure(
+        found, backlog.Plan(tasks=given.queued, runs=given.runs)
+    ),
+}
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_BENCHMARKS))
+    parser.add_argument("--jobs", type=int, default=400, help="of fanout and others")
+    parser.add_argument("--workers", type=int, default=8, help="tasks of each job")
+    parser.add_argument("--slots", type=int, default=1, help="of each worker")
+    parser.add_argument("--runs", type=int, default=5, help="medians count")
+    parser.add_argument("--open", type=int, default=1_000_000, help="of sweep")
+    parser.add_argument("--finished", type=int, default=800_000, help="of history")
+    parser.add_argument("--queued", type=int, default=1_000_000, help="of backlog")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in _BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]}; there are {', '.join(_BENCHMARKS)}")
+    return given
 
 
 if __name__ == "__main__":

@@ -11,11 +11,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.bench import backlog as backlog_bench
-from orchestrator.cli.bench import fanout as fanout_bench
-from orchestrator.cli.bench import history as history_bench
-from orchestrator.cli.bench import reports as reports_bench
-from orchestrator.cli.bench import sweep as sweep_bench
+from orchestrator.cli.bench import backlog, fanout, history, reports, sweep
 from orchestrator.cli.bench.ground import ground
 from orchestrator.cli.bench.summary import Runs, show
 from orchestrator.cli.demo import interrupt_on_signals
@@ -27,8 +23,8 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def fanout(
+@app.command("fanout")
+def run_fanout(
     jobs: Annotated[int, typer.Option(min=1, help="In each run.")] = 400,
     workers: Annotated[int, typer.Option(min=1, help="Tasks of each job.")] = 8,
     slots: Annotated[int, typer.Option(min=1, help="Of each worker.")] = 1,
@@ -37,29 +33,29 @@ def fanout(
 ) -> None:
     """The whole path: tasks a second, a lone job's latency, CPU and memory."""
     interrupt_on_signals()
-    plan = fanout_bench.Plan(jobs=jobs, workers=workers, slots=slots, runs=runs)
+    plan = fanout.Plan(jobs=jobs, workers=workers, slots=slots, runs=runs)
     with ground() as found:
-        result = fanout_bench.measure(found, plan)
+        result = fanout.measure(found, plan)
     show(result, as_json=as_json)
 
 
-@app.command()
-def reports(
-    reports: Annotated[int, typer.Option(min=1000, help="In each run.")] = 20_000,
+@app.command("reports")
+def run_reports(
+    count: Annotated[
+        int, typer.Option("--reports", min=1000, help="In each run.")
+    ] = 20_000,
     runs: Runs = 5,
     as_json: AsJSON = False,
 ) -> None:
     """How many reports a second one consumer applies."""
     interrupt_on_signals()
     with ground() as found:
-        result = reports_bench.measure(
-            found, reports_bench.Plan(reports=reports, runs=runs)
-        )
+        result = reports.measure(found, reports.Plan(reports=count, runs=runs))
     show(result, as_json=as_json)
 
 
-@app.command()
-def sweep(
+@app.command("sweep")
+def run_sweep(
     open_tasks: Annotated[
         int, typer.Option("--open", min=0, help="Tasks that are not due; try 10000000.")
     ] = 1_000_000,
@@ -69,14 +65,14 @@ def sweep(
 ) -> None:
     """How long many expiries take among many more open tasks."""
     interrupt_on_signals()
-    plan = sweep_bench.Plan(open_tasks=open_tasks, expiries=expiries, runs=runs)
+    plan = sweep.Plan(open_tasks=open_tasks, expiries=expiries, runs=runs)
     with ground() as found:
-        result = sweep_bench.measure(found, plan)
+        result = sweep.measure(found, plan)
     show(result, as_json=as_json)
 
 
-@app.command()
-def history(
+@app.command("history")
+def run_history(
     tasks: Annotated[
         int, typer.Option(min=1000, help="That ended before; try 8000000.")
     ] = 800_000,
@@ -86,14 +82,12 @@ def history(
     """What pages of the API cost when much has happened; --json has the plans too."""
     interrupt_on_signals()
     with ground() as found:
-        result = history_bench.measure(
-            found, history_bench.Plan(tasks=tasks, runs=runs)
-        )
+        result = history.measure(found, history.Plan(tasks=tasks, runs=runs))
     show(result, as_json=as_json)
 
 
-@app.command()
-def backlog(
+@app.command("backlog")
+def run_backlog(
     tasks: Annotated[int, typer.Option(min=10_000, help="Queued.")] = 1_000_000,
     runs: Runs = 5,
     as_json: AsJSON = False,
@@ -101,7 +95,5 @@ def backlog(
     """What a long backlog costs the broker, and whether a priority overtakes it."""
     interrupt_on_signals()
     with ground() as found:
-        result = backlog_bench.measure(
-            found, backlog_bench.Plan(tasks=tasks, runs=runs)
-        )
+        result = backlog.measure(found, backlog.Plan(tasks=tasks, runs=runs))
     show(result, as_json=as_json)

@@ -117,6 +117,7 @@ def _run(
         "tasks_per_second": tasks / seconds,
         "seconds": seconds,
         **milliseconds("lone_job", lone),
+        "cpu_ms_per_task": sum(used.values()) * 1000 / tasks,
         "engine_cpu_ms_per_task": engine * 1000 / tasks,
         "api_cpu_ms_per_job": used["api"] * 1000 / plan.jobs,
         **{f"{name}_cpu_ms_per_task": x * 1000 / tasks for name, x in used.items()},

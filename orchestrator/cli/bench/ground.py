@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -61,7 +61,7 @@ class Ground:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secret_key = f"bench:{os.urandom(32).hex()}"
         self.keys = KeyRing.parse(self._secret_key)
@@ -81,7 +81,7 @@ class Ground:
     @property
     def sample_store(self) -> str:
         """Where sample bytes are."""
-        return str(self._folder / "samples")
+        return str(self.folder / "samples")
 
     @property
     def pids(self) -> dict[str, int]:
@@ -100,7 +100,7 @@ class Ground:
         """Start a replica of each of *count* workers, and wait for their heartbeats."""
         names = [f"noop_{number}" for number in range(1, count + 1)]
         for name in names:
-            (self._folder / f"{name}.py").write_text(_NOOP.format(name=name))
+            (self.folder / f"{name}.py").write_text(_NOOP.format(name=name))
             with self.database.uow() as tx:
                 secret = enrol_worker(tx, name, keys=self.keys, actor=BENCH)
             self._start(
@@ -119,6 +119,25 @@ class Ground:
             lambda: self.count(_LIVE) >= count, what="replicas", seconds=_READY_SECONDS
         )
         return names
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        talks: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """
+        Run something that dies with this process.
+
+        Args:
+            environment: Beside it only what every program needs: no setting of whoever
+                measures may count.
+            talks: Over pipes, instead of writing a log.
+        """
+        words = launch.command(*command, parent=os.getpid())
+        return self._open(name, words, environment, talks=talks)
 
     def enrol(self, count: int) -> list[UUID]:
         """Return the ids of *count* workers that are known and have no replica."""
@@ -146,6 +165,14 @@ class Ground:
         """Return the one number that a query gives."""
         row = self.sql.execute(query.encode()).fetchone()
         return int(row[0]) if row else 0
+
+    def complaints(self) -> list[str]:
+        """Return the last words of each process that ended by itself."""
+        return [
+            f"{name} ended: {self._log(name).read_text('utf-8', 'replace')[-300:]}"
+            for name, process in self._processes.items()
+            if process.poll() is not None
+        ]
 
     def close(self) -> None:
         """Stop everything, replicas first, and remove every file."""
@@ -178,38 +205,42 @@ class Ground:
 
     def _start_redis(self) -> str:
         plan = redis.prepare(self._places, port=redis.free_port(), parent=os.getpid())
-        self._run("redis", list(plan.command), {})
+        self._open("redis", plan.command, {})
         redis.wait_until_ready(plan.url)
         return plan.url
 
     def _start(self, name: str, *words: str, environment: Mapping[str, str]) -> None:
-        module, *rest = words
-        command = launch.command(
-            sys.executable, "-m", module, *rest, parent=os.getpid()
-        )
-        self._run(name, command, environment)
+        self.run(name, [sys.executable, "-m", *words], environment)
 
-    def _run(
-        self, name: str, command: list[str], environment: Mapping[str, str]
-    ) -> None:
-        # Not the environment of whoever measures: no setting of theirs may count.
+    def _open(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        talks: bool = False,
+    ) -> subprocess.Popen[bytes]:
         root = Path(orchestrator.__file__).parents[1]
         bare = {
             "PATH": os.defpath,
             "TMPDIR": tempfile.gettempdir(),
-            "PYTHONPATH": f"{self._folder}{os.pathsep}{root}",
-            "ASSAY_DATA_DIR": str(self._folder / "data"),
+            "PYTHONPATH": f"{self.folder}{os.pathsep}{root}",
+            "ASSAY_DATA_DIR": str(self.folder / "data"),
         }
-        with (self._folder / f"{name}.log").open("ab") as log:
+        with self._log(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 command,
                 env={**bare, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else log,
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
             )
+        return self._processes[name]
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def _stop(self, names: list[str]) -> None:
         ending = [self._processes.pop(name) for name in names]
@@ -238,6 +269,8 @@ def ground() -> Iterator[Ground]:
         made = Ground(Path(folder) / "ground")
         try:
             yield made
+        except AssayError as error:
+            raise AssayError("; ".join([error.message, *made.complaints()])) from error
         finally:
             tell("stopping everything")
             made.close()
