@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -30,7 +31,11 @@ from obstore.store import (
 )
 from uuid_utils.compat import uuid7
 
-from orchestrator.domain.errors import SampleMissingError, SampleTooLargeError
+from orchestrator.domain.errors import (
+    ConfigurationError,
+    SampleMissingError,
+    SampleTooLargeError,
+)
 
 #: Bytes from both ends that classification looks at: a ZIP's directory is at its end.
 HEAD_BYTES = 8 * 1024
@@ -41,6 +46,10 @@ CHUNK_BYTES = 1024 * 1024
 
 _STAGING = "staging"
 _KEPT = "sha256"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_PRIVATE_FILE = 0o600
+_PRIVATE_FOLDER = 0o700
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,16 +93,29 @@ class SampleStore:
     @classmethod
     def from_url(cls, url: str) -> SampleStore:
         """
-        Open a store: a folder's path, ``file://``, ``s3://``, ``gs://`` or ``az://``.
+        Open a store: a folder's path, ``file:///``, ``s3://``, ``gs://`` or ``az://``.
 
-        A folder is created, readable by this user alone.
+        A folder is created, readable by this user alone. The others take their
+        credentials from the environment, as their own tools do.
+
+        Raises:
+            ConfigurationError: It is none of these, or the folder can not be made.
         """
-        parsed = urlparse(url)
-        if parsed.scheme not in {"", "file"}:
-            return cls(from_url(url))
-        root = Path(unquote(parsed.path)).absolute()
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls(LocalStore(root), root=root)
+        try:
+            scheme = urlparse(url).scheme
+            if scheme in {"s3", "gs", "az"}:
+                return cls(from_url(url))
+            root = _root(url)
+            _make_root(root)
+            return cls(LocalStore(root), root=root)
+        except (OSError, ValueError, BaseError) as error:
+            # Their first line says it; what follows is their insides.
+            reason = str(error).partition("\n")[0]
+            raise ConfigurationError(
+                f"ASSAY_SAMPLE_STORE: {reason}; give a folder that this user may write"
+                " to, or s3://bucket, gs://bucket or az://container",
+                field="ASSAY_SAMPLE_STORE",
+            ) from None
 
     def receive(self, chunks: Iterable[bytes], *, limit_bytes: int) -> Received:
         """
@@ -110,7 +132,7 @@ class SampleStore:
                     intake.take(chunk)
                     writer.write(chunk)
         except BaseException:
-            self._remove(staging)
+            self._forget(staging)
             raise
         return intake.received(staging)
 
@@ -136,7 +158,7 @@ class SampleStore:
 
     def discard(self, received: Received) -> None:
         """Forget received bytes that were not kept; harmless if they were."""
-        self._remove(received.staging)
+        self._forget(received.staging)
 
     def open(self, sha256: str) -> Iterator[bytes]:
         """
@@ -185,12 +207,16 @@ class SampleStore:
         return str(obstore.sign(self._store, "GET", _name(sha256), lifetime))
 
     def delete(self, sha256: str) -> None:
-        """Remove bytes; harmless if they are not here."""
-        self._remove(_name(sha256))
+        """Remove bytes; harmless if they are not here, an error if they stay."""
+        self._delete(_name(sha256))
 
     def sweep(self, *, before: datetime) -> int:
         """
-        Remove staging bytes older than *before*: uploads whose process died.
+        Remove staging bytes last written before *before*: uploads whose process died.
+
+        Call it with a time longer ago than any sender may pause. Parts of an upload
+        that an object store never saw end are not listed: its own rule for incomplete
+        uploads removes them.
 
         Returns:
             How many were removed.
@@ -201,7 +227,7 @@ class SampleStore:
         for page in obstore.list(self._store, prefix=_STAGING):
             for found in page:
                 if found["last_modified"] < before:
-                    self._remove(found["path"])
+                    self._delete(found["path"])
                     removed += 1
         return removed
 
@@ -212,12 +238,14 @@ class SampleStore:
             return obstore.open_writer(self._store, name)
         return _new_private_file(self._root / name)
 
-    def _remove(self, name: str) -> None:
-        try:
+    def _delete(self, name: str) -> None:
+        with suppress(FileNotFoundError):
             obstore.delete(self._store, name)
-        except (FileNotFoundError, BaseError):
-            # What stays behind is swept later; the caller's own error matters more.
-            return
+
+    def _forget(self, name: str) -> None:
+        # What stays behind is swept later; the caller's own error matters more.
+        with suppress(OSError, BaseError):
+            self._delete(name)
 
 
 class _Intake:
@@ -262,25 +290,57 @@ def _missing(sha256: str) -> SampleMissingError:
 
 
 def _name(sha256: str) -> str:
+    if _SHA256.fullmatch(sha256) is None:
+        # A name with dots and slashes would lead out of the store.
+        raise ValueError(f"{sha256!r} is not a SHA-256 of 64 lowercase hex digits")
     # Two levels, so that no folder grows to millions of entries.
     return f"{_KEPT}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
+def _root(url: str) -> Path:
+    # A plain path is taken literally: it may hold a percent sign or a hash.
+    if "://" not in url:
+        return Path(url).absolute()
+    parsed = urlparse(url)
+    path = unquote(parsed.path)
+    if parsed.scheme != "file" or parsed.netloc or not path.startswith("/"):
+        raise ValueError(f"{url!r} is not a store")
+    return Path(path)
+
+
+def _make_root(root: Path) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if _make_private_folder(root):
+        _flush(root.parent)
+
+
+def _make_private_folder(path: Path) -> bool:
+    """Return whether it was made; ``False`` if it was there."""
+    try:
+        path.mkdir(mode=_PRIVATE_FOLDER)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return False
+    # A strict umask takes this user's own rights away.
+    path.chmod(_PRIVATE_FOLDER)
+    return True
+
+
 def _new_private_file(path: Path) -> BinaryIO:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _make_private_folder(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+    descriptor = os.open(path, flags, _PRIVATE_FILE)
+    os.fchmod(descriptor, _PRIVATE_FILE)
+    return os.fdopen(descriptor, "wb")
 
 
 def _rename_durably(source: Path, target: Path) -> None:
     # The row that is committed next must not outlive the bytes in a power cut.
     _flush(source)
     for folder in (target.parents[2], target.parents[1], target.parent):
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        _flush(folder.parent)
+        if _make_private_folder(folder):
+            _flush(folder.parent)
     source.replace(target)
     _flush(target.parent)
 

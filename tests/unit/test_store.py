@@ -15,10 +15,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
+from urllib.parse import quote
 
 import pytest
+from obstore.exceptions import BaseError
 
-from orchestrator.domain.errors import SampleMissingError, SampleTooLargeError
+from orchestrator.domain.errors import (
+    ConfigurationError,
+    SampleMissingError,
+    SampleTooLargeError,
+)
 from orchestrator.store import Received, SampleStore
 
 MIB = 1024 * 1024
@@ -114,19 +120,25 @@ def test_a_large_sample_is_never_whole_in_memory(store: SampleStore):
     assert peak < 16 * MIB
 
 
-def test_nobody_else_can_read_it(store: SampleStore, root: Path):
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_only_this_user_can_read_it_under_any_umask(root: Path, umask: int):
+    before = os.umask(umask)
     try:
-        received = _receive(store, b"secret")
-        staged = _files(root)
-        store.keep(received)
+        store = SampleStore.from_url(str(root))
+        staged = _receive(store, b"secret")
+        modes = _modes(root)
+        store.keep(staged)
     finally:
         os.umask(before)
 
-    for path in (*staged, root, *root.rglob("*")):
-        if path.exists():
-            wanted = 0o700 if path.is_dir() else 0o600
-            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+    assert modes | _modes(root) == {("folder", 0o700), ("file", 0o600)}
+
+
+def _modes(root: Path) -> set[tuple[str, int]]:
+    return {
+        ("folder" if path.is_dir() else "file", stat.S_IMODE(path.stat().st_mode))
+        for path in (root, *root.rglob("*"))
+    }
 
 
 def test_keeping_again_changes_nothing(store: SampleStore, root: Path):
@@ -212,10 +224,65 @@ def test_an_upload_cut_by_a_kill_is_swept_and_no_other(store: SampleStore, root:
     assert store.sweep(before=_now() + _HOUR) == 0
 
 
-def test_the_url_of_a_folder_may_hold_anything_that_a_path_may(tmp_path: Path):
-    folder = tmp_path / "a b%20c ü"
+def test_bytes_that_can_not_be_deleted_are_an_error(store: SampleStore, root: Path):
+    (root / "sha256/00/00" / ("0" * 64)).mkdir(parents=True)
 
-    store = SampleStore.from_url(f"file://{str(folder).replace('%', '%25')}")
-    store.keep(_receive(store, b"x"))
+    with pytest.raises((OSError, BaseError)):
+        store.delete("0" * 64)
 
-    assert folder.is_dir()
+
+@pytest.mark.parametrize(
+    "name", ["../../secret", "", "0" * 63, "A" * 64, "/" + "0" * 63, "0" * 64 + "\n"]
+)
+def test_no_name_leads_out_of_the_folder(store: SampleStore, name: str):
+    with pytest.raises(ValueError, match="SHA-256"):
+        store.path(name)
+    with pytest.raises(ValueError, match="SHA-256"):
+        store.delete(name)
+    with pytest.raises(ValueError, match="SHA-256"):
+        list(store.open(name))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("name", ["a b ü", "a%20b", "a#b", "a?b"])
+def test_a_folder_may_have_any_name(tmp_path: Path, scheme: str, name: str):
+    folder = tmp_path / name
+    url = f"file://{quote(str(folder))}" if scheme else str(folder)
+
+    store = SampleStore.from_url(url)
+    received = _receive(store, b"x")
+    store.keep(received)
+
+    kept = store.path(received.digests.sha256)
+    assert kept is not None
+    assert kept.is_relative_to(folder)
+    assert kept.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sv3://x",
+        "s3://",
+        "http://h/x",
+        "memory://",
+        "file://host/x",
+        "file://",
+        "/proc/x",
+    ],
+)
+def test_a_url_that_is_no_store_names_the_setting(url: str):
+    with pytest.raises(
+        ConfigurationError, match=r"ASSAY_SAMPLE_STORE: .+; give"
+    ) as told:
+        SampleStore.from_url(url)
+
+    assert "\n" not in told.value.message
+
+
+def test_a_file_is_no_store(tmp_path: Path):
+    file = tmp_path / "file"
+    file.touch()
+
+    with pytest.raises(ConfigurationError):
+        SampleStore.from_url(str(file))
