@@ -60,13 +60,15 @@ _OOXML = {
     b"ppt/": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }
 
+# Indentation, never line ends: else thousands of empty lines are tried from each.
 _SCRIPTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\A#!.*\b(?:ba|da|z|k)?sh\b"), "text/x-shellscript"),
     (re.compile(r"\A#!.*\bpython"), "text/x-python"),
     (re.compile(r"\A#!"), "text/x-script"),
     (
         re.compile(
-            r"(?im)^\s*(?:param\s*\(|function\s+\w+-\w+|\$\w+\s*=\s*new-object\b)"
+            r"(?im)^[^\S\n]*"
+            r"(?:param\s*\(|function\s+\w+-\w+|\$\w+\s*=\s*new-object\b)"
             r"|\b(?:invoke-expression|iex|new-object\s+(?:system\.)?net\.webclient"
             r"|write-host|get-childitem)\b"
         ),
@@ -74,14 +76,16 @@ _SCRIPTS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            r"(?im)^\s*(?:dim\s+\w+|sub\s+\w+\s*\(|set\s+\w+\s*=\s*createobject)"
+            r"(?im)^[^\S\n]*"
+            r"(?:dim\s+\w+|sub\s+\w+\s*\(|set\s+\w+\s*=\s*createobject)"
             r"|\bwscript\.createobject\b"
         ),
         "text/vbscript",
     ),
     (
         re.compile(
-            r"(?m)^\s*(?:(?:var|let|const)\s+\w+\s*=|function\s+\w+\s*\(|\"use strict\")"
+            r"(?m)^[^\S\n]*"
+            r"(?:(?:var|let|const)\s+\w+\s*=|function\s+\w+\s*\(|\"use strict\")"
             r"|new ActiveXObject\("
         ),
         "text/javascript",

@@ -31,6 +31,23 @@ BUNDLED = {
     ("pdf", "document", "any"),
 }
 
+_MAGICS = [
+    b"MZ",
+    b"\x7fELF\x02\x02",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"\xcf\xfa\xed\xfe",
+    b"\xfe\xed\xfa\xce",
+    b"\xca\xfe\xba\xbe",
+    b"%PDF-",
+    b"{\\rtf",
+    b"\xff\xfe",
+    b"\xfe\xff",
+]
+
+#: Characters; many heads, so that what grows faster than they do is not overlooked.
+_LONG = 32 * HEAD_BYTES
+
 _CLASSIFY = """
 import sys
 from orchestrator.classify import classify
@@ -77,9 +94,7 @@ def test_any_bytes_get_the_same_answer_twice(content: bytes):
 
 @settings(max_examples=200)
 @given(
-    magic=st.sampled_from(
-        [b"MZ", b"\x7fELF\x02\x02", b"PK\x03\x04", b"\xcf\xfa\xed\xfe", b"%PDF-"]
-    ),
+    magic=st.sampled_from(_MAGICS),
     rest=st.binary(max_size=512),
 )
 def test_a_magic_before_rubbish_raises_nothing(magic: bytes, rest: bytes):
@@ -115,6 +130,36 @@ def test_a_few_bytes_are_enough(content: bytes, kind: str):
     assert _classify(content).type == kind
 
 
+@given(
+    head=st.binary(max_size=256),
+    tail=st.binary(max_size=256),
+    size=st.integers(min_value=1, max_value=2**63),
+    magic=st.sampled_from([b"", *_MAGICS]),
+)
+def test_ends_that_do_not_fit_together_raise_nothing(
+    head: bytes, tail: bytes, size: int, magic: bytes
+):
+    assert classify(magic + head, tail, size).type != "empty"
+
+
+def test_a_zip_whose_directory_points_outside_is_a_zip():
+    directory = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 9, 9, 2**32 - 1, 2**32 - 1, 9)
+
+    assert _classify(b"PK\3\4" + b"\0" * 26 + directory).type == "zip"
+    assert _classify(directory).type == "zip"
+
+
+@pytest.mark.parametrize("outer", ["pe", "elf", "macho", "png", "rtf", "pdf"])
+def test_what_starts_the_file_decides_whatever_follows(
+    outer: str, bundled: dict[str, bytes]
+):
+    contents = {_classify(one).type: one for one in bundled.values()}
+
+    for inner in ("zip", "ooxml", "pdf", "pe"):
+        polyglot = contents[outer] + contents[inner]
+        assert _classify(polyglot).type == outer
+
+
 def test_a_zip_is_told_by_its_directory_at_the_end():
     noise = random.Random(7).randbytes(200_000)
     content = b"PK\x03\x04" + noise + b"[Content_Types].xml" + b"word/document.xml"
@@ -131,6 +176,8 @@ def test_a_zip_is_told_by_its_directory_at_the_end():
         "$a = ",
         "dim x\n sub ",
         "\n \n ",
+        "\n",
+        "\r",
         "#!" + "a " * 50,
         "a=" * 40,
         "new-object ",
@@ -138,9 +185,9 @@ def test_a_zip_is_told_by_its_directory_at_the_end():
 )
 def test_text_made_to_be_slow_is_not(pattern: str, tmp_path: Path):
     file = tmp_path / "slow"
-    file.write_text(pattern * (HEAD_BYTES // len(pattern)))
+    file.write_text(pattern * (_LONG // len(pattern)))
 
-    # A catastrophe takes longer than the universe is old: another process can be ended.
+    # Linear is a tenth of a second, quadratic an hour: another process can be ended.
     done = subprocess.run(
         [sys.executable, "-c", _CLASSIFY, str(file)],
         capture_output=True,
