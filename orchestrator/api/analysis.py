@@ -12,7 +12,11 @@ from fastapi import APIRouter, Path
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, listing, single
 from orchestrator.api.paging import WindowDep
-from orchestrator.api.schemas.analysis import AnalysisAddRequest, AnalysisResult
+from orchestrator.api.schemas.analysis import (
+    AnalysisAddRequest,
+    AnalysisResult,
+    AnalysisSummaryResponse,
+)
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.domain.values import Role
 from orchestrator.flow import read_analyses
@@ -33,6 +37,17 @@ def list_analyses(
         page = read_analyses.list_analyses(tx, sha256, paging, viewer=caller.viewer)
     shaped = [AnalysisResult.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
+
+
+@router.get("/sample/{sha256}/analysis/summary")
+@needs(Role.VIEWER)
+def summarise_analyses(
+    sha256: Sha256Path, caller: CallerDep, services: ServicesDep
+) -> Envelope[AnalysisSummaryResponse]:
+    """Return who analysed a sample, and the newest analysis."""
+    with services.database.uow() as tx:
+        summary = read_analyses.summarise_analyses(tx, sha256, viewer=caller.viewer)
+    return single(AnalysisSummaryResponse.of(summary))
 
 
 @router.get("/sample/{sha256}/analysis/{analysisID}")

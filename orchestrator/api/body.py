@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio import from_thread, to_thread
@@ -33,10 +33,20 @@ READERS_MAX = 32
 PATIENCE_SECONDS = 30.0
 
 #: Known to everybody: it keeps a sample from being opened, not from being read.
-_ZIP_PASSWORD = "infected"  # noqa: S105
+_ZIP_PASSWORD = "infected"
 _ZIP_MODE = 0o600
 #: Always the same, so that a sample is always the same archive but for its salt.
 _ZIP_TIME = datetime(1980, 1, 1, tzinfo=UTC)
+
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+#: How the documentation shows bodies and answers that are bytes.
+RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": True}}
+RAW_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": _BYTES}}
+}
+ZIP_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": _BYTES}}
+}
 
 T = TypeVar("T")
 
@@ -70,7 +80,9 @@ def received_chunks(
     return _in_thread(request.stream(), patience_seconds)
 
 
-def raw_answer(store: SampleStore, sha256: str) -> StreamingResponse:
+def raw_answer(
+    store: SampleStore, sha256: str, *, file_name: str | None = None
+) -> StreamingResponse:
     """
     Return the stored bytes as an answer that no browser will show or run.
 
@@ -83,7 +95,7 @@ def raw_answer(store: SampleStore, sha256: str) -> StreamingResponse:
         media_type="application/octet-stream",
         headers={
             "Content-Length": str(size_bytes),
-            "Content-Disposition": f'attachment; filename="{sha256}"',
+            "Content-Disposition": f'attachment; filename="{file_name or sha256}"',
             "X-Content-Type-Options": "nosniff",
         },
     )

@@ -5,12 +5,19 @@ Samples over HTTP: taking them in, giving them out, and what is known of them.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.body import raw_answer, received_chunks, run_reader, zip_answer
+from orchestrator.api.body import (
+    RAW_ANSWER,
+    RAW_BODY,
+    ZIP_ANSWER,
+    raw_answer,
+    received_chunks,
+    run_reader,
+    zip_answer,
+)
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
 from orchestrator.api.paging import PagingDep
@@ -30,20 +37,11 @@ from orchestrator.flow.submit import JobOrder, create_job, store_sample
 
 router = APIRouter(route_class=GuardedRoute, tags=["sample"])
 
-_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": True}}
-_RAW_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": _BYTES}}
-}
-_ZIP_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/zip": _BYTES}}
-}
-
 
 @router.post(
     "/sample",
     status_code=HTTPStatus.CREATED,
-    openapi_extra=_RAW_BODY,
+    openapi_extra=RAW_BODY,
     responses={413: {"description": "The sample is too large."}},
 )
 @needs(Role.UPLOADER, streams=True)
@@ -97,7 +95,7 @@ def get_sample(
 
 
 @router.get(
-    "/sample/{sha256}/raw", response_class=StreamingResponse, responses=_RAW_ANSWER
+    "/sample/{sha256}/raw", response_class=StreamingResponse, responses=RAW_ANSWER
 )
 @needs(Role.VIEWER)
 def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingResponse:
@@ -108,7 +106,7 @@ def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingRespo
 
 
 @router.get(
-    "/sample/{sha256}/safe", response_class=StreamingResponse, responses=_ZIP_ANSWER
+    "/sample/{sha256}/safe", response_class=StreamingResponse, responses=ZIP_ANSWER
 )
 @needs(Role.VIEWER)
 def download_safe_sample(

@@ -8,7 +8,7 @@ their TLP lets them out. The API asks before anything else happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -75,6 +75,19 @@ def check_sample(tx: Transaction, viewer: Viewer, sha256: str) -> None:
             f"sample {sha256} is another customer's; submit it yourself to see it",
             field="sha256",
         )
+
+
+def visible_samples(
+    tx: Transaction, viewer: Viewer, sha256s: Collection[str]
+) -> set[str]:
+    """Return those of the samples that the viewer may see."""
+    if viewer.customer_ids is None:
+        return set(sha256s)
+    granted = select(sample_access.c.sample_sha256).where(
+        sample_access.c.sample_sha256.in_(sha256s),
+        sample_access.c.subject_id.in_(viewer.subjects),
+    )
+    return set(tx.connection.execute(granted).scalars())
 
 
 def check_job(tx: Transaction, viewer: Viewer, job_id: UUID) -> None:

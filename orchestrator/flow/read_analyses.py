@@ -12,12 +12,20 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, select
 
-from orchestrator.db.tables import analysis, customer, job, job_task, task_analysis
+from orchestrator.db.tables import (
+    analysis,
+    customer,
+    evidence,
+    job,
+    job_task,
+    task_analysis,
+)
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.values import JobState
 from orchestrator.flow.access import Viewer, visible_findings
 from orchestrator.flow.read import (
+    LIST_MAX,
     CustomerView,
     Listing,
     Order,
@@ -72,12 +80,21 @@ class AnalysisView:
     tags: Sequence[dict[str, Any]]
     detections: Sequence[dict[str, Any]]
     files: Sequence[dict[str, Any]]
+    has_evidence: bool
     possible_detections: int | None
     status_override: str | None
     profile: str | None
     internet_access: bool
     tlp: str
     acl: tuple[UserView, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnalysisSummary:
+    """``agents``: (name, version) of all who analysed a sample."""
+
+    agents: tuple[tuple[str, str], ...]
+    newest: AnalysisView | None
 
 
 def list_analyses(
@@ -123,6 +140,29 @@ def get_analysis(
     return _views(tx, rows)[0]
 
 
+def summarise_analyses(
+    tx: Transaction, sha256: str, *, viewer: Viewer
+) -> AnalysisSummary:
+    """
+    Return who analysed a sample, and the newest analysis.
+
+    Raises:
+        NotFoundError: There is no such sample.
+    """
+    newest = list_analyses(tx, sha256, Paging(limit=1), viewer=viewer)
+    rows = tx.connection.execute(
+        select(analysis.c.agent_name, analysis.c.agent_version)
+        .where(analysis.c.sample_sha256 == sha256, visible_findings(analysis, viewer))
+        .distinct()
+        .order_by(analysis.c.agent_name, analysis.c.agent_version)
+        .limit(LIST_MAX)
+    )
+    return AnalysisSummary(
+        agents=tuple((row.agent_name, row.agent_version) for row in rows),
+        newest=newest.items[0] if newest.items else None,
+    )
+
+
 def _analyses() -> Select[Any]:
     return select(analysis, *customer_columns()).join_from(analysis, customer)
 
@@ -130,8 +170,12 @@ def _analyses() -> Select[Any]:
 def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[AnalysisView, ...]:
     named = {user_id for row in rows for user_id in row.acl}
     users = get_users(tx, named | {row.created_by for row in rows})
-    jobs = _jobs_of(tx, [row.id for row in rows])
-    return tuple(_view(row, users, jobs.get(row.id)) for row in rows)
+    ids = [row.id for row in rows]
+    jobs, with_evidence = _jobs_of(tx, ids), _with_evidence(tx, ids)
+    return tuple(
+        _view(row, users, jobs.get(row.id), has_evidence=row.id in with_evidence)
+        for row in rows
+    )
 
 
 def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLink]:
@@ -148,8 +192,19 @@ def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLin
     }
 
 
+def _with_evidence(tx: Transaction, analysis_ids: Sequence[UUID]) -> set[UUID]:
+    found = select(evidence.c.analysis_id).where(
+        evidence.c.analysis_id.in_(analysis_ids)
+    )
+    return set(tx.connection.execute(found).scalars())
+
+
 def _view(
-    row: Row[Any], users: Mapping[UUID | None, UserView], of_job: JobLink | None
+    row: Row[Any],
+    users: Mapping[UUID | None, UserView],
+    of_job: JobLink | None,
+    *,
+    has_evidence: bool,
 ) -> AnalysisView:
     return AnalysisView(
         id=row.id,
@@ -166,6 +221,8 @@ def _view(
         tags=row.tags,
         detections=row.detections,
         files=row.files,
+        has_evidence=has_evidence
+        or any(one["kind"] == "evidence" for one in row.files),
         possible_detections=row.possible_detections,
         status_override=row.status_override,
         profile=row.profile,

@@ -34,7 +34,8 @@ from orchestrator.api.times import Millis
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import StatusOverride
 from orchestrator.flow.analyse import Findings
-from orchestrator.flow.read_analyses import AnalysisView
+from orchestrator.flow.evidence import EvidenceView
+from orchestrator.flow.read_analyses import AnalysisSummary, AnalysisView
 
 #: The largest count that the database's column takes.
 _COUNT_MAX = 2**31 - 1
@@ -149,9 +150,59 @@ class AnalysisResult(Shape):
         )
 
 
+class AnalysisSummaryResponse(Shape):
+    """Who analysed a sample, and the newest analysis."""
+
+    analysers: tuple[UserAgent, ...]
+    latest_analysis: AnalysisResult | None
+
+    @classmethod
+    def of(cls, summary: AnalysisSummary) -> AnalysisSummaryResponse:
+        """Shape a summary."""
+        newest = summary.newest
+        return cls(
+            analysers=tuple(
+                UserAgent(name=name, version=version)
+                for name, version in summary.agents
+            ),
+            latest_analysis=AnalysisResult.of(newest) if newest else None,
+        )
+
+
+class EvidenceResponse(Shape):
+    """A file of an analysis; ``checksum``: SHA-256 of its bytes."""
+
+    id: UUID
+    file_name: str
+    mime_type: str
+    size: int
+    checksum: str
+    created_by_user: UserInfo | None
+    created_timestamp: Millis
+    flags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, view: EvidenceView) -> EvidenceResponse:
+        """Shape a file."""
+        flags = {
+            "internal": view.is_internal,
+            "potentiallyMalicious": view.is_potentially_malicious,
+        }
+        return cls(
+            id=view.id,
+            file_name=view.file_name,
+            mime_type=view.mime_type,
+            size=view.size_bytes,
+            checksum=view.sha256,
+            created_by_user=UserInfo.of(view.created_by),
+            created_timestamp=view.created_at,
+            flags=tuple(name for name, is_set in flags.items() if is_set),
+        )
+
+
 def _flags(view: AnalysisView) -> list[str]:
     flags = {
         "executedWithInternetAccess": view.internet_access,
-        "hasEvidence": any(file["kind"] == "evidence" for file in view.files),
+        "hasEvidence": view.has_evidence,
     }
     return [name for name, is_set in flags.items() if is_set]
