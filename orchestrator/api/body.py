@@ -33,7 +33,7 @@ READERS_MAX = 32
 PATIENCE_SECONDS = 30.0
 
 #: Known to everybody: it keeps a sample from being opened, not from being read.
-_ZIP_PASSWORD = "infected"
+_ZIP_PASSWORD = "infected"  # noqa: S105
 _ZIP_MODE = 0o600
 #: Always the same, so that a sample is always the same archive but for its salt.
 _ZIP_TIME = datetime(1980, 1, 1, tzinfo=UTC)

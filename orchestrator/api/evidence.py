@@ -2,6 +2,7 @@
 Evidence over HTTP: files of analyses, streamed both ways.
 """
 
+# ruff: noqa: FAST003  (the aliases are in AnalysisID, EvidenceID and FileName)
 from __future__ import annotations
 
 from http import HTTPStatus

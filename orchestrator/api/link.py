@@ -2,6 +2,7 @@
 Links between samples over HTTP.
 """
 
+# ruff: noqa: FAST003  (id is the alias in LinkID)
 from __future__ import annotations
 
 from typing import Annotated
