@@ -21,6 +21,7 @@ from orchestrator.api import (
     health,
     internal,
     job,
+    metrics,
     poison,
     policy,
     sample,
@@ -67,6 +68,7 @@ def create_app(services: Services) -> FastAPI:
         )
     app.include_router(session.router, dependencies=documented)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(internal.router)
     return app
 

@@ -29,7 +29,7 @@ Locator = Callable[[Claim], Where]
 
 #: A worker's finished tasks of this long are added to its window: fast analyses need
 #: more of them on the way.
-_PACE = timedelta(seconds=1)
+PACE = timedelta(seconds=1)
 
 #: At most this many in one claim: the transaction stays short.
 _CLAIM_MAX = 256
@@ -122,7 +122,7 @@ def _claim(tx: Transaction, desk: Desk, *, engine: Engine) -> list[Claim]:
     backlog.lock_desk(tx, desk.worker_id)
     most = engine.limits.window_max
     finished = backlog.count_finished_since(
-        tx, desk.worker_id, since=tx.now - _PACE, limit=most
+        tx, desk.worker_id, since=tx.now - PACE, limit=most
     )
     allowed = window(
         slots=desk.slots, finished=finished, most=most, cap=desk.window_cap
