@@ -22,6 +22,9 @@ from orchestrator.flow.ports import Engine, Limits
 
 PREFIX = "ASSAY_"
 
+#: What replicas alone read.
+_REPLICAS = f"{PREFIX}WORKER_"
+
 
 def data_directory() -> Path:
     """Return ``ASSAY_DATA_DIR``, else ``assay`` in the user's data folder."""
@@ -82,6 +85,9 @@ class Settings(BaseSettings):
     #: How long a replica that stops lets its analyses go on.
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     sample_max_bytes: int = Field(default=268_435_456, ge=1)
+    #: Of one user; 0 is no limit.
+    limit_open_tasks_per_user: int = Field(default=0, ge=0)
+    limit_uploads_per_minute: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
@@ -108,6 +114,8 @@ class Settings(BaseSettings):
             window_max=self.window_max,
             ageing_seconds=self.ageing_seconds,
             sample_max_bytes=self.sample_max_bytes,
+            open_tasks_per_user=self.limit_open_tasks_per_user,
+            uploads_per_minute=self.limit_uploads_per_minute,
         )
 
     def engine(self) -> Engine:
@@ -167,9 +175,9 @@ def read_settings() -> Settings:
     Raises:
         ConfigurationError: One is malformed; the message names it.
     """
-    env_file = data_directory() / "env"
+    found = env_file()
     try:
-        return Settings(_env_file=env_file if _is_readable(env_file) else None)
+        return Settings(_env_file=found if _is_readable(found) else None)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
@@ -180,6 +188,23 @@ def read_settings() -> Settings:
 def _is_readable(path: Path) -> bool:
     # Of another user, or in a folder that may not be entered: as if it were not there.
     return os.access(path, os.R_OK)
+
+
+def env_file() -> Path:
+    """Return where ``assay up`` writes what the environment need not say."""
+    return data_directory() / "env"
+
+
+def unknown_settings() -> list[str]:
+    """Return variables that look like settings and are none: misspelt, or of old."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and not name.startswith(_REPLICAS)
+        and name not in known
+    )
 
 
 def console_actor() -> Actor:

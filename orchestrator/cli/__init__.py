@@ -29,6 +29,7 @@ _TOP = {
     "up": ("up",),
     "submit": ("submit",),
     "audit": ("audit",),
+    "doctor": ("doctor",),
     "process": ("api", "dispatch", "consume", "beat", "maintain"),
 }
 _GROUPS = (

@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 HEARTBEAT_SECONDS: Final = 20
 
 _UNIX_SOCKET = "redis+socket://"
+#: Of the other brokers that kombu knows, none has a report source here.
+_READABLE = ("redis://", "rediss://", _UNIX_SOCKET, "amqp://", "amqps://", "pyamqp://")
 
 
 def redis_client(
@@ -189,6 +191,8 @@ def declare(broker_url: str, workers: Iterable[str]) -> None:
 
 
 def _parts(broker_url: str) -> dict[str, Any]:
+    if not broker_url.startswith(_READABLE):
+        raise _unreadable(broker_url)
     try:
         if broker_url.startswith(_UNIX_SOCKET):
             return _socket_parts(broker_url)
@@ -197,13 +201,17 @@ def _parts(broker_url: str) -> dict[str, Any]:
             int(parts["virtual_host"] or 0)
     except (ValueError, KeyError):
         # Not chained: the cause quotes the part of the URL that may be the password.
-        raise ConfigurationError(
-            f"broker URL {masked(broker_url)!r} cannot be read; write "
-            "redis://:password@host:6379/0 or amqp://user:password@host:5672/vhost, "
-            "with / # ? @ : in the password percent-encoded",
-            field="ASSAY_BROKER_URL",
-        ) from None
+        raise _unreadable(broker_url) from None
     return parts
+
+
+def _unreadable(broker_url: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"broker URL {masked(broker_url)!r} cannot be read; write "
+        "redis://:password@host:6379/0 or amqp://user:password@host:5672/vhost, "
+        "with / # ? @ : in the password percent-encoded",
+        field="ASSAY_BROKER_URL",
+    )
 
 
 def _socket_parts(broker_url: str) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def test_urls_that_need_no_change_get_none():
     [
         "redis://:hunter2@example.org:port/0",
         "redis://:hunter2@example.org/not-a-number",
+        "sqs://me:hunter2@example.org/0",
+        "carrier-pigeon://me:hunter2@example.org",
         "redis://:hunter2#and/more@example.org/0",
         "redis+socket:///run/redis.sock?virtual_host=x&password=hunter2",
     ],

@@ -1,0 +1,296 @@
+"""
+``assay doctor``, as typed: on a stack that is well, and on what is broken, one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.embedded.places import places, remove
+from tests.broker.conftest import rabbitmq, redis_server
+from tests.e2e.test_embedded import Held
+from tests.fixtures.brokers import RabbitMQHost, RedisServer
+from tests.fixtures.servers import free_port
+
+__all__ = ["rabbitmq", "redis_server"]
+
+#: In every URL and key that a test gives; it must never be seen again.
+SECRET = "Tr0ub4dor"
+
+
+class Doctor:
+    """The command in a world of its own, where nothing is set."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+
+    def __call__(
+        self, *words: str, **settings: object
+    ) -> subprocess.CompletedProcess[str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ASSAY_")}
+        given = {
+            f"ASSAY_{name.upper()}": str(value) for name, value in settings.items()
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", "doctor", *words],
+            env={**kept, "ASSAY_DATA_DIR": str(self.data_dir), **given},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def findings(self, **settings: object) -> dict[str, dict[str, Any]]:
+        """Return what was found by name, having seen that nothing was given away."""
+        done = self("--json", **settings)
+        assert done.stderr == ""
+        assert SECRET not in done.stdout
+        document = json.loads(done.stdout)
+        found = {one["what"]: one for one in document["findings"]}
+        failed = [one for one in found.values() if one["level"] == "fail"]
+        assert document["healthy"] is not bool(failed)
+        assert done.returncode == int(bool(failed))
+        assert all(one["remedy"] for one in found.values() if one["level"] != "ok")
+        return found
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Doctor:
+    return Doctor(tmp_path)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    folder = tmp_path / "data"
+    running = Held(folder)
+    yield running
+    running.end(signal.SIGTERM)
+    remove(places(folder))
+
+
+def test_a_stack_that_is_well_is_found_well_and_a_stopped_consumer_is_named(
+    held: Held, doctor: Doctor
+):
+    found = doctor.findings()
+
+    assert {one["level"] for one in found.values()} <= {"ok", "warn"}
+    for what in (
+        "settings",
+        "database",
+        "clock",
+        "migrations",
+        "consumers",
+        "reports",
+        "dispatchers",
+        "backlog",
+        "worker strings",
+        "broker",
+        "broker memory",
+        "samples",
+        "api",
+    ):
+        assert found[what]["level"] == "ok", found[what]
+    assert "1 replicas with 2 slots live" in found["worker strings"]["detail"]
+
+    consumer = held.processes["consume"]
+    os.kill(consumer, signal.SIGSTOP)
+    try:
+        ill = _until_reports_fail(doctor)
+    finally:
+        os.kill(consumer, signal.SIGCONT)
+    assert "canary" in ill["reports"]["detail"]
+
+
+def _until_reports_fail(doctor: Doctor) -> dict[str, dict[str, Any]]:
+    deadline = time.monotonic() + 60
+    while True:
+        found = doctor.findings()
+        if found["reports"]["level"] == "fail":
+            return found
+        assert time.monotonic() < deadline
+
+
+def test_where_nothing_is_set_each_line_says_what_to_do(doctor: Doctor):
+    done = doctor()
+
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert all(line.split()[0] in {"ok", "warn", "fail"} for line in lines)
+    for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY"):
+        (line,) = [one for one in lines if f"ASSAY_{name} " in one]
+        assert line.startswith("fail")
+        assert f"export ASSAY_{name}=" in line
+    assert not doctor.data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "said"),
+    [
+        ({"lease_seconds": "soon"}, "settings", "ASSAY_LEASE_SECONDS"),
+        ({"lease_seconds": 5}, "settings", "ASSAY_HEARTBEAT_SECONDS"),
+        ({"secret_key": SECRET}, "ASSAY_SECRET_KEY", "ASSAY_SECRET_KEY"),
+        ({"database_url": f"mysql://a:{SECRET}@h/d"}, "database", "cannot be read"),
+        ({"database_url": SECRET}, "database", "cannot be read"),
+        (
+            {"database_url": f"postgresql+psycopg://a:{SECRET}@h:port/d"},
+            "database",
+            "cannot be read",
+        ),
+        (
+            {"database_url": f"postgresql+psycopg://a:{SECRET}@127.0.0.1:1/d"},
+            "database",
+            "refused",
+        ),
+        ({"broker_url": f"redis://:{SECRET}@127.0.0.1:1/0"}, "broker", "127.0.0.1:1"),
+        ({"broker_url": f"amqp://a:{SECRET}@127.0.0.1:1//"}, "broker", "127.0.0.1:1"),
+        ({"broker_url": f"sqs://a:{SECRET}@h"}, "broker", "cannot be read"),
+        (
+            {"api_url": "http://127.0.0.1:1", "api_key": SECRET},
+            "api",
+            "nobody answers",
+        ),
+        ({"api_url": "nowhere", "api_key": SECRET}, "api", "ASSAY_API_URL"),
+    ],
+)
+def test_what_is_wrong_or_away_is_one_line(
+    doctor: Doctor, settings: dict[str, object], what: str, said: str
+):
+    found = doctor.findings(**settings)
+
+    assert found[what]["level"] == "fail"
+    assert said in found[what]["detail"]
+    assert len(found[what]["detail"].splitlines()) == 1
+    # A check that broke itself would say so, and be a fault of ours.
+    assert "the check itself" not in str(found)
+
+
+def test_a_wrong_password_is_the_databases_word(
+    doctor: Doctor, fresh_database_url: str
+):
+    head, _, address = fresh_database_url.partition("@")
+    user = head.rpartition("//")[2].partition(":")[0]
+
+    found = doctor.findings(
+        database_url=f"postgresql+psycopg://{user}:{SECRET}@{address}"
+    )
+
+    assert found["database"]["level"] == "fail"
+    assert "password authentication failed" in found["database"]["detail"]
+
+
+def test_a_database_without_tables_is_told_to_be_upgraded(
+    doctor: Doctor, empty_database_url: str
+):
+    found = doctor.findings(database_url=empty_database_url)
+
+    assert found["database"]["level"] == "ok"
+    assert found["migrations"]["level"] == "fail"
+    assert "assay db upgrade" in found["migrations"]["remedy"]
+
+
+def test_a_database_where_nothing_runs_names_each_process(
+    doctor: Doctor, fresh_database_url: str
+):
+    found = doctor.findings(database_url=fresh_database_url)
+
+    assert found["consumers"]["level"] == "fail"
+    assert "assay consume" in found["consumers"]["remedy"]
+    assert found["reports"]["level"] == "fail"
+    # Nothing waits for it.
+    assert found["dispatchers"]["level"] == "warn"
+    assert found["workers"]["level"] == "warn"
+
+
+def test_a_wrong_password_is_redis_word(doctor: Doctor, redis_server: RedisServer):
+    url = redis_server.url.replace(redis_server.password, SECRET)
+
+    found = doctor.findings(broker_url=url)
+
+    assert found["broker"]["level"] == "fail"
+    assert "password" in found["broker"]["detail"].lower()
+
+
+def test_a_wrong_password_is_rabbitmqs_word(doctor: Doctor, rabbitmq: RabbitMQHost):
+    found = doctor.findings(broker_url=rabbitmq.url.replace(":guest@", f":{SECRET}@"))
+
+    assert found["broker"]["level"] == "fail"
+
+
+def test_rabbitmq_answers(doctor: Doctor, rabbitmq: RabbitMQHost):
+    found = doctor.findings(broker_url=rabbitmq.url)
+
+    assert found["broker"]["level"] == "ok"
+
+
+def test_a_redis_that_evicts_queues_is_warned_of(
+    doctor: Doctor, redis_server: RedisServer
+):
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.rpush("reports", *("x" for _ in range(5000)))
+
+    found = doctor.findings(broker_url=redis_server.url)
+
+    assert found["broker"]["level"] == "warn"
+    assert "5000 reports" in found["broker"]["detail"]
+    assert found["broker memory"]["level"] == "warn"
+    assert "allkeys-lru" in found["broker memory"]["detail"]
+
+
+def test_a_redis_that_answers_nothing_holds_nothing_up(
+    doctor: Doctor, redis_server: RedisServer
+):
+    redis_server.freeze()
+
+    found = doctor.findings(broker_url=redis_server.url)
+
+    assert found["broker"]["level"] == "fail"
+    assert "samples" in found
+
+
+def test_a_store_that_cannot_be_written_to_is_told(doctor: Doctor, tmp_path: Path):
+    (tmp_path / "a-file").write_text("no folder")
+    (tmp_path / "good").mkdir()
+
+    bad = doctor.findings(sample_store=tmp_path / "a-file")
+    good = doctor.findings(sample_store=tmp_path / "good")
+
+    assert bad["samples"]["level"] == "fail"
+    assert good["samples"]["level"] == "ok"
+    assert [one for one in (tmp_path / "good").rglob("*") if one.is_file()] == []
+
+
+def test_a_misspelt_setting_and_an_open_env_file_are_warned_of(doctor: Doctor):
+    doctor.data_dir.mkdir()
+    env = doctor.data_dir / "env"
+    env.write_text(f"ASSAY_API_URL=http://127.0.0.1:{free_port()}\n")
+    env.chmod(0o644)
+
+    found = doctor.findings(lease_second=10, worker_slots=2)
+
+    assert found["ASSAY_LEASE_SECOND"]["level"] == "warn"
+    assert "ASSAY_WORKER_SLOTS" not in found
+    assert found["settings"]["level"] == "warn"
+    assert "chmod 600" in found["settings"]["remedy"]
+    assert "ASSAY_API_URL" not in found
+
+
+def test_a_key_that_the_api_does_not_know_is_told(doctor: Doctor, api: Any):
+    unknown = f"assay_{secrets.token_hex(4)}_{'A' * 43}"
+
+    found = doctor.findings(api_url=api.url, api_key=unknown)
+
+    assert found["api"]["level"] == "fail"
+    assert "401" in found["api"]["detail"]
+    assert unknown not in str(found)

