@@ -31,6 +31,7 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.UnknownWorkerError: HTTPStatus.PRECONDITION_FAILED,
     errors.EmptyBodyError: HTTPStatus.PRECONDITION_FAILED,
     errors.SampleTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.LimitExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.SampleTooSmallError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.PRECONDITION_FAILED,
@@ -127,7 +128,13 @@ async def _domain_error(_request: Request, exc: Exception) -> JSONResponse:
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal(exc)
     message = about_field(exc.message, exc.field) if exc.field else general(exc.message)
-    return failure(status, [message], code=exc.code)
+    return failure(status, [message], code=exc.code, headers=_headers(exc))
+
+
+def _headers(error: errors.AssayError) -> Mapping[str, str]:
+    if isinstance(error, errors.LimitExceededError):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {}
 
 
 async def _validation_error(_request: Request, exc: Exception) -> JSONResponse:

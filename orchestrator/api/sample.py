@@ -32,8 +32,14 @@ from orchestrator.api.windows import WindowFormDep, WordsDep
 from orchestrator.domain.values import Role
 from orchestrator.flow import read_jobs, read_samples
 from orchestrator.flow import search_samples as search
+from orchestrator.flow.limits import count_upload
 from orchestrator.flow.reclassify import reclassify
-from orchestrator.flow.submit import JobOrder, create_job, store_sample
+from orchestrator.flow.submit import (
+    JobOrder,
+    StoredSample,
+    create_job,
+    store_sample,
+)
 
 router = APIRouter(route_class=GuardedRoute, tags=["sample"])
 
@@ -49,18 +55,21 @@ async def upload_sample(
     request: Request, response: Response, caller: CallerDep, services: ServicesDep
 ) -> Envelope[SampleCompleteUploadResponse]:
     """Take a sample in: the raw bytes, of any type; 200 if it was here before."""
-    limit = services.engine.limits.sample_max_bytes
-    chunks = received_chunks(request, limit_bytes=limit)
-    stored = await run_reader(
-        request,
-        lambda: store_sample(
+    limits = services.engine.limits
+    chunks = received_chunks(request, limit_bytes=limits.sample_max_bytes)
+
+    def store() -> StoredSample:
+        with services.database.uow() as tx:
+            count_upload(tx, caller.user_id, per_minute=limits.uploads_per_minute)
+        return store_sample(
             services.database,
             services.store,
             chunks,
-            limit_bytes=limit,
+            limit_bytes=limits.sample_max_bytes,
             owner=caller.owner,
-        ),
-    )
+        )
+
+    stored = await run_reader(request, store)
     answer = SampleCompleteUploadResponse.of(stored)
     return created(answer, response, is_new=stored.is_new)
 

@@ -6,6 +6,7 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it
         * UnknownWorkerError
         * SampleTooLargeError
         * EmptyBodyError
+    * LimitExceededError          the caller has had enough for now
     * SampleTooSmallError         too few bytes to prove by a part that one has them
     * NotFoundError
     * ConflictError               well-formed, but the state does not allow it
@@ -63,6 +64,17 @@ class SampleTooLargeError(InvalidError):
             field="body",
         )
         self.limit_bytes = limit_bytes
+
+
+class LimitExceededError(AssayError):
+    """The caller has had as much as is allowed; more later."""
+
+    code = "limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        #: Seconds after which it may succeed.
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SampleTooSmallError(AssayError):

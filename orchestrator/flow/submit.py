@@ -33,6 +33,7 @@ from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.flow.access import grant_sample
 from orchestrator.flow.challenge import Token, issue_solved
+from orchestrator.flow.limits import check_open_tasks
 from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import Rules, read_rules
@@ -185,6 +186,7 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
         UnknownWorkerError: A worker named in ``workers`` is not registered.
         IdempotencyConflictError: The key was used for another order.
         InvalidError: The priority is out of range, or ``workers`` is empty.
+        LimitExceededError: The submitter has too many open tasks.
     """
     _check(order)
     repeat = _find_repeat(tx, order)
@@ -196,6 +198,12 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     _check_workers(candidates, order)
     policy = read_policy(tx, rules.by_id.values())
     selection = select(candidates, subject, policy=policy, chosen=order.workers)
+    check_open_tasks(
+        tx,
+        order.submitter_id,
+        more=len(selection.selected),
+        at_most=engine.limits.open_tasks_per_user,
+    )
     in_policy = _in_policy(candidates, subject, order, policy, selection)
     job_id = UUID(str(uuid7()))
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
