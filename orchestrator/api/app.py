@@ -18,9 +18,11 @@ from orchestrator.api import (
     analysis,
     audit,
     errors,
+    evidence,
     health,
     internal,
     job,
+    link,
     metrics,
     poison,
     policy,
@@ -61,7 +63,18 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    modules = (sample, job, task, analysis, verdict, worker, policy, submission)
+    modules = (
+        sample,
+        submission,
+        job,
+        task,
+        analysis,
+        evidence,
+        link,
+        verdict,
+        worker,
+        policy,
+    )
     for module in (*modules, poison, audit):
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented

@@ -26,13 +26,35 @@ from tests.fixtures.api import API, first_message
 ROLES: dict[str, Role] = {
     "GET /authentication/v1/session": Role.VIEWER,
     "POST /sampledb/v2/sample": Role.UPLOADER,
+    "GET /sampledb/v2/sample": Role.VIEWER,
     "GET /sampledb/v2/sample/{sha256}": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/safe": Role.VIEWER,
+    "PUT /sampledb/v2/sample/{sha256}/reclassify": Role.ANALYZER,
     "GET /sampledb/v2/sample/{sha256}/raw": Role.VIEWER,
     "PUT /sampledb/v2/sample/{sha256}/reanalyse": Role.USER,
     "GET /sampledb/v2/sample/{sha256}/classification": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/challenge": Role.UPLOADER,
+    "GET /sampledb/v2/sample/{sha256}/submission": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/submission": Role.UPLOADER,
+    "GET /sampledb/v2/sample/{sha256}/submission/{id}": Role.VIEWER,
+    "GET /sampledb/v2/submission": Role.VIEWER,
     "GET /sampledb/v2/sample/{sha256}/analysis": Role.VIEWER,
     "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}": Role.VIEWER,
     "POST /sampledb/v2/sample/{sha256}/analysis": Role.ANALYZER,
+    "GET /sampledb/v2/sample/{sha256}/analysis/summary": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{fileName}": (
+        Role.ANALYZER
+    ),
+    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}": (
+        Role.VIEWER
+    ),
+    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}"
+    "/download": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/link": Role.VIEWER,
+    "POST /sampledb/v2/sample/{sha256}/link": Role.ANALYZER,
+    "GET /sampledb/v2/sample/{sha256}/link/summary": Role.VIEWER,
+    "GET /sampledb/v2/sample/{sha256}/link/{id}": Role.VIEWER,
     "GET /sampledb/v2/sample/{sha256}/verdict": Role.VIEWER,
     "POST /sampledb/v2/sample/{sha256}/verdict": Role.ANALYZER,
     "GET /sampledb/v2/job": Role.VIEWER,
