@@ -63,7 +63,7 @@ _BENCHMARKS: Mapping[str, Measure] = {
         found, history.Plan(tasks=given.finished, runs=given.runs)
     ),
     "backlog": lambda found, given: backlog.measure(
-        found, backlog.Plan(tasks=given.queued, runs=given.runs)
+        found, backlog.Plan(tasks=given.queued, seconds=15, runs=given.runs)
     ),
 }
 

@@ -79,6 +79,48 @@ def test_fanout_measures_the_path_and_what_each_process_used(fanout):
         assert figures[f"{part}_peak_rss_mib"] > 1
 
 
+def test_reports_measures_one_consumer(folder: Path):
+    document = bench(folder, "reports", "--reports", "1000", "--runs", "2")
+
+    assert document["parameters"] == {"reports": 1000, "runs": 2}
+    for run in document["runs"]:
+        assert run["reports_per_second"] > 0
+        assert run["batches"] >= 2
+
+
+def test_sweep_waits_until_every_expiry_is_applied(folder: Path):
+    document = bench(
+        folder, "sweep", "--open", "800", "--expiries", "80", "--runs", "1"
+    )
+
+    figures = document["medians"]
+    assert figures["expiries_per_second"] == pytest.approx(
+        80 / figures["sweep_seconds"], 0.01
+    )
+
+
+def test_history_gives_the_plans_of_each_page(folder: Path):
+    document = bench(folder, "history", "--tasks", "1000", "--runs", "1")
+
+    assert document["medians"]["jobs_p95_ms"] > 0
+    for plans in document["plans"].values():
+        for plan in plans:
+            assert "Execution Time" in plan
+            assert "Buffers" in plan
+    assert len(document["plans"]["jobs"]) == 2
+
+
+def test_backlog_keeps_the_broker_small(folder: Path):
+    document = bench(
+        folder, "backlog", "--tasks", "10000", "--seconds", "2", "--runs", "1"
+    )
+
+    figures = document["medians"]
+    assert figures["queued_tasks"] > figures["broker_peak_messages"]
+    assert figures["broker_peak_mib"] > 0
+    assert figures["overtaking_seconds"] > 0
+
+
 def test_nothing_of_it_is_left(fanout, folder: Path):
     assert fanout
     assert list(folder.iterdir()) == []

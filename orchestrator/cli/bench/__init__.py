@@ -89,11 +89,13 @@ def run_history(
 @app.command("backlog")
 def run_backlog(
     tasks: Annotated[int, typer.Option(min=10_000, help="Queued.")] = 1_000_000,
+    seconds: Annotated[int, typer.Option(min=1, help="Of looking, in each run.")] = 15,
     runs: Runs = 5,
     as_json: AsJSON = False,
 ) -> None:
     """What a long backlog costs the broker, and whether a priority overtakes it."""
     interrupt_on_signals()
+    plan = backlog.Plan(tasks=tasks, seconds=seconds, runs=runs)
     with ground() as found:
-        result = backlog.measure(found, backlog.Plan(tasks=tasks, runs=runs))
+        result = backlog.measure(found, plan)
     show(result, as_json=as_json)

@@ -26,8 +26,6 @@ from orchestrator.messaging.topology import redis_client
 
 _WORKERS = 8
 
-#: How long each run looks.
-_SECONDS = 15
 _LOOK_SECONDS = 0.1
 
 _OVERTAKE_SECONDS = 120
@@ -42,9 +40,10 @@ _OVERTOOK = "SELECT 1 FROM job WHERE id = %s AND ended_at IS NOT NULL"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """``tasks`` queued before the dispatcher starts."""
+    """``tasks`` queued before the dispatcher starts; ``seconds`` of looking per run."""
 
     tasks: int
+    seconds: int
     runs: int
 
 
@@ -86,12 +85,16 @@ def measure(found: Ground, plan: Plan) -> Result:
         add_rows(found.sql, queued)
         found.start("dispatch")
         runs = [
-            {"broker_empty_mib": empty, **_run(found, broker, client, sample)}
+            {
+                "broker_empty_mib": empty,
+                **_run(found, broker, seconds=plan.seconds),
+                "overtaking_seconds": _overtake(found, client, sample),
+            }
             for _ in range(plan.runs)
         ]
     return Result(
         benchmark="backlog",
-        parameters={"tasks": plan.tasks, "seconds": _SECONDS, "runs": plan.runs},
+        parameters={"tasks": plan.tasks, "seconds": plan.seconds, "runs": plan.runs},
         runs=runs,
     )
 
@@ -103,10 +106,10 @@ def _upload(client: Client) -> str:
         return client.upload(Path(file.name))
 
 
-def _run(found: Ground, broker: _Broker, client: Client, sample: str) -> Figures:
-    tell(f"{found.count(_BACKLOG):,} are queued; looking for {_SECONDS} s")
+def _run(found: Ground, broker: _Broker, *, seconds: int) -> Figures:
+    tell(f"{found.count(_BACKLOG):,} are queued; looking for {seconds} s")
     before, ended = cpu_seconds(found.pids), found.count(_ENDED)
-    looks = _look(broker)
+    looks = _look(broker, seconds=seconds)
     after = cpu_seconds(found.pids)
     done = found.count(_ENDED) - ended
     left = found.count(_BACKLOG)
@@ -116,8 +119,7 @@ def _run(found: Ground, broker: _Broker, client: Client, sample: str) -> Figures
         "broker_peak_mib": max(used for used, _ in looks),
         "broker_peak_messages": float(max(messages for _, messages in looks)),
         "queued_tasks": float(left),
-        "tasks_per_second": done / _SECONDS,
-        "overtaking_seconds": _overtake(found, client, sample),
+        "tasks_per_second": done / seconds,
         **{
             f"{name}_cpu_ms_per_task": (after[name] - before[name]) * 1000 / done
             for name in ("dispatch", "consume", "maintain", "postgres")
@@ -125,9 +127,10 @@ def _run(found: Ground, broker: _Broker, client: Client, sample: str) -> Figures
     }
 
 
-def _look(broker: _Broker) -> list[tuple[float, int]]:
+def _look(broker: _Broker, *, seconds: int) -> list[tuple[float, int]]:
+    """Return the broker's memory, in MiB, and messages, again and again."""
     looks = []
-    until = time.monotonic() + _SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         looks.append((broker.used_mib(), broker.messages()))
         time.sleep(_LOOK_SECONDS)
