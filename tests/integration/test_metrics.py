@@ -430,6 +430,26 @@ def test_a_transaction_that_fails_has_counted_nothing(rig: Rig, prometheus: Prom
     assert prometheus.value("reports_rejected_total", kind="invalid") == 0
 
 
+def test_nobody_waits_for_who_folds(rig: Rig, prometheus: Prometheus):
+    """A fold leaves what is not committed yet, and whoever counts goes on."""
+    rig.execute(
+        "INSERT INTO counter (name, labels, value) SELECT 'reports_rejected',"
+        """ '{"kind": "invalid"}', 1 FROM generate_series(1, :n)""",
+        n=counters.FOLD_FROM,
+    )
+    tally = Tally()
+    tally.add(REPORTS_REJECTED, "invalid")
+
+    with rig.database.uow() as before, rig.database.uow() as folding:
+        counters.append(before, tally)
+        assert counters.fold(folding) == counters.FOLD_FROM
+        with rig.database.uow() as after:
+            counters.append(after, tally)
+
+    invalid = prometheus.value("reports_rejected_total", kind="invalid")
+    assert invalid == counters.FOLD_FROM + 2
+
+
 def test_folding_keeps_every_sum(rig: Rig, prometheus: Prometheus):
     rig.execute(
         "INSERT INTO counter (name, labels, value) SELECT 'reports_rejected',"
