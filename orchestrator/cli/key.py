@@ -88,11 +88,12 @@ def list_(as_json: AsJSON = False) -> None:
 @app.command()
 def revoke(
     prefix: Annotated[str, typer.Argument(help="The key's eight hex digits.")],
+    as_json: AsJSON = False,
 ) -> None:
     """Revoke a key; requests with it are refused from now on."""
     with _database().uow() as tx:
         keys.revoke_key(tx, prefix, actor=console_actor())
-    print(f"revoked {prefix}")
+    print(json.dumps({"revoked": prefix}) if as_json else f"revoked {prefix}")
 
 
 def _database() -> Database:

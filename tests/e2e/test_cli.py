@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES
@@ -368,7 +369,8 @@ def test_what_is_done_at_the_console_is_its_accounts(
 
     made = json.loads(assay("key", "create", user, "--json", **server).stdout)
     for _ in range(2):
-        assert assay("key", "revoke", made["prefix"], **server).returncode == 0
+        revoked = assay("key", "revoke", made["prefix"], "--json", **server)
+        assert json.loads(revoked.stdout) == {"revoked": made["prefix"]}
 
     rows = assay.json("audit", "--on", made["prefix"])
     assert [one["action"] for one in rows] == ["key.revoke", "key.create"]
@@ -376,6 +378,27 @@ def test_what_is_done_at_the_console_is_its_accounts(
         (f"console {account}", None)
     }
     assert made["key"] not in str(rows)
+
+
+def test_the_database_is_brought_up_to_date_and_its_account_written_down(
+    assay: Assay, empty_database_url: str
+):
+    server = {"ASSAY_DATABASE_URL": empty_database_url}
+
+    before = assay("db", "check", "--json", **server)
+    upgraded = assay("db", "upgrade", "--json", **server)
+    after = assay("db", "check", "--json", **server)
+
+    newest = json.loads(upgraded.stdout)["revision"]
+    assert (before.returncode, after.returncode) == (1, 0)
+    assert json.loads(before.stdout) == {"revision": None, "needed": newest}
+    assert json.loads(after.stdout) == {"revision": newest, "needed": newest}
+    engine = create_engine(empty_database_url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT actor, action FROM audit")).all()
+    engine.dispose()
+    account = pwd.getpwuid(os.getuid()).pw_name
+    assert rows == [(f"console {account}", "database.upgrade")]
 
 
 def test_poison_is_listed_and_cleared(api: API, assay: Assay):
