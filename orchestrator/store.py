@@ -64,13 +64,32 @@ class Digests:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Received:
-    """Bytes that have arrived whole, under a staging name."""
+class Measured:
+    """What passed: its digests, and both ends of it."""
 
     digests: Digests
     head: bytes
     tail: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received(Measured):
+    """Bytes that have arrived whole, under a staging name."""
+
     staging: str
+
+
+def measure(chunks: Iterable[bytes], *, limit_bytes: int) -> Measured:
+    """
+    Hash bytes as they come, and keep none of them but both ends.
+
+    Raises:
+        SampleTooLargeError: More than *limit_bytes* came.
+    """
+    intake = _Intake(limit_bytes)
+    for chunk in chunks:
+        intake.take(chunk)
+    return intake.measured()
 
 
 class _Writes(Protocol):
@@ -272,13 +291,18 @@ class _Intake:
             self._head = (self._head + chunk)[:HEAD_BYTES]
         self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
 
-    def received(self, staging: str) -> Received:
+    def measured(self) -> Measured:
         digests = {name: one.hexdigest() for name, one in self._hashes.items()}
-        return Received(
+        return Measured(
             digests=Digests(size=self._size, **digests),
             head=self._head,
             tail=self._tail,
-            staging=staging,
+        )
+
+    def received(self, staging: str) -> Received:
+        whole = self.measured()
+        return Received(
+            digests=whole.digests, head=whole.head, tail=whole.tail, staging=staging
         )
 
 

@@ -6,23 +6,29 @@ The default policy and its rules over HTTP.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from orchestrator.api.body import RAW_BODY, received_chunks, run_reader
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
 from orchestrator.api.paging import WindowDep
 from orchestrator.api.schemas.policy import (
+    PolicyExplanation,
     PolicyResponse,
     PolicyUpdateRequest,
     RuleAddRequest,
     RuleResponse,
     RuleUpdateRequest,
 )
+from orchestrator.domain.errors import InvalidError
+from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import Role
 from orchestrator.flow import policy, read_policy
+from orchestrator.flow.explain import Explanation, Intention, explain_policy
+from orchestrator.store import measure
 
 router = APIRouter(route_class=GuardedRoute, tags=["policy"])
 
@@ -48,6 +54,48 @@ def update_policy(
         policy.set_policy(tx, given.change(), actor=caller.actor)
         view = read_policy.get_policy(tx)
     return single(PolicyResponse.of(view))
+
+
+def get_intention(
+    caller: CallerDep,
+    tlp: Annotated[Literal["amber", "green", "clear"], Query()] = "amber",
+    metadata: Annotated[
+        list[str] | None,
+        Query(alias="metaData", max_length=100, description="``key=value``."),
+    ] = None,
+) -> Intention:
+    """Read how a file would be submitted."""
+    pairs = [one.partition("=") for one in metadata or ()]
+    if not all(equals for _, equals, _ in pairs):
+        raise InvalidError("write each as key=value", field="metaData")
+    return Intention(
+        customer_id=caller.customer_id,
+        tlp=Tlp(tlp),
+        metadata={key: value for key, _, value in pairs},
+    )
+
+
+@router.post(
+    "/policy/default/explain",
+    openapi_extra=RAW_BODY,
+    responses={413: {"description": "The file is too large."}},
+)
+@needs(Role.UPLOADER, streams=True)
+async def explain_file(
+    request: Request,
+    intention: Annotated[Intention, Depends(get_intention)],
+    services: ServicesDep,
+) -> Envelope[PolicyExplanation]:
+    """Say who would look at a file, the raw bytes, and why; nothing is kept of it."""
+    limit = services.engine.limits.sample_max_bytes
+    chunks = received_chunks(request, limit_bytes=limit)
+
+    def explain() -> Explanation:
+        measured = measure(chunks, limit_bytes=limit)
+        with services.database.uow() as tx:
+            return explain_policy(tx, measured, intention, engine=services.engine)
+
+    return single(PolicyExplanation.of(await run_reader(request, explain)))
 
 
 @router.get("/policy/default/rule")

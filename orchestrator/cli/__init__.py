@@ -37,6 +37,7 @@ _GROUPS = (
     "task",
     "worker",
     "verdict",
+    "policy",
     "poison",
     "key",
     "customer",

@@ -75,16 +75,28 @@ class Client:
 
     def upload(self, path: Path, *, progressed: Progressed = lambda _: None) -> str:
         """Upload a file, a chunk at a time; return its SHA-256."""
+        return str(self.send("/sample", path, progressed=progressed)["sample"]["id"])
+
+    def send(
+        self,
+        path: str,
+        file_path: Path,
+        *,
+        progressed: Progressed = lambda _: None,
+        **parameters: object,
+    ) -> Any:
+        """Send a file as the body, a chunk at a time, and return the answer's data."""
         try:
-            with path.open("rb") as file:
+            with file_path.open("rb") as file:
                 chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
                 body = _counted(chunks, progressed)
                 # Announced, so that what is too large is refused before it is sent.
                 size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-                data = self._call("POST", "/sample", content=body, headers=size)
+                return self._call(
+                    "POST", path, content=body, headers=size, params=parameters
+                )
         except OSError as error:
             raise ClientError(f"cannot be read: {error.strerror}") from None
-        return str(data["sample"]["id"])
 
     def get(self, path: str, **parameters: object) -> Any:  # JSON, as the API has it
         """Return the data at *path*."""

@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.classify import CLASSIFIER_VERSION, classify
 from orchestrator.contracts.assignment import Classification
-from orchestrator.db import history, jobs, tasks
+from orchestrator.db import jobs, tasks
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.clocks import queue_due_at
 from orchestrator.domain.errors import (
@@ -33,6 +33,7 @@ from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.flow.access import grant_sample
 from orchestrator.flow.challenge import Token, issue_solved
+from orchestrator.flow.explain import find_candidates
 from orchestrator.flow.limits import check_open_tasks
 from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
@@ -194,7 +195,7 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
         return repeat
     subject = _subject(tx, order)
     rules = read_rules(tx, engine)
-    candidates = _candidates(tx, rules, order.sample_sha256)
+    candidates = find_candidates(tx, rules, order.sample_sha256)
     _check_workers(candidates, order)
     policy = read_policy(tx, rules.by_id.values())
     selection = select(candidates, subject, policy=policy, chosen=order.workers)
@@ -288,25 +289,6 @@ def _subject(tx: Transaction, order: JobOrder) -> Subject:
         customer=str(order.customer_id),
         metadata=row.meta or {},
     )
-
-
-def _candidates(tx: Transaction, rules: Rules, sha256: str) -> list[Candidate]:
-    poisoned = history.poisoned_workers(tx, sha256)
-    return [
-        Candidate(
-            worker_id=one.id,
-            short_name=one.short_name,
-            has_manifest=one.version is not None,
-            enabled=not one.is_deleted,
-            accepts=one.accepts or ("*",),
-            max_bytes=one.max_bytes,
-            max_tlp=Tlp(one.max_tlp),
-            sends_data_out=one.sends_data_out,
-            version=one.version,
-            poisoned=(one.id, one.version) in poisoned,
-        )
-        for one in rules.by_id.values()
-    ]
 
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:

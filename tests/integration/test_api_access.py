@@ -81,6 +81,7 @@ ROLES: dict[str, Role] = {
     "PUT /sampledb/v2/poison/{sha256}/{idOrShortName}/clear": Role.ADMINISTRATOR,
     "GET /sampledb/v2/policy/default": Role.ADMINISTRATOR,
     "PUT /sampledb/v2/policy/default": Role.ADMINISTRATOR,
+    "POST /sampledb/v2/policy/default/explain": Role.UPLOADER,
     "GET /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
     "POST /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
     "GET /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,

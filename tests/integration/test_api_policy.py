@@ -6,6 +6,7 @@ There is one policy per database, so these tests take one of their own.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -226,6 +227,52 @@ def test_two_rules_never_decide_about_the_same(
     # A rule does not contradict itself.
     same = api.admin.put(f"/policy/default/rule/{rule_id}", json={"match": first})
     assert same.status_code == 200
+
+
+def test_what_would_run_is_said_before_anything_is_submitted(api: API):
+    base, extra, other = api.add_worker(), api.add_worker(), api.add_worker()
+    options = [{"key": "depth", "value": "1"}]
+    api.admin.put("/policy/default", json={"workers": [base], "options": options})
+    match = {"submission": {"metaDataKey": ["from"], "metaDataValue": ["mail"]}}
+    _add(api, match, workers={"add": [extra]})
+    content = b"#!/bin/sh\n" + secrets.token_hex(8).encode()
+    before = api.counts()
+
+    answer = api.as_(Role.UPLOADER).post(
+        "/policy/default/explain",
+        params={"metaData": ["from=mail", "to=us"], "tlp": "green"},
+        content=content,
+    )
+
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["data"]
+    assert found["sha256"] == hashlib.sha256(content).hexdigest()
+    assert found["classification"]["type"] == "script"
+    assert found["options"] == options
+    choices = {one["worker"]: one for one in found["workers"]}
+    assert choices[base]["selected"]
+    assert (choices[extra]["selected"], choices[extra]["rule"]) == (True, "a rule")
+    assert not choices[other]["selected"]
+    assert api.counts() == before
+    assert api.staged() == []
+    # The same as a job says of itself, afterwards.
+    job = api.admin.post("/job", json={"sampleSha256": api.upload(content)}).json()
+    said = api.admin.get(f"/job/{job['data']['id']}/explain").json()["data"]["workers"]
+    assert {one["worker"] for one in said} == set(choices)
+    assert {one["worker"]: one["selected"] for one in said}[base]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [({"metaData": "no-equals"}, "metaData"), ({"tlp": "red"}, "tlp")],
+)
+def test_a_wrong_question_about_a_file_names_the_field(
+    api: API, wrong: dict[str, str], field: str
+):
+    answer = api.admin.post("/policy/default/explain", params=wrong, content=b"x")
+
+    assert answer.status_code == 412
+    assert first_message(answer)["field"] == field
 
 
 def test_only_administrators_see_or_change_them(api: API):

@@ -19,6 +19,7 @@ from orchestrator.api.schemas.common import (
     UserInfo,
 )
 from orchestrator.api.times import Millis
+from orchestrator.contracts.assignment import Classification
 from orchestrator.domain.policy import (
     ClassificationMatch,
     CustomerMatch,
@@ -26,6 +27,7 @@ from orchestrator.domain.policy import (
     OptionAction,
     SubmissionMatch,
 )
+from orchestrator.flow.explain import Explanation
 from orchestrator.flow.policy import (
     PolicyChange,
     RuleAction,
@@ -382,6 +384,44 @@ class RuleResponse(Shape):
             last_updated_timestamp=row.updated_at,
             deleted_by_user=UserInfo.of(view.deleted_by),
             deleted_timestamp=row.deleted_at,
+        )
+
+
+class Choice(Shape):
+    """What would become of one worker; ``rule``: the one that decided, if one did."""
+
+    worker: str
+    selected: bool
+    reason: str
+    detail: str
+    rule: str | None
+
+
+class PolicyExplanation(Shape):
+    """Who would look at a file, with which options, and why the others would not."""
+
+    sha256: str
+    classification: Classification
+    options: tuple[OptionInfo, ...]
+    workers: tuple[Choice, ...]
+
+    @classmethod
+    def of(cls, found: Explanation) -> PolicyExplanation:
+        """Shape an explanation."""
+        return cls(
+            sha256=found.sha256,
+            classification=found.classification,
+            options=_options(found.selection.options),
+            workers=tuple(
+                Choice(
+                    worker=one.short_name,
+                    selected=one.selected,
+                    reason=one.reason.value,
+                    detail=one.detail,
+                    rule=one.rule,
+                )
+                for one in found.selection.choices
+            ),
         )
 
 

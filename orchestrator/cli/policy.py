@@ -1,0 +1,122 @@
+"""
+``assay policy``: which workers look at what, and why, before anything is submitted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import (
+    AsJSON,
+    connect,
+    print_fields,
+    print_json,
+    print_table,
+)
+
+app = typer.Typer(help="The default policy and its rules.", no_args_is_help=True)
+
+
+@app.command()
+def show(as_json: AsJSON = False) -> None:
+    """Show the default policy and its rules."""
+    with connect() as client:
+        policy = client.get("/policy/default")
+        rules = client.get_all("/policy/default/rule")
+    if as_json:
+        print_json({"policy": policy, "rules": rules})
+        return
+    names = ", ".join(one["shortName"] for one in policy["workers"]) or "none"
+    print_fields({"workers": names, "options": _options(policy["options"])})
+    if rules:
+        print()
+        print_table(
+            ("rule", "for", "workers", "options"),
+            ((one["name"], _match(one), _workers(one), _changes(one)) for one in rules),
+        )
+
+
+@app.command()
+def explain(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The file to ask about.")
+    ],
+    tlp: Annotated[str, typer.Option(help="clear, green or amber.")] = "amber",
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Metadata; repeatable."),
+    ] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Say of every registered worker why it would look at a file; nothing is kept."""
+    with connect() as client:
+        found = client.send(
+            "/policy/default/explain", file, tlp=tlp, metaData=meta or []
+        )
+    if as_json:
+        print_json(found)
+        return
+    kind = found["classification"]
+    print_fields(
+        {
+            "sample": found["sha256"],
+            "type": f"{kind['type']} ({kind['super_type']}, {kind['mime_type']})",
+            "options": _options(found["options"]),
+        }
+    )
+    print()
+    print_table(
+        ("worker", "selected", "reason", "detail"),
+        (
+            (one["worker"], one["selected"], one["reason"], one["detail"])
+            for one in found["workers"]
+        ),
+    )
+
+
+def _options(options: list[dict[str, str]]) -> str | None:
+    return ", ".join(f"{one['key']}={one['value']}" for one in options) or None
+
+
+def _match(rule: dict[str, Any]) -> str:
+    match = rule["match"]
+    if match["customer"]:
+        names = (one["shortName"] for one in match["customer"]["customerOrGroup"])
+        return f"customer {', '.join(names)}"
+    if match["submission"]:
+        keys = ", ".join(match["submission"]["metaDataKey"])
+        return f"{keys} = {', '.join(match['submission']['metaDataValue'])}"
+    kind = match["classification"]
+    return ", ".join([*kind["type"], *kind["superType"]])
+
+
+def _workers(rule: dict[str, Any]) -> str | None:
+    action = rule["action"]["workers"]
+    return _parts(
+        {
+            name: None if part is None else [one["shortName"] for one in part]
+            for name, part in action.items()
+        }
+    )
+
+
+def _changes(rule: dict[str, Any]) -> str | None:
+    action = rule["action"]["options"]
+    shown = {
+        name: None
+        if part is None
+        else [
+            one if isinstance(one, str) else f"{one['key']}={one['value']}"
+            for one in part
+        ]
+        for name, part in action.items()
+    }
+    return _parts(shown)
+
+
+def _parts(parts: dict[str, list[str] | None]) -> str | None:
+    said = [f"{name} {', '.join(part)}" for name, part in parts.items() if part]
+    return "; ".join(said) or None
