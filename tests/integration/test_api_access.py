@@ -20,74 +20,7 @@ from orchestrator.domain.values import Actor, Role
 from orchestrator.flow import keys
 from orchestrator.flow.keys import IssuedKey, KeyOrder
 from tests.fixtures.api import API, first_message
-
-#: The contract's table of roles, and of our own endpoints. Written out by hand: it is
-#: what the declarations in the routers are compared with.
-ROLES: dict[str, Role] = {
-    "GET /authentication/v1/session": Role.VIEWER,
-    "POST /sampledb/v2/sample": Role.UPLOADER,
-    "GET /sampledb/v2/sample": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/safe": Role.VIEWER,
-    "PUT /sampledb/v2/sample/{sha256}/reclassify": Role.ANALYZER,
-    "GET /sampledb/v2/sample/{sha256}/raw": Role.VIEWER,
-    "PUT /sampledb/v2/sample/{sha256}/reanalyse": Role.USER,
-    "GET /sampledb/v2/sample/{sha256}/classification": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/challenge": Role.UPLOADER,
-    "GET /sampledb/v2/sample/{sha256}/submission": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/submission": Role.UPLOADER,
-    "GET /sampledb/v2/sample/{sha256}/submission/{id}": Role.VIEWER,
-    "GET /sampledb/v2/submission": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/analysis": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/analysis": Role.ANALYZER,
-    "GET /sampledb/v2/sample/{sha256}/analysis/summary": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{fileName}": (
-        Role.ANALYZER
-    ),
-    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}": (
-        Role.VIEWER
-    ),
-    "GET /sampledb/v2/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}"
-    "/download": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/link": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/link": Role.ANALYZER,
-    "GET /sampledb/v2/sample/{sha256}/link/summary": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/link/{id}": Role.VIEWER,
-    "GET /sampledb/v2/sample/{sha256}/verdict": Role.VIEWER,
-    "POST /sampledb/v2/sample/{sha256}/verdict": Role.ANALYZER,
-    "GET /sampledb/v2/job": Role.VIEWER,
-    "POST /sampledb/v2/job": Role.USER,
-    "POST /sampledb/v2/job/search": Role.VIEWER,
-    "GET /sampledb/v2/job/{jobID}": Role.VIEWER,
-    "PUT /sampledb/v2/job/{jobID}/cancel": Role.USER,
-    "PUT /sampledb/v2/job/{jobID}/retry": Role.USER,
-    "GET /sampledb/v2/job/{jobID}/explain": Role.VIEWER,
-    "GET /sampledb/v2/job/{jobID}/tasks": Role.VIEWER,
-    "GET /sampledb/v2/job/{jobID}/task/{taskID}": Role.VIEWER,
-    "PUT /sampledb/v2/job/{jobID}/task/{taskID}": Role.ANALYZER,
-    "GET /sampledb/v2/task/{taskID}": Role.VIEWER,
-    "GET /sampledb/v2/worker": Role.VIEWER,
-    "POST /sampledb/v2/worker": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/worker/{idOrShortName}": Role.VIEWER,
-    "PUT /sampledb/v2/worker/{idOrShortName}": Role.ADMINISTRATOR,
-    "DELETE /sampledb/v2/worker/{idOrShortName}": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/worker/{idOrShortName}/schema": Role.VIEWER,
-    "PUT /sampledb/v2/worker/{idOrShortName}/pause": Role.ADMINISTRATOR,
-    "PUT /sampledb/v2/worker/{idOrShortName}/resume": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/audit": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/poison": Role.ADMINISTRATOR,
-    "PUT /sampledb/v2/poison/{sha256}/{idOrShortName}/clear": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/policy/default": Role.ADMINISTRATOR,
-    "PUT /sampledb/v2/policy/default": Role.ADMINISTRATOR,
-    "POST /sampledb/v2/policy/default/explain": Role.UPLOADER,
-    "GET /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
-    "POST /sampledb/v2/policy/default/rule": Role.ADMINISTRATOR,
-    "GET /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
-    "PUT /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
-    "DELETE /sampledb/v2/policy/default/rule/{id}": Role.ADMINISTRATOR,
-}
+from tests.fixtures.operations import ROLES
 
 #: Routes without a key: health, and what the token of an attempt opens.
 _OPEN = re.compile(r"\w+ /(health|internal)/.*")
