@@ -28,6 +28,7 @@ _WORKERS = 8
 
 _LOOK_SECONDS = 0.1
 
+_FIRST_SECONDS = 60
 _OVERTAKE_SECONDS = 120
 _MIB = 1024 * 1024
 
@@ -84,6 +85,9 @@ def measure(found: Ground, plan: Plan) -> Result:
         )
         add_rows(found.sql, queued)
         found.start("dispatch")
+        wait_until(
+            lambda: found.count(_ENDED) > 0, what="a first task", seconds=_FIRST_SECONDS
+        )
         runs = [
             {
                 "broker_empty_mib": empty,
@@ -114,7 +118,9 @@ def _run(found: Ground, broker: _Broker, *, seconds: int) -> Figures:
     done = found.count(_ENDED) - ended
     left = found.count(_BACKLOG)
     if not (done and left):
-        raise AssayError(f"{done} tasks ended and {left} are left; ask for more tasks")
+        raise AssayError(
+            f"{done} tasks ended and {left} are left; ask for more tasks or seconds"
+        )
     return {
         "broker_peak_mib": max(used for used, _ in looks),
         "broker_peak_messages": float(max(messages for _, messages in looks)),
