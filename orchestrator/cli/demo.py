@@ -39,6 +39,8 @@ _POLL_SECONDS = 0.25
 #: How long nothing at all may move. Longer than any analysis may run.
 _PATIENCE_SECONDS = 300
 
+_AGAIN_SECONDS = 1
+
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Report = dict[str, Any]
@@ -87,8 +89,10 @@ def _stack(data_dir: Path) -> Iterator[Client]:
         with Client(info.api_url, info.api_key) as client:
             yield client
     finally:
-        end(stack)
-        remove(stack.places)
+        try:
+            end(stack)
+        finally:
+            remove(stack.places)
 
 
 def _analyse(client: Client, files: Sequence[Path]) -> list[Report]:
@@ -176,9 +180,12 @@ def _report(client: Client, job: Report) -> Report:
 
 def end(stack: Stack) -> None:
     """Stop everything; whoever asks again meanwhile waits for it like everybody."""
-    _ignore_endings()
-    tell("stopping everything")
-    stack.stop()
+    ignore_endings()
+    try:
+        tell("stopping everything")
+    finally:
+        # The terminal may be gone.
+        stack.stop()
 
 
 def interrupt_on_signals() -> None:
@@ -189,6 +196,13 @@ def interrupt_on_signals() -> None:
             signal.signal(number, _interrupt)
 
 
+def ignore_endings() -> None:
+    """From here on nothing breaks off what is done; it has to end by itself."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def tell(step: str) -> None:
     """Say on stderr what happens now."""
     errors.print(f"… {step}")
@@ -196,10 +210,12 @@ def tell(step: str) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     # A second one would break off the stopping that the first one began.
-    _ignore_endings()
+    ignore_endings()
+    # This one may be swallowed, as in a destructor: it comes again until they stop.
+    signal.signal(signal.SIGALRM, _interrupt_again)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
     raise KeyboardInterrupt
 
 
-def _ignore_endings() -> None:
-    for number in _ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
+def _interrupt_again(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

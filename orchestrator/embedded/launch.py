@@ -1,17 +1,20 @@
 """
 Runs a command that dies with its parent, as a user who may do nothing else.
 
-``python -m orchestrator.embedded.launch --parent PID [--uid N --gid N] [--signal S] --
-COMMAND…``. Privileges are dropped first: changing them clears the death signal.
+``python -m orchestrator.embedded.launch --parent PID [--uid N --gid N] [--signal S]
+(--program FILE | -- COMMAND…)``. Privileges are dropped first: changing them clears the
+death signal.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -20,6 +23,13 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Become the command."""
     given = _arguments()
+    words, environment = given.command, dict(os.environ)
+    if given.program is not None:
+        # While we still may: its user can not read it.
+        program = json.loads(given.program.read_text())
+        words = program["command"]
+        environment |= program["environment"]
+        os.chdir("/")
     if given.uid is not None:
         os.setgroups([])
         os.setgid(given.gid)
@@ -31,7 +41,7 @@ def main() -> None:
     # The parent may have died before the line above took effect.
     if os.getppid() != given.parent:
         sys.exit(1)
-    os.execvp(given.command[0], given.command)  # noqa: S606  (to become it is the point)
+    os.execvpe(words[0], words, environment)  # noqa: S606  (to become it is the point)
 
 
 def command(
@@ -44,18 +54,33 @@ def command(
     Return the command line that runs *words* through this module.
 
     Args:
-        parent: Whose death ends it.
+        parent: Whose death ends it: a pid, or ``mine`` for whoever starts it.
         user: (uid, gid) to become; ``None`` stays who it is.
     """
+    return [*_launcher(parent, user, death_signal), "--", *map(str, words)]
+
+
+def program_command(
+    file: Path, *, user: tuple[int, int] | None, death_signal: int
+) -> list[str]:
+    """Return the command line that runs what :func:`program` says."""
+    return [*_launcher("mine", user, death_signal), "--program", str(file)]
+
+
+def program(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the content of a program's file: a command, and what it is told beside."""
+    return json.dumps({"command": list(words), "environment": dict(environment)})
+
+
+def _launcher(
+    parent: int | str, user: tuple[int, int] | None, death_signal: int
+) -> list[str]:
     identity = [] if user is None else ["--uid", str(user[0]), "--gid", str(user[1])]
     return [
-        sys.executable,
-        "-m",
-        "orchestrator.embedded.launch",
+        # Nothing is imported from where it happens to stand.
+        *(sys.executable, "-P", "-m", "orchestrator.embedded.launch"),
         *("--parent", str(parent), "--signal", str(int(death_signal))),
         *identity,
-        "--",
-        *(str(word) for word in words),
     ]
 
 
@@ -65,7 +90,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
     parser.add_argument("--uid", type=int)
     parser.add_argument("--gid", type=int)
-    parser.add_argument("command", nargs="+")
+    parser.add_argument("--program", type=Path)
+    parser.add_argument("command", nargs="*")
     return parser.parse_args()
 
 

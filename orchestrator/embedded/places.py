@@ -10,14 +10,25 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.domain.errors import ConfigurationError
 
 _ROOT_HOME = Path("/var/lib/assay")
+
+#: Bytes. PostgreSQL takes paths of 1023, and puts its own files below ours.
+_PATH_MAX_BYTES = 900
+
+#: Characters of a path that an error repeats.
+_SHOWN = 200
+
+#: What initdb refuses, and what is no text.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 #: Accounts without rights that nearly every system has; the first that is here.
 _USERS = ("nobody", "daemon")
@@ -29,12 +40,14 @@ class Places:
     The folders of one data directory.
 
     ``home``: the servers' files. ``sockets``: short, since a socket's path ends at 107
-    bytes. ``user``: (uid, gid) that the servers become, ``None`` when not root.
+    bytes. ``scratch``: where replicas put what they analyse; their slots' users have to
+    pass. ``user``: (uid, gid) that the servers become, ``None`` when not root.
     """
 
     data_dir: Path
     home: Path
     sockets: Path
+    scratch: Path
     user: tuple[int, int] | None
 
     @property
@@ -45,22 +58,45 @@ class Places:
 
 def places(data_dir: Path) -> Places:
     """
-    Make the folders, private to whoever owns them.
+    Say where everything stands; nothing is made yet.
 
     Raises:
-        ConfigurationError: A folder belongs to somebody else.
+        ConfigurationError: No data directory can have this path.
     """
-    data_dir = data_dir.absolute()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Resolved: a folder has one set of files, by whichever name it is called.
+    data_dir = data_dir.absolute().resolve()
+    _check_path(data_dir)
     key = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:8]
     user = _unprivileged() if os.geteuid() == 0 else None
     home = _ROOT_HOME / key if user else data_dir
-    sockets = Path("/tmp") / f"assay-{key}"  # noqa: S108  (0700 and ours, checked below)
-    if user:
-        _ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _private(home, user)
-    _private(sockets, user)
-    return Places(data_dir=data_dir, home=home, sockets=sockets, user=user)
+    sockets = Path("/tmp") / f"assay-{key}"  # noqa: S108  (0700 and ours: see make)
+    scratch = Path(tempfile.gettempdir()) / f"assay-{key}-scratch"
+    return Places(
+        data_dir=data_dir, home=home, sockets=sockets, scratch=scratch, user=user
+    )
+
+
+def make(found: Places) -> None:
+    """
+    Make the folders, private to whoever owns them.
+
+    Raises:
+        ConfigurationError: One can not be made, or belongs to somebody else.
+    """
+    try:
+        found.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(found.data_dir, error.strerror or "no folder") from None
+    if not os.access(found.data_dir, os.W_OK | os.X_OK):
+        raise _no_folder(found.data_dir, "this user may not write to it")
+    if found.user:
+        _ROOT_HOME.mkdir(parents=True, exist_ok=True)
+        # Whatever the umask says: its user has to pass.
+        _ROOT_HOME.chmod(0o755)
+        _private(found.home, found.user)
+    _private(found.sockets, found.user)
+    _private(found.scratch, None)
+    found.scratch.chmod(0o711)
 
 
 def private_folder(path: Path, user: tuple[int, int] | None) -> Path:
@@ -72,7 +108,7 @@ def private_folder(path: Path, user: tuple[int, int] | None) -> Path:
 def private_file(path: Path, content: str, user: tuple[int, int] | None) -> Path:
     """Write a file that only *user* (else we) may read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         if user:
             os.fchown(descriptor, *user)
         file.write(content)
@@ -88,7 +124,14 @@ def secret(path: Path) -> str:
 
 def remove(found: Places) -> None:
     """Remove everything that belongs to a data directory, and the directory itself."""
-    for folder in (found.sockets, found.home, found.data_dir):
+    remove_transient(found)
+    for folder in (found.home, found.data_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_transient(found: Places) -> None:
+    """Remove what means nothing once all of it has stopped."""
+    for folder in (found.sockets, found.scratch):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -99,6 +142,28 @@ def is_reachable(path: Path, user: tuple[int, int] | None) -> bool:
     if not path.stat().st_mode & 0o004:
         return False
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
+
+
+def _check_path(data_dir: Path) -> None:
+    if _UNUSABLE.search(str(data_dir)):
+        raise _no_folder(data_dir, "its name has characters that are no text")
+    size = len(os.fsencode(data_dir))
+    if size > _PATH_MAX_BYTES:
+        reason = f"its path has {size} bytes, and {_PATH_MAX_BYTES} is the most"
+        raise _no_folder(data_dir, reason)
+
+
+def _no_folder(data_dir: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"ASSAY_DATA_DIR: {_in_short(data_dir)}: {reason}; set it to another folder",
+        field="ASSAY_DATA_DIR",
+    )
+
+
+def _in_short(path: Path) -> str:
+    text = str(path).encode("utf-8", "backslashreplace").decode()
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _unprivileged() -> tuple[int, int]:

@@ -24,9 +24,11 @@ from orchestrator.embedded import launch
 from orchestrator.embedded.places import (
     Places,
     is_reachable,
+    make,
     places,
     private_file,
     private_folder,
+    remove_transient,
     secret,
 )
 
@@ -52,19 +54,21 @@ _SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresPlan:
-    """How to run it, and how to reach it once it runs."""
+    """How to run it as the user of its places, and how to reach it once it runs."""
 
     command: tuple[str, ...]
     url: str
-    cluster: Path
 
 
-def prepare(found: Places, *, parent: int | str, fsync: bool = True) -> PostgresPlan:
+#: What ends it when its parent dies: it takes its own children along at once.
+DEATH_SIGNAL = signal.SIGQUIT
+
+
+def prepare(found: Places, *, fsync: bool = True) -> PostgresPlan:
     """
     Make the cluster if there is none, and say how to run it.
 
     Args:
-        parent: Whose death ends it: a pid, or ``mine`` for whoever starts it.
         fsync: Off loses data in a power cut: for tests.
 
     Raises:
@@ -82,14 +86,8 @@ def prepare(found: Places, *, parent: int | str, fsync: bool = True) -> Postgres
     for name, value in settings.items():
         words += ["-c", f"{name}={value}"]
     return PostgresPlan(
-        command=tuple(
-            # SIGQUIT: it takes its own children along at once.
-            launch.command(
-                *words, parent=parent, user=found.user, death_signal=signal.SIGQUIT
-            )
-        ),
+        command=tuple(words),
         url=_url(found, password, _DATABASE),
-        cluster=cluster,
     )
 
 
@@ -122,9 +120,16 @@ class RunningPostgres:
 
     def __init__(self, data_dir: Path, *, fsync: bool = True) -> None:
         self._places = places(data_dir)
-        self._plan = prepare(self._places, parent=os.getpid(), fsync=fsync)
+        make(self._places)
+        plan = prepare(self._places, fsync=fsync)
+        self._command = launch.command(
+            *plan.command,
+            parent=os.getpid(),
+            user=self._places.user,
+            death_signal=DEATH_SIGNAL,
+        )
         self._log = data_dir / "postgres.log"
-        self.url = self._plan.url
+        self.url = plan.url
         self.start()
 
     @property
@@ -136,7 +141,7 @@ class RunningPostgres:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._plan.command, stdout=log, stderr=log, start_new_session=True
+                self._command, stdout=log, stderr=log, start_new_session=True
             )
         wait_until_ready(self.url)
 
@@ -151,7 +156,7 @@ class RunningPostgres:
     def remove(self) -> None:
         """Stop it and remove all of its files."""
         self.stop()
-        shutil.rmtree(self._places.sockets, ignore_errors=True)
+        remove_transient(self._places)
         shutil.rmtree(self._places.home, ignore_errors=True)
 
     def _end(self, number: signal.Signals) -> None:

@@ -8,7 +8,6 @@ than publishing anew.
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pathlib import Path
 import redis
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.embedded import launch
 from orchestrator.embedded.places import (
     Places,
     is_reachable,
@@ -32,19 +30,18 @@ _START_SECONDS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedisPlan:
-    """How to run it, and how to reach it once it runs."""
+    """How to run it as the user of its places, and how to reach it once it runs."""
 
     command: tuple[str, ...]
     url: str
 
 
-def prepare(found: Places, *, port: int, parent: int | str) -> RedisPlan:
+def prepare(found: Places, *, port: int) -> RedisPlan:
     """
     Write its configuration and say how to run it.
 
     Args:
         port: A free one on 127.0.0.1.
-        parent: Whose death ends it: a pid, or ``mine`` for whoever starts it.
 
     Raises:
         ConfigurationError: There is no Redis to run.
@@ -55,7 +52,7 @@ def prepare(found: Places, *, port: int, parent: int | str) -> RedisPlan:
         f"port {port}",
         "bind 127.0.0.1",
         f"requirepass {password}",
-        f"dir {folder}",
+        f"dir {_quoted(folder)}",
         "daemonize no",
         'save ""',
         "appendonly yes",
@@ -66,13 +63,8 @@ def prepare(found: Places, *, port: int, parent: int | str) -> RedisPlan:
     ]
     # In a file of its own: what stands on a command line everybody can see.
     settings = private_file(folder / "redis.conf", "\n".join(lines) + "\n", found.user)
-    words = (str(_executable(found)), str(settings))
     return RedisPlan(
-        command=tuple(
-            launch.command(
-                *words, parent=parent, user=found.user, death_signal=signal.SIGTERM
-            )
-        ),
+        command=(str(_executable(found)), str(settings)),
         url=f"redis://:{password}@127.0.0.1:{port}/0",
     )
 
@@ -105,6 +97,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _executable(found: Places) -> Path:

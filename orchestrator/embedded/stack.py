@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import httpx
-from sqlalchemy import text
 from supervisor.xmlrpc import SupervisorTransport
 
 from orchestrator.config import console_actor
@@ -29,9 +27,18 @@ from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import AuthenticationError, ConfigurationError
 from orchestrator.domain.values import Role
-from orchestrator.embedded import launch, postgres, redis
+from orchestrator.embedded import postgres, redis
 from orchestrator.embedded.lock import take_lock
-from orchestrator.embedded.places import Places, places, private_file, secret
+from orchestrator.embedded.places import (
+    Places,
+    make,
+    places,
+    private_file,
+    remove_transient,
+    secret,
+)
+from orchestrator.embedded.ready import check_port, missing_parts
+from orchestrator.embedded.session import wait_until_empty
 from orchestrator.embedded.supervisor import (
     Control,
     Program,
@@ -46,13 +53,15 @@ BUNDLED = ("yara", "executable", "document", "strings")
 _ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
 
 #: Seconds for everything to be up; importing the analyzers takes most of it.
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 
-#: Seconds. The three groups stop one after another, in ten together.
-_WORKER_STOP_SECONDS = 4
-_ENGINE_STOP_SECONDS = 3
-_STORE_STOP_SECONDS = 3
-_STOP_SECONDS = 12
+#: Seconds. The three groups stop one after another; what has not stopped after all of
+#: them is killed, so that ten seconds are enough.
+_WORKER_STOP_SECONDS = 3
+_ENGINE_STOP_SECONDS = 2
+_STORE_STOP_SECONDS = 2
+_STOP_SECONDS = 8
+_KILLED_SECONDS = 1.5
 
 #: How long a stopping replica lets its analyses go on; less than its time to stop.
 _GRACE_SECONDS = "2"
@@ -75,7 +84,7 @@ class Stack:
     """
     Args:
         data_dir: Where everything is kept; it survives restarts.
-        api_port: ``None`` takes a free one.
+        api_port: ``None`` or 0 takes a free one.
         workers: Bundled analyzers, or importable modules named as their analyzer.
         slots: Analyses at a time of each replica; ``None`` leaves it to the replica.
         extra_env: For every process, for example shorter clocks in tests.
@@ -128,12 +137,17 @@ class Stack:
             self._process.wait()
 
     def stop(self) -> None:
-        """Stop everything, replicas first, within ten seconds; again is harmless."""
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process)
+        """
+        Stop everything, replicas first, within ten seconds.
+
+        Again is harmless, and goes on where an interrupt broke it off.
+        """
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
         # Last: whoever takes it next finds nothing running.
         if self._lock is not None:
+            remove_transient(self._places)
             self._lock.close()
 
     def processes(self) -> dict[str, int]:
@@ -142,11 +156,13 @@ class Stack:
         return {one["name"]: one["pid"] for one in found if one["pid"]}
 
     def _start(self, on_progress: Progress) -> StackInfo:
+        make(self._places)
         self._lock = take_lock(self._places.data_dir)
+        check_port(self._api_port)
         on_progress("starting PostgreSQL and Redis")
-        database = postgres.prepare(self._places, parent="mine")
-        broker = redis.prepare(self._places, port=redis.free_port(), parent="mine")
-        stores = _stores(database.command, broker.command)
+        database = postgres.prepare(self._places)
+        broker = redis.prepare(self._places, port=redis.free_port())
+        stores = self._stores(database.command, broker.command)
         self._supervise(stores)
         postgres.wait_until_ready(database.url)
         redis.wait_until_ready(broker.url)
@@ -164,14 +180,14 @@ class Stack:
     def _supervise(self, programs: Sequence[Program]) -> None:
         # A supervisor that was killed leaves its socket behind.
         self._control.socket.unlink(missing_ok=True)
-        path = self._configure(programs)
+        self._configure(programs)
         self._process = subprocess.Popen(
-            supervisor_command(path, parent=os.getpid()),
+            supervisor_command(parent=os.getpid()),
             env=_bare_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd="/",
+            cwd=self._places.data_dir,
             # Ctrl-C in the terminal is for us; we stop the others in order.
             start_new_session=True,
         )
@@ -183,13 +199,8 @@ class Stack:
                 )
             time.sleep(0.05)
 
-    def _configure(self, programs: Sequence[Program]) -> Path:
-        return write_configuration(
-            self._places.data_dir / "supervisor.conf",
-            programs,
-            control=self._control,
-            logs=self._logs,
-        )
+    def _configure(self, programs: Sequence[Program]) -> None:
+        write_configuration(self._places.data_dir, programs, control=self._control)
 
     @property
     def _logs(self) -> Path:
@@ -251,10 +262,30 @@ class Stack:
             "ASSAY_API_PORT": str(self._api_port),
             "ASSAY_API_KEY": info.api_key,
             "ASSAY_SECRET_KEY": self._secret_key(),
-            "ASSAY_SAMPLE_STORE": str(self._places.data_dir / "samples"),
             "ASSAY_FLOWER_USER": "admin",
             "ASSAY_FLOWER_PASSWORD": secret(self._places.data_dir / "flower.password"),
         }
+
+    def _stores(self, database: Sequence[str], broker: Sequence[str]) -> list[Program]:
+        return [
+            Program(
+                name="postgres",
+                group="stores",
+                command=database,
+                # It ends sessions instead of waiting for them.
+                stop_signal="INT",
+                stop_seconds=_STORE_STOP_SECONDS,
+                user=self._places.user,
+                death_signal=postgres.DEATH_SIGNAL,
+            ),
+            Program(
+                name="redis",
+                group="stores",
+                command=broker,
+                stop_seconds=_STORE_STOP_SECONDS,
+                user=self._places.user,
+            ),
+        ]
 
     def _engine(self, info: StackInfo) -> list[Program]:
         known = self._environment(info)
@@ -263,10 +294,11 @@ class Stack:
             "ASSAY_BROKER_URL",
             "ASSAY_API_PORT",
             "ASSAY_SECRET_KEY",
-            "ASSAY_SAMPLE_STORE",
         )
-        environment = {"ASSAY_SAMPLES_SHARED": "1"} | {
-            name: known[name] for name in needed
+        environment = {
+            "ASSAY_SAMPLE_STORE": str(self._places.data_dir / "samples"),
+            "ASSAY_SAMPLES_SHARED": "1",
+            **{name: known[name] for name in needed},
         }
         return [
             Program(
@@ -292,6 +324,8 @@ class Stack:
                         "ASSAY_API_URL": info.api_url,
                         "ASSAY_WORKER_SECRET": self._secrets[name],
                         "ASSAY_STOP_GRACE_SECONDS": _GRACE_SECONDS,
+                        # One that is killed leaves its samples there.
+                        "TMPDIR": str(self._places.scratch),
                     }
                 ),
                 stop_seconds=_WORKER_STOP_SECONDS,
@@ -316,7 +350,7 @@ class Stack:
                     f" see the logs in {self._logs}"
                 )
             time.sleep(0.1)
-            missing = _missing(info, self._workers)
+            missing = missing_parts(info.api_url, info.database_url, self._workers)
 
 
 def read_lines(path: Path) -> dict[str, str]:
@@ -328,67 +362,23 @@ def read_lines(path: Path) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        # Its children die with it.
         process.kill()
         process.wait()
+    # Where it was killed, its children die with it, but not before it.
+    wait_until_empty(process.pid, seconds=_KILLED_SECONDS)
 
 
 def _lines(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _missing(info: StackInfo, workers: Sequence[str]) -> list[str]:
-    try:
-        answer = httpx.get(f"{info.api_url}/health/ready", timeout=5)
-    except httpx.HTTPError:
-        return ["the API"]
-    if answer.status_code != httpx.codes.OK:
-        return [f"the engine ({answer.text[:200]})"]
-    live = _live_workers(info.database_url)
-    return [f"a replica of {name}" for name in workers if name not in live]
-
-
-def _live_workers(database_url: str) -> set[str]:
-    database = Database(database_url, pool_size=1)
-    with database.uow() as tx:
-        rows = tx.connection.execute(
-            text(
-                "SELECT w.short_name FROM replica r JOIN worker w ON w.id = r.worker_id"
-                " WHERE NOT r.leaving AND r.seen_at > now() - interval '10 seconds'"
-            )
-        )
-        live = set(rows.scalars())
-    database.close()
-    return live
-
-
-def _stores(database: Sequence[str], broker: Sequence[str]) -> list[Program]:
-    return [
-        # SIGINT: it ends sessions instead of waiting for them.
-        Program(
-            name="postgres",
-            group="stores",
-            command=database,
-            stop_signal="INT",
-            stop_seconds=_STORE_STOP_SECONDS,
-        ),
-        Program(
-            name="redis",
-            group="stores",
-            command=broker,
-            stop_seconds=_STORE_STOP_SECONDS,
-        ),
-    ]
-
-
 def _module(name: str, *words: str) -> list[str]:
-    return launch.command(sys.executable, "-m", name, *words, parent="mine")
+    return [sys.executable, "-m", name, *words]
 
 
 def _bare_environment() -> dict[str, str]:

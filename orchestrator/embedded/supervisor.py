@@ -1,21 +1,26 @@
 """
 The configuration of supervisord: which process runs how, with which environment.
 
-Written into a private file: it holds every secret of the stack, each only in the
-environment of the programs that need it.
+Each program has a private file beside it: there stand the secrets that it needs, and
+paths, whose characters supervisord would read as its own. Starts nothing itself.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.embedded import launch
-from orchestrator.embedded.places import private_file
+from orchestrator.embedded.places import private_file, private_folder
 
 _LOG_MAX_BYTES = "10MB"
+
+_CONFIGURATION = "supervisor.conf"
+_LOGS = "logs"
+_PROGRAMS = "programs"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +29,8 @@ class Program:
     One process.
 
     ``group``: started and stopped together. ``stop_seconds``: after that it is killed.
+    ``user``: (uid, gid) to become. ``death_signal``: what ends it when its supervisor
+    dies.
     """
 
     name: str
@@ -32,6 +39,8 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     stop_signal: str = "TERM"
     stop_seconds: int
+    user: tuple[int, int] | None = None
+    death_signal: int = signal.SIGKILL
 
 
 #: Stopped from the last to the first, each group as a whole.
@@ -47,10 +56,18 @@ class Control:
 
 
 def write_configuration(
-    path: Path, programs: Sequence[Program], *, control: Control, logs: Path
-) -> Path:
-    """Write the supervisor's configuration, readable by its owner alone."""
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder: Path, programs: Sequence[Program], *, control: Control
+) -> None:
+    """
+    Write the supervisor's configuration, readable by its owner alone.
+
+    Its paths are relative: *folder* is where the supervisor has to be started.
+    """
+    for name in (_LOGS, _PROGRAMS):
+        private_folder(folder / name, None)
+    for program in programs:
+        content = launch.program(program.command, program.environment)
+        private_file(folder / _file(program), content, None)
     sections = [
         _section(
             "unix_http_server",
@@ -62,10 +79,10 @@ def write_configuration(
         _section(
             "supervisord",
             nodaemon="true",
-            logfile=logs / "supervisor.log",
+            logfile=f"{_LOGS}/supervisor.log",
             logfile_maxbytes=_LOG_MAX_BYTES,
             logfile_backups=1,
-            pidfile=path.with_suffix(".pid"),
+            pidfile="supervisor.pid",
             umask="077",
             loglevel="info",
         ),
@@ -78,30 +95,32 @@ def write_configuration(
             },
         ),
         *_groups(programs),
-        *(_program(program, logs) for program in programs),
+        *map(_program, programs),
     ]
-    return private_file(path, "\n".join(sections), None)
+    private_file(folder / _CONFIGURATION, "\n".join(sections), None)
 
 
-def supervisor_command(path: Path, *, parent: int) -> list[str]:
-    """Return the command line of the supervisor itself, which dies with *parent*."""
-    return launch.command(
-        sys.executable,
-        "-m",
-        "supervisor.supervisord",
-        "-c",
-        path,
-        parent=parent,
+def supervisor_command(*, parent: int) -> list[str]:
+    """
+    Return the command line of the supervisor itself, which dies with *parent*.
+
+    To be run in the folder of its configuration.
+    """
+    words = (sys.executable, "-P", "-m", "supervisor.supervisord")
+    return launch.command(*words, "-c", _CONFIGURATION, parent=parent)
+
+
+def _file(program: Program) -> Path:
+    return Path(_PROGRAMS, f"{program.name}.json")
+
+
+def _program(program: Program) -> str:
+    words = launch.program_command(
+        _file(program), user=program.user, death_signal=program.death_signal
     )
-
-
-def _program(program: Program, logs: Path) -> str:
     return _section(
         f"program:{program.name}",
-        command=" ".join(_quoted(word) for word in program.command),
-        environment=",".join(
-            f"{name}={_quoted(value)}" for name, value in program.environment.items()
-        ),
+        command=" ".join(map(_quoted, words)),
         autorestart="true",
         startsecs=1,
         # It backs off by a second more each time: some eight minutes of trying.
@@ -109,7 +128,7 @@ def _program(program: Program, logs: Path) -> str:
         stopsignal=program.stop_signal,
         stopwaitsecs=program.stop_seconds,
         killasgroup="true",
-        stdout_logfile=logs / f"{program.name}.log",
+        stdout_logfile=f"{_LOGS}/{program.name}.log",
         stdout_logfile_maxbytes=_LOG_MAX_BYTES,
         stdout_logfile_backups=1,
         redirect_stderr="true",

@@ -47,6 +47,7 @@ def test_only_the_edges_read_the_environment():
     assert reading <= {
         "orchestrator/config.py",
         "orchestrator/db/migrations/env.py",
+        "orchestrator/embedded/launch.py",
         "orchestrator/embedded/stack.py",
         "workers/__main__.py",
         "workers/app.py",

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -23,7 +23,7 @@ import httpx
 
 import orchestrator
 from orchestrator.cli.client import Client
-from orchestrator.cli.demo import tell
+from orchestrator.cli.demo import ignore_endings, tell
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database
@@ -65,27 +65,13 @@ class Ground:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secret_key = f"bench:{os.urandom(32).hex()}"
         self.keys = KeyRing.parse(self._secret_key)
-        self._api_port = redis.free_port()
         self._places = places.places(folder)
-        # From the last to the first, also when only some of it was begun.
-        self._leaving = ExitStack()
-        self._leaving.callback(places.remove, self._places)
-        try:
-            self._begin()
-        except BaseException:
-            self.close()
-            raise
-
-    def _begin(self) -> None:
-        self._postgres = postgres.start_postgres(self.folder)
-        self._leaving.callback(self._postgres.remove)
-        self._leaving.callback(self._stop_everything)
+        self._postgres = postgres.start_postgres(folder)
         self._broker_url = self._start_redis()
         migrate.upgrade(self._postgres.url)
         self.database = Database(self._postgres.url)
-        self._leaving.callback(self.database.close)
         self.sql = self.database.raw_connection(application_name="assay bench")
-        self._leaving.callback(self.sql.close)
+        self._api_port = redis.free_port()
 
     @property
     def broker_url(self) -> str:
@@ -108,7 +94,7 @@ class Ground:
         for name in names:
             self._start(name, "orchestrator", name, environment=self._settings())
         if "api" in names:
-            self._wait_for(self._api_answers, "the API")
+            wait_until(self._api_answers, what="the API", seconds=_READY_SECONDS)
 
     def start_workers(self, count: int, *, slots: int) -> list[str]:
         """Start a replica of each of *count* workers, and wait for their heartbeats."""
@@ -129,7 +115,9 @@ class Ground:
                     "ASSAY_STOP_GRACE_SECONDS": "0",
                 },
             )
-        self._wait_for(lambda: self.count(_LIVE) >= count, "the replicas")
+        wait_until(
+            lambda: self.count(_LIVE) >= count, what="replicas", seconds=_READY_SECONDS
+        )
         return names
 
     def run(
@@ -188,7 +176,13 @@ class Ground:
 
     def close(self) -> None:
         """Stop everything, replicas first, and remove every file."""
-        self._leaving.close()
+        self._stop([name for name in self._processes if name.startswith("worker ")])
+        self._stop([name for name in self._processes if name != "redis"])
+        self._stop(list(self._processes))
+        self.sql.close()
+        self.database.close()
+        self._postgres.remove()
+        places.remove(self._places)
 
     def stop(self, name: str) -> None:
         """Stop one process."""
@@ -210,23 +204,15 @@ class Ground:
         }
 
     def _start_redis(self) -> str:
-        plan = redis.prepare(self._places, port=redis.free_port(), parent=os.getpid())
-        self._open("redis", plan.command, {})
+        plan = redis.prepare(self._places, port=redis.free_port())
+        user = self._places.user
+        words = launch.command(*plan.command, parent=os.getpid(), user=user)
+        self._open("redis", words, {})
         redis.wait_until_ready(plan.url)
         return plan.url
 
     def _start(self, name: str, *words: str, environment: Mapping[str, str]) -> None:
         self.run(name, [sys.executable, "-m", *words], environment)
-
-    def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        wait_until(
-            lambda: bool(self.complaints()) or condition(),
-            what=what,
-            seconds=_READY_SECONDS,
-        )
-        if self.complaints():
-            # What they said is added where the ground is left.
-            raise AssayError(f"{what} did not start")
 
     def _open(
         self,
@@ -258,11 +244,6 @@ class Ground:
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _stop_everything(self) -> None:
-        self._stop([name for name in self._processes if name.startswith("worker ")])
-        self._stop([name for name in self._processes if name != "redis"])
-        self._stop(list(self._processes))
-
     def _stop(self, names: list[str]) -> None:
         ending = [self._processes.pop(name) for name in names]
         for process in ending:
@@ -293,6 +274,7 @@ def ground() -> Iterator[Ground]:
         except AssayError as error:
             raise AssayError("; ".join([error.message, *made.complaints()])) from error
         finally:
+            ignore_endings()
             tell("stopping everything")
             made.close()
 

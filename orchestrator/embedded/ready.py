@@ -1,0 +1,55 @@
+"""
+Whether a stack may start, and whether all of it works. Starts and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+import httpx
+from sqlalchemy import text
+
+from orchestrator.db.unit_of_work import Database
+from orchestrator.domain.errors import ConfigurationError
+
+
+def check_port(port: int) -> None:
+    """Raise an error if somebody has it: they would be taken for our API."""
+    with socket.socket() as probe:
+        # As servers do: what lingers of the last one's connections is nobody.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"ASSAY_API_PORT: {port}: {(error.strerror or 'taken').lower()}; set it"
+                " to a free port, or to 0 for any",
+                field="ASSAY_API_PORT",
+            ) from None
+
+
+def missing_parts(api_url: str, database_url: str, workers: Sequence[str]) -> list[str]:
+    """Return what does not work yet, in words; none when all of it does."""
+    try:
+        answer = httpx.get(f"{api_url}/health/ready", timeout=5)
+    except httpx.HTTPError:
+        return ["the API"]
+    if answer.status_code != httpx.codes.OK:
+        return [f"the engine ({answer.text[:200]})"]
+    live = _live_workers(database_url)
+    return [f"a replica of {name}" for name in workers if name not in live]
+
+
+def _live_workers(database_url: str) -> set[str]:
+    database = Database(database_url, pool_size=1)
+    with database.uow() as tx:
+        rows = tx.connection.execute(
+            text(
+                "SELECT w.short_name FROM replica r JOIN worker w ON w.id = r.worker_id"
+                " WHERE NOT r.leaving AND r.seen_at > now() - interval '10 seconds'"
+            )
+        )
+        live = set(rows.scalars())
+    database.close()
+    return live
