@@ -27,7 +27,7 @@ from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.values import Role
 from orchestrator.flow import submit
 from orchestrator.flow.ports import Engine
-from orchestrator.maintenance import tick
+from orchestrator.maintenance import Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import ReportSource, open_report_source
@@ -145,9 +145,11 @@ def build_tick(settings: Settings) -> Callable[[], None]:
     publisher = Publisher(services.broker_url)
     database, engine = services.database, services.engine
 
+    housekeeping = Housekeeping(database, services.store, settings.retention())
+
     # Celery reads the function's signature by its name: no lambda.
     def once() -> None:
-        tick(database, publisher, engine=engine)
+        tick(database, publisher, housekeeping, engine=engine)
 
     return once
 

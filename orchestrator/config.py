@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -19,6 +20,7 @@ from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.values import Actor
 from orchestrator.flow.ports import Engine, Limits
+from orchestrator.flow.prune import Retention
 
 PREFIX = "ASSAY_"
 
@@ -85,6 +87,11 @@ class Settings(BaseSettings):
     #: How long a replica that stops lets its analyses go on.
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     sample_max_bytes: int = Field(default=268_435_456, ge=1)
+    #: How long finished jobs, task events, refused reports and the audit are kept.
+    retain_jobs_days: float = Field(default=90, gt=0)
+    retain_events_days: float = Field(default=30, gt=0)
+    retain_rejected_days: float = Field(default=7, gt=0)
+    retain_audit_days: float = Field(default=365, gt=0)
     #: Of one user; 0 is no limit.
     limit_open_tasks_per_user: int = Field(default=0, ge=0)
     limit_uploads_per_minute: int = Field(default=0, ge=0)
@@ -99,6 +106,15 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         return self
+
+    def retention(self) -> Retention:
+        """Return how long what is kept."""
+        return Retention(
+            jobs=timedelta(days=self.retain_jobs_days),
+            events=timedelta(days=self.retain_events_days),
+            rejected=timedelta(days=self.retain_rejected_days),
+            audit=timedelta(days=self.retain_audit_days),
+        )
 
     def limits(self) -> Limits:
         """Return the durations and sizes that the steps obey."""

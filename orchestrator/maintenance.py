@@ -6,7 +6,9 @@ However many beats and ticks run, each expiry is applied once: the steps lock.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -16,14 +18,61 @@ from orchestrator.db import counters, sweeps
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine
+from orchestrator.flow.prune import Retention, prune
 from orchestrator.flow.recover import recover
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Publisher
+from orchestrator.store import SampleStore
 
 log = structlog.get_logger()
 
+_PRUNE_SECONDS = 30.0
+_SWEEP_SECONDS = 3_600.0
 
-def tick(database: Database, publisher: Publisher, *, engine: Engine) -> None:
+#: Longer than any sender may pause.
+_STAGING_AGE = timedelta(days=1)
+
+
+class Housekeeping:
+    """
+    What need not be done in every tick: removing what is old.
+
+    Each process does it at its own pace; the steps themselves keep two apart.
+    """
+
+    def __init__(
+        self, database: Database, store: SampleStore, retention: Retention
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._retention = retention
+        self._prune_at = time.monotonic() + _PRUNE_SECONDS
+        self._sweep_at = time.monotonic() + _PRUNE_SECONDS
+
+    def run(self) -> int:
+        """Do what is due; return how much was removed."""
+        removed = 0
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + _PRUNE_SECONDS
+            removed += prune(self._database, self._retention)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+            removed += self._sweep()
+        return removed
+
+    def _sweep(self) -> int:
+        with self._database.uow() as tx:
+            before = tx.now - _STAGING_AGE
+        return self._store.sweep(before=before)
+
+
+def tick(
+    database: Database,
+    publisher: Publisher,
+    housekeeping: Housekeeping,
+    *,
+    engine: Engine,
+) -> None:
     """Do one round of maintenance; what fails is tried again by the next."""
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
         ("canary", lambda: send_canary(database, publisher, engine=engine)),
@@ -33,6 +82,7 @@ def tick(database: Database, publisher: Publisher, *, engine: Engine) -> None:
             lambda: recover(database, engine=engine, depths=publisher.queue_depths),
         ),
         ("fold", lambda: _fold(database)),
+        ("housekeeping", housekeeping.run),
     )
     for name, step in steps:
         try:

@@ -95,7 +95,7 @@ def previous_findings(
 
     Args:
         wanted: (job id, sample, worker id). "Previous" is what is linked to a task of
-            another job that ended in success, or late.
+            another job that ended in success, or late, or outlived that task.
     """
     if not wanted:
         return {}
@@ -117,12 +117,19 @@ _PREVIOUS = text(
       FROM unnest(CAST(:jobs AS uuid[]), CAST(:samples AS text[]),
                   CAST(:workers AS uuid[])) AS r(job_id, sample_sha256, worker_id),
            LATERAL (
-             SELECT {_FINDING}
-               FROM job_task t
-               JOIN task_analysis ta ON ta.task_id = t.id
-               JOIN analysis a ON a.id = ta.analysis_id
-              WHERE t.sample_sha256 = r.sample_sha256 AND t.worker_id = r.worker_id
-                AND t.job_id <> r.job_id AND (t.state = 'success' OR ta.late)
+             SELECT * FROM (
+               (SELECT {_FINDING}
+                  FROM job_task t
+                  JOIN task_analysis ta ON ta.task_id = t.id
+                  JOIN analysis a ON a.id = ta.analysis_id
+                 WHERE t.sample_sha256 = r.sample_sha256 AND t.worker_id = r.worker_id
+                   AND t.job_id <> r.job_id AND (t.state = 'success' OR ta.late)
+                 ORDER BY a.created_at DESC, a.id DESC LIMIT 1)
+               UNION ALL
+               (SELECT {_FINDING} FROM analysis a
+                 WHERE a.sample_sha256 = r.sample_sha256 AND a.worker_id = r.worker_id
+                   AND a.outlived_task
+                 ORDER BY a.created_at DESC, a.id DESC LIMIT 1)) a
               ORDER BY a.created_at DESC, a.id DESC LIMIT 1) a
     """
 )

@@ -287,6 +287,11 @@ job = Table(
         unique=True,
         postgresql_where=text("idempotency_key is not null"),
     ),
+    Index(
+        "ix_job_idempotency_age",
+        "enqueued_at",
+        postgresql_where=text("idempotency_key is not null"),
+    ),
     Index("ix_job_due", "due_at", postgresql_where=text(OPEN_STATES)),
     Index("ix_job_open", "sample_sha256", postgresql_where=text(OPEN_STATES)),
     Index(None, "sample_sha256", "enqueued_at"),
@@ -412,6 +417,8 @@ analysis = Table(
     #: Children and evidence that the replica put into the store.
     _json("files", "[]"),
     Column("content_hash", Text),
+    #: Its task, which ended in success or late, is gone: it still is "previous".
+    Column("outlived_task", Boolean, nullable=False, server_default=text("false")),
     _created(),
     CheckConstraint("score between -1 and 100", name="score_is_in_range"),
     CheckConstraint(
@@ -419,6 +426,13 @@ analysis = Table(
     ),
     _values("tlp", Tlp),
     Index(None, "sample_sha256", "created_at"),
+    Index(
+        "ix_analysis_outlived_task",
+        "sample_sha256",
+        "worker_id",
+        "created_at",
+        postgresql_where=text("outlived_task"),
+    ),
 )
 
 task_analysis = Table(

@@ -408,6 +408,12 @@ def upgrade() -> None:
         ),
         sa.Column("content_hash", sa.Text(), nullable=True),
         sa.Column(
+            "outlived_task",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+        ),
+        sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
@@ -437,6 +443,13 @@ def upgrade() -> None:
             ["worker_id"], ["worker.id"], name=op.f("fk_analysis_worker_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_analysis")),
+    )
+    op.create_index(
+        "ix_analysis_outlived_task",
+        "analysis",
+        ["sample_sha256", "worker_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("outlived_task"),
     )
     op.create_index(
         op.f("ix_analysis_sample_sha256_created_at"),
@@ -559,6 +572,13 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_job_enqueued_at_id"), "job", ["enqueued_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_job_idempotency_age",
+        "job",
+        ["enqueued_at"],
+        unique=False,
+        postgresql_where=sa.text("idempotency_key is not null"),
     )
     op.create_index(
         "ix_job_open",
@@ -1286,6 +1306,11 @@ def downgrade() -> None:
         table_name="job",
         postgresql_where=sa.text("state in ('enqueued', 'executing')"),
     )
+    op.drop_index(
+        "ix_job_idempotency_age",
+        table_name="job",
+        postgresql_where=sa.text("idempotency_key is not null"),
+    )
     op.drop_index(op.f("ix_job_enqueued_at_id"), table_name="job")
     op.drop_index(
         "ix_job_ended",
@@ -1304,6 +1329,11 @@ def downgrade() -> None:
     )
     op.drop_table("classification")
     op.drop_index(op.f("ix_analysis_sample_sha256_created_at"), table_name="analysis")
+    op.drop_index(
+        "ix_analysis_outlived_task",
+        table_name="analysis",
+        postgresql_where=sa.text("outlived_task"),
+    )
     op.drop_table("analysis")
     op.drop_table("worker")
     op.drop_table("usage")

@@ -1,0 +1,97 @@
+"""
+Removes what is old, in small transactions; whatever is left waits for the next round.
+
+Finished jobs go with their tasks and verdicts. What stays is what later jobs count
+with: a sample's current verdict, and of each worker its newest analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.db import retention, sweeps
+from orchestrator.db.unit_of_work import Database, Transaction
+
+#: At most so many per transaction, so that none holds a lock for long.
+_JOBS = 200
+_ROWS = 2_000
+
+#: Transactions per round and kind: a round must not hold up the tick.
+_BATCHES = 5
+
+#: Keys of repeats, and what nobody asks for once it is over.
+_IDEMPOTENCY = timedelta(days=7)
+_LEFTOVERS = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """How long what is kept. ``jobs``: finished ones, from their end."""
+
+    jobs: timedelta = timedelta(days=90)
+    events: timedelta = timedelta(days=30)
+    rejected: timedelta = timedelta(days=7)
+    audit: timedelta = timedelta(days=365)
+
+
+def prune(database: Database, kept: Retention) -> int:
+    """
+    Do one round.
+
+    Returns:
+        How many jobs and rows were removed.
+
+    Raises:
+        OperationalError: The database is away; what was removed stays so.
+    """
+    ages = {
+        "task_event": kept.events,
+        "rejected_report": kept.rejected,
+        "audit": kept.audit,
+        "challenge": _LEFTOVERS,
+        "replica": _LEFTOVERS,
+    }
+    removed = _rounds(database, lambda tx: _prune_jobs(tx, kept.jobs), batch=_JOBS)
+    removed += _rounds(database, _forget_keys, batch=_ROWS)
+    removed += _rounds(database, _delete_submissions, batch=_ROWS)
+    for table, age in ages.items():
+        removed += _rounds(database, _older(table, age), batch=_ROWS)
+    return removed
+
+
+def _rounds(
+    database: Database, remove: Callable[[Transaction], int], *, batch: int
+) -> int:
+    total = 0
+    for _ in range(_BATCHES):
+        with database.uow() as tx:
+            # Somebody else is at it: two would only wait for each other.
+            if not sweeps.try_lock_sweep(tx, "prune"):
+                return total
+            removed = remove(tx)
+        total += removed
+        if removed < batch:
+            break
+    return total
+
+
+def _prune_jobs(tx: Transaction, age: timedelta) -> int:
+    job_ids = retention.lock_old_jobs(tx, before=tx.now - age, limit=_JOBS)
+    if job_ids:
+        retention.delete_jobs(tx, job_ids)
+    return len(job_ids)
+
+
+def _forget_keys(tx: Transaction) -> int:
+    before = tx.now - _IDEMPOTENCY
+    return retention.forget_idempotency_keys(tx, before=before, limit=_ROWS)
+
+
+def _delete_submissions(tx: Transaction) -> int:
+    return retention.delete_expired_submissions(tx, limit=_ROWS)
+
+
+def _older(table: str, age: timedelta) -> Callable[[Transaction], int]:
+    return lambda tx: retention.delete_rows(tx, table, before=tx.now - age, limit=_ROWS)
