@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -65,13 +65,27 @@ class Ground:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secret_key = f"bench:{os.urandom(32).hex()}"
         self.keys = KeyRing.parse(self._secret_key)
+        self._api_port = redis.free_port()
         self._places = places.places(folder)
-        self._postgres = postgres.start_postgres(folder)
+        # From the last to the first, also when only some of it was begun.
+        self._leaving = ExitStack()
+        self._leaving.callback(places.remove, self._places)
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        self._postgres = postgres.start_postgres(self.folder)
+        self._leaving.callback(self._postgres.remove)
+        self._leaving.callback(self._stop_everything)
         self._broker_url = self._start_redis()
         migrate.upgrade(self._postgres.url)
         self.database = Database(self._postgres.url)
+        self._leaving.callback(self.database.close)
         self.sql = self.database.raw_connection(application_name="assay bench")
-        self._api_port = redis.free_port()
+        self._leaving.callback(self.sql.close)
 
     @property
     def broker_url(self) -> str:
@@ -94,7 +108,7 @@ class Ground:
         for name in names:
             self._start(name, "orchestrator", name, environment=self._settings())
         if "api" in names:
-            wait_until(self._api_answers, what="the API", seconds=_READY_SECONDS)
+            self._wait_for(self._api_answers, "the API")
 
     def start_workers(self, count: int, *, slots: int) -> list[str]:
         """Start a replica of each of *count* workers, and wait for their heartbeats."""
@@ -115,9 +129,7 @@ class Ground:
                     "ASSAY_STOP_GRACE_SECONDS": "0",
                 },
             )
-        wait_until(
-            lambda: self.count(_LIVE) >= count, what="replicas", seconds=_READY_SECONDS
-        )
+        self._wait_for(lambda: self.count(_LIVE) >= count, "the replicas")
         return names
 
     def run(
@@ -176,13 +188,7 @@ class Ground:
 
     def close(self) -> None:
         """Stop everything, replicas first, and remove every file."""
-        self._stop([name for name in self._processes if name.startswith("worker ")])
-        self._stop([name for name in self._processes if name != "redis"])
-        self._stop(list(self._processes))
-        self.sql.close()
-        self.database.close()
-        self._postgres.remove()
-        places.remove(self._places)
+        self._leaving.close()
 
     def stop(self, name: str) -> None:
         """Stop one process."""
@@ -214,6 +220,16 @@ class Ground:
     def _start(self, name: str, *words: str, environment: Mapping[str, str]) -> None:
         self.run(name, [sys.executable, "-m", *words], environment)
 
+    def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        wait_until(
+            lambda: bool(self.complaints()) or condition(),
+            what=what,
+            seconds=_READY_SECONDS,
+        )
+        if self.complaints():
+            # What they said is added where the ground is left.
+            raise AssayError(f"{what} did not start")
+
     def _open(
         self,
         name: str,
@@ -243,6 +259,11 @@ class Ground:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+    def _stop_everything(self) -> None:
+        self._stop([name for name in self._processes if name.startswith("worker ")])
+        self._stop([name for name in self._processes if name != "redis"])
+        self._stop(list(self._processes))
 
     def _stop(self, names: list[str]) -> None:
         ending = [self._processes.pop(name) for name in names]
