@@ -19,8 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.values import Actor
-from orchestrator.flow.ports import Engine, Limits
-from orchestrator.flow.prune import Retention
+from orchestrator.flow.ports import Engine, Limits, Retention
 
 PREFIX = "ASSAY_"
 

@@ -17,8 +17,8 @@ from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.expire import expire
-from orchestrator.flow.ports import Engine
-from orchestrator.flow.prune import Retention, prune
+from orchestrator.flow.ports import Engine, Retention
+from orchestrator.flow.prune import prune
 from orchestrator.flow.recover import recover
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Publisher

@@ -55,6 +55,16 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """How long what is kept. ``jobs``: finished ones, from their end."""
+
+    jobs: timedelta = timedelta(days=90)
+    events: timedelta = timedelta(days=30)
+    rejected: timedelta = timedelta(days=7)
+    audit: timedelta = timedelta(days=365)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
     """What every step needs to know besides its transaction."""
 

@@ -8,11 +8,11 @@ with: a sample's current verdict, and of each worker its newest analysis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrator.db import retention, sweeps
 from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.flow.ports import Retention
 
 #: At most so many per transaction, so that none holds a lock for long.
 _JOBS = 200
@@ -24,16 +24,6 @@ _BATCHES = 5
 #: Keys of repeats, and what nobody asks for once it is over.
 _IDEMPOTENCY = timedelta(days=7)
 _LEFTOVERS = timedelta(days=1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retention:
-    """How long what is kept. ``jobs``: finished ones, from their end."""
-
-    jobs: timedelta = timedelta(days=90)
-    events: timedelta = timedelta(days=30)
-    rejected: timedelta = timedelta(days=7)
-    audit: timedelta = timedelta(days=365)
 
 
 def prune(database: Database, kept: Retention) -> int:

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from orchestrator.db import retention
 from orchestrator.domain.values import Actor
 from orchestrator.flow import prune as pruning
-from orchestrator.flow.prune import Retention, prune
+from orchestrator.flow.ports import Retention
+from orchestrator.flow.prune import prune
 from orchestrator.flow.retry import retry_job
 from tests.fixtures.engine import Rig, raw
 
