@@ -2,7 +2,8 @@
 The settings: read once at the start of a process, passed on as values.
 
 From the environment; where that says nothing, from the file ``env`` that ``assay up``
-writes into the data directory. Nothing below ``bootstrap`` reads them.
+writes into the data directory. A secret may stand in a file that ``<NAME>_FILE`` names.
+Nothing below ``bootstrap`` reads them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pwd
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -192,12 +194,39 @@ def read_settings() -> Settings:
     """
     found = env_file()
     try:
-        return Settings(_env_file=found if _is_readable(found) else None)
+        return Settings(
+            _env_file=found if _is_readable(found) else None, **_secrets_of_files()
+        )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{name}: {message}", field=name) from None
+
+
+def _secrets_of_files() -> dict[str, Any]:
+    # As containers are given them: what is in an environment shows in many places.
+    variables = {name: f"{PREFIX}{name.upper()}_FILE" for name in _secret_names()}
+    return {
+        name: _read_secret(variable, os.environ[variable])
+        for name, variable in variables.items()
+        if os.environ.get(variable)
+    }
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8" if isinstance(error, ValueError) else error.strerror
+        raise ConfigurationError(
+            f"{variable}: {path}: {reason}", field=variable
+        ) from None
+
+
+def _secret_names() -> list[str]:
+    fields = Settings.model_fields.items()
+    return [name for name, field in fields if SecretStr in get_args(field.annotation)]
 
 
 def _is_readable(path: Path) -> bool:
@@ -213,6 +242,7 @@ def env_file() -> Path:
 def unknown_settings() -> list[str]:
     """Return variables that look like settings and are none: misspelt, or of old."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in _secret_names()}
     return sorted(
         name
         for name in os.environ

@@ -60,7 +60,7 @@ class Settings:
         Raises:
             SettingsError: One is missing or is not what it must be.
         """
-        broker_url = _required(
+        broker_url = _secret(
             environment, "ASSAY_BROKER_URL", "for example redis://127.0.0.1:6379/0"
         )
         api_url = _required(
@@ -69,7 +69,11 @@ class Settings:
         return cls(
             broker_url=broker_url,
             api_url=api_url,
-            secret=_secret(environment, worker),
+            secret=_secret(
+                environment,
+                "ASSAY_WORKER_SECRET",
+                f"as `assay worker register {worker}` printed it",
+            ),
             heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
             stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
             slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
@@ -101,20 +105,21 @@ def _required(environment: Mapping[str, str], name: str, example: str) -> str:
     return value
 
 
-def _secret(environment: Mapping[str, str], worker: str) -> str:
-    file = environment.get("ASSAY_WORKER_SECRET_FILE")
+def _secret(environment: Mapping[str, str], name: str, example: str) -> str:
+    """Read a setting, or the file that ``<name>_FILE`` says it stands in."""
+    variable = f"{name}_FILE"
+    file = environment.get(variable)
     if not file:
-        return _required(
-            environment,
-            "ASSAY_WORKER_SECRET",
-            f"as `assay worker register {worker}` printed it",
-        )
+        return _required(environment, name, example)
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        text = Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsError(
-            f"ASSAY_WORKER_SECRET_FILE: {file}: {error.strerror}"
-        ) from error
+        raise SettingsError(f"{variable}: {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{variable}: {file}: is not UTF-8") from error
+    if not text:
+        raise SettingsError(f"{variable}: {file}: is empty; {name} goes there")
+    return text
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

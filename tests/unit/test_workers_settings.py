@@ -37,16 +37,27 @@ def test_no_grace_at_all_is_a_choice():
     assert read(ASSAY_STOP_GRACE_SECONDS="0").stop_grace_seconds == 0
 
 
-def test_the_secret_may_stand_in_a_file(tmp_path: Path):
+@pytest.mark.parametrize("name", ["ASSAY_BROKER_URL", "ASSAY_WORKER_SECRET"])
+def test_a_secret_may_stand_in_a_file(name: str, tmp_path: Path):
     secret = tmp_path / "secret"
     secret.write_text("from a file\n")
 
-    assert read(ASSAY_WORKER_SECRET_FILE=str(secret)).secret == "from a file"
+    found = read(**{name: "", f"{name}_FILE": str(secret)})
+
+    assert "from a file" in {found.broker_url, found.secret}
 
 
-def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(SettingsError, match="ASSAY_WORKER_SECRET_FILE"):
-        read(ASSAY_WORKER_SECRET_FILE=str(tmp_path / "none"))
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"\xff", "is not UTF-8"), (b" \n", "is empty")],
+)
+def test_a_secret_file_that_says_nothing_is_named(content, reason, tmp_path: Path):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=f"ASSAY_WORKER_SECRET_FILE.*{reason}"):
+        read(ASSAY_WORKER_SECRET_FILE=str(file))
 
 
 def test_settings_never_show_the_secret_or_the_broker_password():
