@@ -30,7 +30,7 @@ _TOP = {
     "submit": ("submit",),
     "audit": ("audit",),
     "doctor": ("doctor",),
-    "process": ("api", "dispatch", "consume", "beat", "maintain"),
+    "process": ("api", "dispatch", "consume", "beat", "maintain", "flower"),
 }
 _GROUPS = (
     "job",

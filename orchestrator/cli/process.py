@@ -4,9 +4,11 @@ The long-running processes: one command each, stopped by SIGTERM or Ctrl-C.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from orchestrator import bootstrap, celery_app
+from orchestrator import bootstrap, celery_app, flower_app
 from orchestrator.config import read_settings
 from orchestrator.logs import configure
 
@@ -32,6 +34,17 @@ def consume() -> None:
     """Apply the workers' reports. One is active, any number stand by."""
     configure("consumer")
     bootstrap.run_consumer(read_settings())
+
+
+@app.command()
+def flower(
+    allow_control: Annotated[
+        bool, typer.Option("--allow-control", help="Let its buttons work.")
+    ] = False,
+) -> None:
+    """Serve Flower: what replicas run, and how it ended. Read-only."""
+    configure("flower")
+    flower_app.run_flower(read_settings(), allow_control=allow_control)
 
 
 @app.command()
