@@ -182,7 +182,8 @@ def end(stack: Stack) -> None:
     """Stop everything; whoever asks again meanwhile waits for it like everybody."""
     ignore_endings()
     try:
-        tell("stopping everything")
+        if stack.is_running:
+            tell("stopping everything")
     finally:
         # The terminal may be gone.
         stack.stop()

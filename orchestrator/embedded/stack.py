@@ -16,6 +16,7 @@ import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -123,13 +124,34 @@ class Stack:
         Raises:
             ConfigurationError: Another stack runs in this data directory, or something
                 did not come up; the message says what, and where its log is. What came
-                up is stopped.
+                up runs until :meth:`stop`, as it does after an interrupt.
         """
-        try:
-            return self._start(on_progress)
-        except BaseException:
-            self.stop()
-            raise
+        make(self._places)
+        self._lock = take_lock(self._places.data_dir)
+        # One that was killed left its own behind.
+        remove_transient(self._places)
+        make(self._places)
+        check_port(self._api_port)
+        on_progress("starting PostgreSQL and Redis")
+        database = postgres.prepare(self._places)
+        broker = redis.prepare(self._places, port=redis.free_port())
+        stores = self._stores(database.command, broker.command)
+        self._supervise(stores)
+        postgres.wait_until_ready(database.url)
+        redis.wait_until_ready(broker.url)
+        on_progress("bringing the database up to date")
+        migrate.upgrade(database.url, actor=console_actor())
+        info = self._introduce(database.url, broker.url)
+        on_progress("starting the API, the dispatcher, the consumer and the workers")
+        self._configure([*stores, *self._engine(info), *self._replicas(info)])
+        self._start_groups("engine", "workers")
+        self._wait_until_ready(info)
+        return info
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is anything to stop."""
+        return self._process is not None
 
     def wait(self) -> None:
         """Wait until the supervisor ends."""
@@ -155,31 +177,7 @@ class Stack:
         found = cast("list[dict[str, Any]]", self._rpc().getAllProcessInfo())
         return {one["name"]: one["pid"] for one in found if one["pid"]}
 
-    def _start(self, on_progress: Progress) -> StackInfo:
-        make(self._places)
-        self._lock = take_lock(self._places.data_dir)
-        check_port(self._api_port)
-        on_progress("starting PostgreSQL and Redis")
-        database = postgres.prepare(self._places)
-        broker = redis.prepare(self._places, port=redis.free_port())
-        stores = self._stores(database.command, broker.command)
-        self._supervise(stores)
-        postgres.wait_until_ready(database.url)
-        redis.wait_until_ready(broker.url)
-        on_progress("bringing the database up to date")
-        migrate.upgrade(database.url, actor=console_actor())
-        info = self._introduce(database.url, broker.url)
-        on_progress("starting the API, the dispatcher, the consumer and the workers")
-        self._configure([*stores, *self._engine(info), *self._replicas(info)])
-        self._rpc().reloadConfig()
-        for group in ("engine", "workers"):
-            self._rpc().addProcessGroup(group)
-        self._wait_until_ready(info)
-        return info
-
     def _supervise(self, programs: Sequence[Program]) -> None:
-        # A supervisor that was killed leaves its socket behind.
-        self._control.socket.unlink(missing_ok=True)
         self._configure(programs)
         self._process = subprocess.Popen(
             supervisor_command(parent=os.getpid()),
@@ -198,6 +196,17 @@ class Stack:
                     f"the supervisor did not start; see {self._logs}/supervisor.log"
                 )
             time.sleep(0.05)
+
+    def _start_groups(self, *names: str) -> None:
+        try:
+            self._rpc().reloadConfig()
+            for name in names:
+                self._rpc().addProcessGroup(name)
+        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            raise ConfigurationError(
+                f"the supervisor did not start the {' and the '.join(names)}: {error};"
+                f" see {self._logs}/supervisor.log"
+            ) from None
 
     def _configure(self, programs: Sequence[Program]) -> None:
         write_configuration(self._places.data_dir, programs, control=self._control)
@@ -344,6 +353,10 @@ class Stack:
         deadline = time.monotonic() + _READY_SECONDS
         missing = ["the API"]
         while missing:
+            if self._process is None or self._process.poll() is not None:
+                raise ConfigurationError(
+                    f"the supervisor ended; see {self._logs}/supervisor.log"
+                )
             if time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"not up after {_READY_SECONDS} s: {', '.join(missing)};"

@@ -9,13 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from orchestrator.cli.demo_files import build
+from orchestrator.embedded import launch
+from orchestrator.embedded.places import Places, places
+from tests.fixtures.embedded import STOP_SECONDS, all_gone, end, everything_of
 
 _SECONDS = 90
 
@@ -96,16 +100,6 @@ def test_nothing_of_it_is_left(bundled):
     assert left_over("assay-demo-") == []
 
 
-def test_files_of_ones_own_are_analysed(tmp_path: Path):
-    made = build(tmp_path, seed=7, urls=("https://example.org/x",), padding_bytes=9)
-    chosen = [str(one.path) for one in made if one.kind in {"eicar", "text"}]
-
-    done = assay("demo", "--json", *chosen)
-
-    assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout)["samples"]) == len(chosen)
-
-
 def test_a_file_that_is_not_there_is_named():
     done = assay("demo", "/nowhere/at-all")
 
@@ -113,29 +107,67 @@ def test_a_file_that_is_not_there_is_named():
     assert done.stderr.splitlines()[-1] == "assay: there is no file /nowhere/at-all"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("step", ["bringing the database", "submitting"])
-def test_ended_midway_it_stops_everything_and_leaves_nothing(
-    step: str, number: signal.Signals, tmp_path: Path
-):
+@contextmanager
+def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a demo whose temporary files stand in *folder*, and see that none is left."""
     with subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "demo"],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        launch.command(
+            sys.executable, "-m", "orchestrator", "demo", parent=os.getpid()
+        ),
+        env={**os.environ, "TMPDIR": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
+        try:
+            yield process
+        finally:
+            end(process, signal.SIGTERM)
+    assert list(folder.iterdir()) == []
+
+
+def stack_of(folder: Path) -> Places:
+    """Return where the stack of the demo that runs there has its files."""
+    (demo_folder,) = (one for one in folder.iterdir() if "demo" in one.name)
+    return places(demo_folder / "data")
+
+
+def assert_nothing_is_left(found: Places, processes: list[psutil.Process]) -> None:
+    assert all_gone(processes)
+    for folder in (found.home, found.sockets, found.scratch):
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [("bringing the database", signal.SIGINT), ("submitting", signal.SIGTERM)],
+)
+def test_ended_midway_it_stops_everything_and_leaves_nothing(
+    step: str, number: signal.Signals, tmp_path: Path
+):
+    with demo(tmp_path) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if step in line)
-        started = psutil.Process(process.pid).children(recursive=True)
+        found, started = stack_of(tmp_path), everything_of(process.pid)
 
-        process.send_signal(number)
-        next(line for line in process.stderr if "stopping everything" in line)
-        # The impatient: a second one must not break off the stopping.
-        process.send_signal(number)
-        process.wait(30)
+        # The impatient: another one must not break off the stopping.
+        end(process, number, signal.SIGINT, signal.SIGTERM)
 
-    assert process.returncode == 130
-    _, alive = psutil.wait_procs(started, timeout=5)
-    assert alive == []
-    assert list(tmp_path.iterdir()) == []
+        assert process.returncode == 130
+        assert_nothing_is_left(found, started)
+
+
+def test_a_demo_whose_stack_dies_says_so_and_leaves_nothing(tmp_path: Path):
+    with demo(tmp_path) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "starting the API" in line)
+        found, started = stack_of(tmp_path), everything_of(process.pid)
+
+        psutil.Process(process.pid).children()[0].kill()
+        *_, last = process.stderr
+        process.wait(STOP_SECONDS)
+
+        assert process.returncode == 2
+        assert last.startswith("assay: the supervisor ")
+        assert_nothing_is_left(found, started)

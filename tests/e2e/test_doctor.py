@@ -17,10 +17,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.embedded.places import places, remove
 from tests.broker.conftest import rabbitmq, redis_server
-from tests.e2e.test_embedded import Held
 from tests.fixtures.brokers import RabbitMQHost, RedisServer
+from tests.fixtures.embedded import Held, cleared, hold
 from tests.fixtures.servers import free_port
 
 __all__ = ["rabbitmq", "redis_server"]
@@ -72,11 +71,8 @@ def doctor(tmp_path: Path) -> Doctor:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Held]:
-    folder = tmp_path / "data"
-    running = Held(folder)
-    yield running
-    running.end(signal.SIGTERM)
-    remove(places(folder))
+    with cleared(tmp_path / "data") as folder, hold(folder) as running:
+        yield running
 
 
 def test_a_stack_that_is_well_is_found_well_and_a_stopped_consumer_is_named(

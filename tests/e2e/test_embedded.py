@@ -9,21 +9,31 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from orchestrator.cli.client import Client
 from orchestrator.cli.submit import submit_files
-from orchestrator.embedded.places import places, remove
+from orchestrator.embedded.places import places
+from tests.fixtures.embedded import (
+    ODD_NAME,
+    STOP_SECONDS,
+    Up,
+    World,
+    all_gone,
+    cleared,
+    end,
+    everything_of,
+    hold,
+)
 from tests.fixtures.field import eventually
 
-#: Waits for a file that the test writes, so that the test says when it ends.
+ENGINE = {"api", "dispatch", "consume", "beat", "maintain"}
+WORKERS = {"worker-yara", "worker-executable", "worker-document", "worker-strings"}
+
+#: Long enough that some are open whenever all of it is killed.
 SLOW_WORKER = """
 import time
 from workers import Analysis, Sample, analyzer
@@ -35,90 +45,154 @@ def slow(sample: Sample) -> Analysis:
 """
 
 
-class Held:
-    """A stack held by a process of its own."""
-
-    def __init__(self, data_dir: Path, *workers: str, path: Path | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fixtures.stack_process", data_dir, *workers],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(path)]),
-            },
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the stack did not start"
-        self.info: dict[str, Any] = json.loads(line)
-        self.processes: dict[str, int] = self.info["processes"]
-
-    @property
-    def client(self) -> Client:
-        return Client(self.info["api_url"], self.info["api_key"])
-
-    def everything(self) -> list[psutil.Process]:
-        """Return every process of it, sandbox children included."""
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
-
-    def end(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-        self.process.wait(12)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-def all_gone(processes: list[psutil.Process]) -> bool:
-    return not any(
-        one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes
-    )
-
-
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "data"
-    remove(places(tmp_path / "data"))
+    with cleared(tmp_path / "data") as folder:
+        yield folder
 
 
-def test_a_stack_runs_every_process_and_stops_all_of_it(data_dir: Path):
-    held = Held(data_dir)
-    everything = held.everything()
-    assert set(held.processes) == {
-        "postgres", "redis", "api", "dispatch", "consume", "beat", "maintain",
-        "worker-strings",
-    }  # fmt: skip
+def test_a_stack_runs_every_process(running: Up):
+    names = set(running.processes())
 
-    held.end(signal.SIGTERM)
-
-    assert all_gone(everything)
+    assert names >= ENGINE | WORKERS
+    assert {"postgres", "redis-server"} <= names
 
 
-def test_a_process_that_dies_is_started_again(data_dir: Path):
-    held = Held(data_dir)
-    with held.client as client:
-        os.kill(held.processes["api"], signal.SIGKILL)
-        os.kill(held.processes["worker-strings"], signal.SIGKILL)
+def test_a_second_terminal_needs_no_settings(running: Up):
+    assert running.world.json("job", "list") is not None
 
-        eventually(lambda: client.get("/worker") is not None, within=20)
-        eventually(
-            lambda: sum("workers" in p.cmdline() for p in held.everything()) >= 1,
-            within=20,
+
+def test_what_a_stack_wrote_down_is_for_its_owner_alone(running: Up):
+    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
+    assert stat.S_IMODE((running.data_dir / "env").stat().st_mode) == 0o600
+
+
+def test_no_secret_is_on_a_command_line_or_in_an_open_file(running: Up):
+    secrets = {
+        (running.data_dir / name).read_text().strip()
+        for name in ("postgres.password", "redis.password", "secret.key")
+    } | {running.said["admin key"]}
+
+    lines = [
+        " ".join(process.cmdline()) for process in everything_of(running.process.pid)
+    ]
+    open_to_others = [
+        path
+        for path in running.data_dir.rglob("*")
+        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    ]
+
+    assert not [line for line in lines for secret in secrets if secret in line]
+    assert [p for p in open_to_others if any(s in p.read_text() for s in secrets)] == []
+
+
+def test_a_worker_is_given_neither_the_database_nor_the_services_key(running: Up):
+    environment = Path(f"/proc/{running.processes()['worker-strings'].pid}/environ")
+    if not os.access(environment, os.R_OK):
+        known = ""  # Not even its own user may look: better still.
+    else:
+        known = environment.read_bytes().decode()
+
+    assert "ASSAY_DATABASE_URL" not in known
+    assert "ASSAY_SECRET_KEY" not in known
+
+
+def test_a_second_start_in_the_same_folder_is_refused_in_a_line(
+    running: Up, tmp_path: Path
+):
+    """By whichever name the folder is called."""
+    (tmp_path / "link").symlink_to(running.data_dir)
+    for folder in (running.data_dir, tmp_path / "link"):
+        environment = {**running.world.env, "ASSAY_DATA_DIR": str(folder)}
+        done = World(env=environment).run("up")
+
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert line.startswith(f"assay: Assay runs in {running.data_dir} already; use")
+    assert running.world.run("job", "list").returncode == 0
+
+
+def test_a_port_that_somebody_has_is_refused_in_a_line(running: Up, data_dir: Path):
+    """Whoever answers there would be taken for our API."""
+    environment = {**running.world.env, "ASSAY_DATA_DIR": str(data_dir)}
+
+    done = World(env=environment).run("up")
+
+    (line,) = done.stderr.splitlines()
+    port = running.world.env["ASSAY_API_PORT"]
+    assert done.returncode == 2
+    assert line.startswith(f"assay: ASSAY_API_PORT: {port}: address already in use; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\nb", "its name has characters that are no text"),
+        ("b\udcff", "its name has characters that are no text"),
+        ("x" * 300, "File name too long"),
+        ("/".join(["x" * 100] * 10), "bytes, and 900 is the most"),
+        ("file/below", "Not a directory"),
+    ],
+)
+def test_a_folder_that_can_not_be_is_refused_in_a_line(
+    name: str, reason: str, tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "ASSAY_DATA_DIR": f"{tmp_path}/{name}"}
+
+    done = World(env=environment).run("up")
+
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("assay: ASSAY_DATA_DIR: ")
+    assert line.endswith(f"{reason}; set it to another folder")
+    assert len(line) < 500
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file"]
+
+
+def test_whatever_is_killed_is_started_again_and_goes_on(running: Up, tmp_path: Path):
+    (tmp_path / "sample.txt").write_text(f"after {tmp_path}")
+    before = running.processes()
+    for process in before.values():
+        process.kill()
+
+    def has_come_back() -> bool:
+        now = running.processes()
+        return now.keys() == before.keys() and not set(now.values()) & set(
+            before.values()
         )
 
-    held.end(signal.SIGINT)
+    eventually(has_come_back, within=60)
+    eventually(lambda: running.world.run("worker", "list").returncode == 0, within=60)
+    document = running.world.json("submit", tmp_path / "sample.txt", "--wait")
+
+    (job,) = document["jobs"]
+    assert job["state"] == "done"
+    tasks = running.world.json("task", "list", job["job"])
+    assert {task["state"] for task in tasks} == {"success"}
+
+
+def test_kill_9_of_the_supervisor_ends_that_stack_and_no_other(
+    running: Up, data_dir: Path
+):
+    with hold(data_dir) as held:
+        everything = held.everything()
+        (supervisor,) = psutil.Process(held.process.pid).children()
+
+        supervisor.kill()
+
+        eventually(lambda: all_gone(everything), within=STOP_SECONDS)
+    assert running.world.run("job", "list").returncode == 0
 
 
 def test_kill_9_of_the_holder_takes_everything_down(data_dir: Path):
-    held = Held(data_dir)
-    everything = held.everything()
-    assert any("workers.template" in " ".join(p.cmdline()) for p in everything)
+    with hold(data_dir) as held:
+        everything = held.everything()
+        assert any("workers.template" in " ".join(p.cmdline()) for p in everything)
 
-    held.end(signal.SIGKILL)
+        held.process.kill()
 
-    eventually(lambda: all_gone(everything), within=10)
+        eventually(lambda: all_gone(everything), within=STOP_SECONDS)
 
 
 def test_what_was_queued_survives_kill_9_of_the_whole_tree(
@@ -126,69 +200,84 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree(
 ):
     (tmp_path / "slow_worker.py").write_text(SLOW_WORKER)
     files = []
-    for number in range(100):
+    for number in range(40):
         files.append(tmp_path / f"{number}.txt")
         files[-1].write_text(f"sample {number}")
-    held = Held(data_dir, "slow_worker", path=tmp_path)
-    with held.client as client:
-        jobs = submit_files(client, files)
-        eventually(
-            lambda: any(j["state"] == "executing" for j in client.get("/job")),
-            within=20,
-        )
-    everything = held.everything()
-    for process in everything:
-        process.kill()
-    held.end(signal.SIGKILL)
-    eventually(lambda: all_gone(everything), within=10)
+    with hold(data_dir, "slow_worker", modules=tmp_path) as held:
+        with held.client as client:
+            jobs = submit_files(client, files)
+            eventually(
+                lambda: any(j["state"] == "executing" for j in client.get("/job")),
+                within=20,
+            )
+        everything = held.everything()
+        for process in everything:
+            process.kill()
+        eventually(lambda: all_gone(everything), within=STOP_SECONDS)
 
-    again = Held(data_dir, "slow_worker", path=tmp_path)
-    with again.client as client:
+    with hold(data_dir, "slow_worker", modules=tmp_path) as again, again.client as now:
         eventually(
-            lambda: (
-                client.get("/job", limit=1, state="done") != []
-                and len(client.get("/job", limit=1000, state="done")) == len(jobs)
-            ),
+            lambda: len(now.get("/job", limit=1000, state="done")) == len(jobs),
             within=90,
             every=0.5,
         )
         states = {
-            task["state"]
-            for job in jobs
-            for task in client.get(f"/job/{job['id']}/tasks")
+            task["state"] for job in jobs for task in now.get(f"/job/{job['id']}/tasks")
         }
     assert states == {"success"}
-    again.end(signal.SIGTERM)
+    # Replicas that were killed had samples there.
+    assert not places(data_dir).scratch.exists()
 
 
-def test_no_secret_is_on_a_command_line_or_in_an_open_file(data_dir: Path):
-    held = Held(data_dir)
-    secrets = {
-        (data_dir / name).read_text().strip()
-        for name in ("postgres.password", "redis.password", "secret.key")
-    } | {held.info["api_key"]}
+def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(
+    newcomer: World, tmp_path: Path
+):
+    with newcomer.up(tmp_path / "log") as up:
+        home = Path(newcomer.env["HOME"])
+        environment_file = home / ".local/share/assay/env"
 
-    lines = [" ".join(process.cmdline()) for process in held.everything()]
-    open_to_others = [
-        path
-        for path in data_dir.rglob("*")
-        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    ]
+        assert up.said["API"] == f"http://127.0.0.1:{newcomer.env['ASSAY_API_PORT']}"
+        assert up.said["documentation"] == f"{up.said['API']}/docs"
+        assert up.said["settings"] == str(environment_file)
+        assert stat.S_IMODE(environment_file.stat().st_mode) == 0o600
+        assert f"ASSAY_API_KEY={up.said['admin key']}" in environment_file.read_text()
+        assert newcomer.json("job", "list") == []
 
-    assert not [line for line in lines for secret in secrets if secret in line]
-    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
-    assert [p for p in open_to_others if any(s in p.read_text() for s in secrets)] == []
-    held.end(signal.SIGTERM)
+        everything = everything_of(up.process.pid)
+        end(up.process, signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+        assert up.process.returncode == 0
+        assert all_gone(everything)
+        assert not places(environment_file.parent).sockets.exists()
 
 
-def test_a_worker_is_given_neither_the_database_nor_the_services_key(data_dir: Path):
-    held = Held(data_dir)
-    environment = Path(f"/proc/{held.processes['worker-strings']}/environ")
-    if os.geteuid() != 0 and not os.access(environment, os.R_OK):
-        known = ""  # Not even its own user may look: better still.
-    else:
-        known = environment.read_bytes().decode()
+def test_the_demo_serves_an_ordinary_user_with_files_of_its_own(
+    newcomer: World,
+):
+    chosen = Path(newcomer.env["HOME"]).parent / ODD_NAME
+    chosen.write_text("To whom it may concern")
 
-    assert "ASSAY_DATABASE_URL" not in known
-    assert "ASSAY_SECRET_KEY" not in known
-    held.end(signal.SIGTERM)
+    done = newcomer.run("demo", "--json", chosen)
+
+    assert done.returncode == 0, done.stderr
+    (sample,) = json.loads(done.stdout)["samples"]
+    assert sample["fileName"] == ODD_NAME
+    assert sample["verdict"]["coverage"] == 100
+
+
+def test_a_folder_that_an_ordinary_user_may_not_enter_is_named(
+    newcomer: World, tmp_path: Path
+):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+    newcomer_there = World(
+        env={**newcomer.env, "ASSAY_DATA_DIR": str(closed / "data")},
+        python=newcomer.python,
+        user=newcomer.user,
+    )
+
+    done = newcomer_there.run("up")
+
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"assay: ASSAY_DATA_DIR: {closed}/data: Permission denied; ")

@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.ordinary import NOBODY, reachable_interpreter
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TESTS = ("outcomes", "confinement", "processes")
-NOBODY = 65534
 
 #: What the tests import: pytest, pydantic, and what these need.
 PACKAGES = (
@@ -45,19 +45,6 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
-
-
-def _interpreter(home: Path) -> Path:
-    base = Path(sys.base_prefix)
-    if all(parent.stat().st_mode & 0o1 for parent in (base, *base.parents)):
-        return Path(sys.executable).resolve()
-    # It lives below somebody's private home directory: take what is needed of it.
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    ignored = shutil.ignore_patterns("test", "site-packages", "__pycache__", "idlelib")
-    shutil.copytree(base / "lib" / version, home / "lib" / version, ignore=ignored)
-    (home / "bin").mkdir()
-    copied = shutil.copy(Path(sys.executable).resolve(), home / "bin" / version)
-    return Path(copied)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -87,7 +74,7 @@ def _copy_project(home: Path) -> Path:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="all of them run as one already")
 def test_everything_holds_for_an_ordinary_user(home):
-    python = _interpreter(home)
+    python = reachable_interpreter(home)
     root = _copy_project(home)
     (home / "temporary").mkdir()
     os.chown(home / "temporary", NOBODY, NOBODY)
