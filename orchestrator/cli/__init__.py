@@ -6,6 +6,7 @@ Each group has a file of its own. Exit codes: 0 ok, 1 failed, 2 usage or setting
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from types import ModuleType
@@ -51,8 +52,8 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run a command; whatever goes wrong in a known way is one line on stderr."""
-    _compose(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
+        _compose(sys.argv[1] if len(sys.argv) > 1 else "")
         app()
     except ConfigurationError as error:
         _fail(error.message, _USAGE)
@@ -66,19 +67,30 @@ def _compose(word: str) -> None:
     # A client command loads neither the database nor Celery: only what is asked for is
     # imported, and everything only for the help.
     owners = {command: name for name, commands in _TOP.items() for command in commands}
-    if word in _GROUPS:
-        app.add_typer(_module(word).app, name=word)
-    elif word in owners:
-        app.add_typer(_module(owners[word]).app)
-    else:
-        for name in _TOP:
-            app.add_typer(_module(name).app)
-        for name in _GROUPS:
-            app.add_typer(_module(name).app, name=name)
+    if word in _GROUPS or word in owners:
+        _add(owners.get(word, word))
+        return
+    for name in (*_TOP, *_GROUPS):
+        # What this installation cannot do is not offered.
+        with contextlib.suppress(ConfigurationError):
+            _add(name)
+
+
+def _add(name: str) -> None:
+    group = {"name": name} if name in _GROUPS else {}
+    app.add_typer(_module(name).app, **group)
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"orchestrator.cli.{name}")
+    try:
+        return importlib.import_module(f"orchestrator.cli.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "orchestrator":
+            raise
+        raise ConfigurationError(
+            f"this command needs {error.name}, which is not installed here:"
+            " pip install 'assay[server,embedded]'"
+        ) from error
 
 
 def _fail(message: str, code: int) -> None:
