@@ -77,8 +77,7 @@ def _compose(word: str) -> None:
 
 
 def _add(name: str) -> None:
-    group = {"name": name} if name in _GROUPS else {}
-    app.add_typer(_module(name).app, **group)
+    app.add_typer(_module(name).app, name=name if name in _GROUPS else None)
 
 
 def _module(name: str) -> ModuleType:
