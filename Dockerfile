@@ -1,20 +1,41 @@
-# syntax=docker/dockerfile:1
-FROM python:3.12-slim AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/assay
-COPY requirements.lock /src/
-RUN /opt/assay/bin/pip install --require-hashes -r /src/requirements.lock
-COPY orchestrator /opt/assay/lib/python3.12/site-packages/orchestrator
-COPY workers /opt/assay/lib/python3.12/site-packages/workers
-RUN printf '#!/opt/assay/bin/python\nfrom orchestrator.cli import main\nmain()\n' > /opt/assay/bin/assay \
-    && chmod +x /opt/assay/bin/assay
+# Two images of one build: `engine` (API, dispatcher, consumer, beat, maintenance,
+# Flower) and `worker`, which has neither a web framework nor a database driver.
+ARG PYTHON=3.12
 
-FROM python:3.12-slim
-RUN useradd --uid 10001 --create-home assay \
-    && install -d -o assay -g assay -m 0700 /var/lib/assay-samples
-COPY --from=build /opt/assay /opt/assay
+FROM python:${PYTHON}-slim AS wheels
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY requirements.lock .
+# The only step that needs the network, and every byte of it has its hash in the lock.
+RUN pip wheel --require-hashes --no-deps --wheel-dir /wheels -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY orchestrator orchestrator
+COPY workers workers
+
+# From the wheels above alone: what the lock does not name cannot get in.
+FROM wheels AS engine-environment
+RUN python -m venv /opt/assay \
+    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[server,operations]'
+
+FROM wheels AS worker-environment
+RUN python -m venv /opt/assay \
+    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[analyzers]'
+
+FROM python:${PYTHON}-slim AS base
+RUN useradd --uid 10001 --create-home assay
 ENV PATH=/opt/assay/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-USER assay
 WORKDIR /home/assay
+
+FROM base AS worker
+COPY --from=worker-environment /opt/assay /opt/assay
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "workers"]
+CMD ["--help"]
+
+FROM base AS engine
+# A volume that is mounted here takes the owner over.
+RUN install -d -o assay -g assay -m 0700 /var/lib/assay-samples
+COPY --from=engine-environment /opt/assay /opt/assay
+USER 10001:10001
 ENTRYPOINT ["assay"]
 CMD ["--help"]
