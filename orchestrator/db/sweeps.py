@@ -92,13 +92,17 @@ def find_homeless_tasks(
     Args:
         since_before: Nobody home, and the task queued, since before this moment.
     """
+    # Worker by worker, as LATERAL has it: as long as there is no such worker, nobody
+    # looks at tasks, whatever the planner thinks of millions of them.
     rows = tx.connection.execute(
         text(
             """
-            SELECT t.id FROM worker w
-              JOIN job_task t ON t.worker_id = w.id AND t.state = 'enqueued'
+            SELECT t.id FROM worker w, LATERAL (
+                   SELECT id FROM job_task
+                    WHERE worker_id = w.id AND state = 'enqueued'
+                      AND enqueued_at < :before AND queued_at < :before
+                    ORDER BY enqueued_at LIMIT :limit) t
              WHERE w.nobody_home_since < :before AND w.paused_at IS NULL
-               AND t.queued_at < :before
              LIMIT :limit
             """
         ),
@@ -263,11 +267,17 @@ def unpublish_undelivered(
 
 def find_disabled_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     """Return open tasks of workers that were deleted."""
+    # By LATERAL for the same reason as those with nobody home.
     rows = tx.connection.execute(
         text(
-            "SELECT t.id FROM worker w JOIN job_task t ON t.worker_id = w.id"
-            " AND t.state IN ('enqueued', 'executing')"
-            " WHERE w.deleted_at IS NOT NULL LIMIT :limit"
+            """
+            SELECT t.id FROM worker w, LATERAL (
+                   SELECT id FROM job_task
+                    WHERE worker_id = w.id AND state IN ('enqueued', 'executing')
+                    ORDER BY enqueued_at LIMIT :limit) t
+             WHERE w.deleted_at IS NOT NULL
+             LIMIT :limit
+            """
         ),
         {"limit": limit},
     )

@@ -19,8 +19,11 @@ from orchestrator.domain.values import Reason, Task, TaskState
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.settle import settle
 
-#: At most this many per sweep and transaction; the next tick goes on.
+#: At most this many per clock and transaction; the next one goes on.
 _LIMIT = 500
+
+#: Jobs whose open tasks end in one transaction: each has as many as there are workers.
+_JOB_LIMIT = 50
 
 #: Expiring needs no limits: it starts no clock.
 _NO_LIMITS = TaskLimits()
@@ -84,11 +87,9 @@ def _expire_poisoned(tx: Transaction, *, engine: Engine) -> int:
 
 
 def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
-    ended = 0
-    for job_id in jobs.find_due(tx, before=watermark.at, limit=_LIMIT):
-        found = tasks.open_task_ids(tx, job_id)
-        ended += _end_open(tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine)
-    return ended
+    due = jobs.find_due(tx, before=watermark.at, limit=_JOB_LIMIT)
+    found = tasks.open_task_ids(tx, due)
+    return _end_open(tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine)
 
 
 def _end_open(

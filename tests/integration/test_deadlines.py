@@ -5,12 +5,17 @@ Every clock: it ends what it should, when it should, and never what it should no
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.domain.values import Actor
+from orchestrator.flow.ports import Retention
 from orchestrator.flow.register import pause_worker, resume_worker
+from orchestrator.maintenance import Housekeeping, tick
+from orchestrator.messaging.publisher import Publisher
+from orchestrator.store import SampleStore
 from tests.fixtures.engine import Rig
 
 
@@ -47,6 +52,24 @@ def test_an_expiry_is_applied_once(rig: Rig, job):
 
     assert (rig.expire(), rig.expire()) == (1, 0)
     assert rig.events(rig.task(job)) == ["expired"]
+
+
+def test_one_tick_goes_on_until_nothing_is_due(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """More than one transaction ends, and although the broker is away."""
+    monkeypatch.setattr("orchestrator.flow.expire._LIMIT", 2)
+    rig.worker("alpha")
+    jobs = [rig.job(bytes([number])) for number in range(5)]
+    rig.age(43_201)
+    store = SampleStore.from_url(str(tmp_path))
+    housekeeping = Housekeeping(rig.database, store, Retention())
+
+    tick(
+        rig.database, Publisher("redis://127.0.0.1:1"), housekeeping, engine=rig.engine
+    )
+
+    assert [rig.task(job).state for job in jobs] == ["timeout"] * 5
 
 
 def test_no_clock_runs_beyond_what_was_read(rig: Rig, job):
