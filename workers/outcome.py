@@ -41,9 +41,13 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Raised:
-    """The analyzer raised. ``message``: type, text and traceback, at most 8 KiB."""
+    """
+    The analyzer raised, or there was no sample for it.
 
-    kind: Literal["error", "unsupported"]
+    ``message``: type, text and traceback, at most 8 KiB.
+    """
+
+    kind: Literal["error", "unsupported", "sample_missing"]
     recoverable: bool = False
     message: str
 

@@ -249,7 +249,9 @@ class Runtime:
             return Stopped()
         except TransferError as error:
             return Raised(
-                kind="error", recoverable=error.recoverable, message=str(error)
+                kind="sample_missing" if error.missing else "error",
+                recoverable=error.recoverable,
+                message=str(error),
             )
 
     def _collect(self, run: _Run, file: File, path: Path) -> None:

@@ -39,12 +39,16 @@ class TransferError(Exception):
     """
     Bytes did not get through.
 
-    ``recoverable``: whether another attempt may fare better.
+    ``recoverable``: whether another attempt may fare better. ``missing``: the sample is
+    not where it should be, or not what it should be.
     """
 
-    def __init__(self, message: str, *, recoverable: bool) -> None:
+    def __init__(
+        self, message: str, *, recoverable: bool, missing: bool = False
+    ) -> None:
         super().__init__(message)
         self.recoverable = recoverable
+        self.missing = missing
 
 
 class AbandonedError(Exception):
@@ -163,7 +167,7 @@ class Transfer:
             self._client.stream("GET", url, headers=headers) as answer,
             target.open("wb") as out,
         ):
-            _check_status(answer, what=f"sample {sample.sha256}")
+            _check_status(answer, what=f"sample {sample.sha256}", is_sample=True)
             _receive(answer.iter_bytes(_CHUNK_BYTES), out, sample)
 
     def _persist(self, act: Callable[[], _Result], stopped: threading.Event) -> _Result:
@@ -193,15 +197,18 @@ def _translated() -> Iterator[None]:
         raise TransferError(f"where.value: {error}", recoverable=False) from error
 
 
-def _check_status(answer: httpx.Response, *, what: str) -> None:
+def _check_status(
+    answer: httpx.Response, *, what: str, is_sample: bool = False
+) -> None:
     if answer.is_success:
         return
     status = answer.status_code
     if answer.is_server_error or status == _TOO_MANY_REQUESTS:
         raise _AwayError(f"{what}: the API answered {status}")
-    missing = status == httpx.codes.NOT_FOUND
-    code = "sample_missing: " if missing else ""
-    raise TransferError(f"{code}{what}: the API answered {status}", recoverable=False)
+    missing = is_sample and status == httpx.codes.NOT_FOUND
+    raise TransferError(
+        f"{what}: the API answered {status}", recoverable=False, missing=missing
+    )
 
 
 def _receive(chunks: Iterator[bytes], out: BinaryIO, sample: AssignedSample) -> None:
@@ -215,9 +222,10 @@ def _receive(chunks: Iterator[bytes], out: BinaryIO, sample: AssignedSample) -> 
         out.write(chunk)
     if size != sample.size or digest.hexdigest() != sample.sha256:
         raise TransferError(
-            f"sample_missing: what came for sample {sample.sha256} "
-            f"({sample.size} bytes) has another hash or size",
+            f"what came for sample {sample.sha256} ({sample.size} bytes) has another"
+            " hash or size",
             recoverable=False,
+            missing=True,
         )
 
 
@@ -227,8 +235,9 @@ def _copy(sample: AssignedSample, target: Path) -> None:
             _receive(_chunks(source), out, sample)
     except FileNotFoundError as error:
         raise TransferError(
-            f"sample_missing: {sample.sha256} is not in the shared folder",
+            f"sample {sample.sha256} is not in the shared folder",
             recoverable=False,
+            missing=True,
         ) from error
     except OSError as error:
         raise TransferError(

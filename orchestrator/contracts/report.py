@@ -14,7 +14,12 @@ from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
 
 ReportKind = Literal["executing", "success", "failed", "timed_out", "released"]
 FailureReason = Literal[
-    "error", "bad_result", "crashed", "out_of_memory", "unsupported"
+    "error",
+    "bad_result",
+    "crashed",
+    "out_of_memory",
+    "unsupported",
+    "sample_missing",
 ]
 ReplicaId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
