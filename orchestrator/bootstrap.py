@@ -111,6 +111,9 @@ def run_api(settings: Settings) -> None:
         port=settings.api_port,
         log_config=None,
         access_log=False,
+        # Whoever can forge an address passes for one of a key's networks.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=5,
     )
 

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=data_directory)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    #: Addresses, with commas, whose ``X-Forwarded-For`` is believed; none by default.
+    trusted_proxies: str = ""
     #: Where clients and replicas reach the API.
     api_url: str | None = None
     api_key: SecretStr | None = None
