@@ -24,7 +24,11 @@ def up() -> None:
     """Start PostgreSQL, Redis, every process and the bundled workers; Ctrl-C stops."""
     interrupt_on_signals()
     settings = read_settings()
-    stack = Stack(settings.data_dir, api_port=settings.api_port)
+    stack = Stack(
+        settings.data_dir,
+        api_port=settings.api_port,
+        flower_port=settings.flower_port,
+    )
     try:
         _run(stack)
     finally:
@@ -37,6 +41,7 @@ def _run(stack: Stack) -> None:
         {
             "API": info.api_url,
             "documentation": f"{info.api_url}/docs",
+            "Flower": info.flower_url,
             "admin key": info.api_key,
             "settings": info.env_file,
         }

@@ -14,8 +14,8 @@ from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConfigurationError
 
 
-def check_port(port: int) -> None:
-    """Raise an error if somebody has it: they would be taken for our API."""
+def check_port(port: int, setting: str) -> None:
+    """Raise an error if somebody has it: they would be taken for ours."""
     with socket.socket() as probe:
         # As servers do: what lingers of the last one's connections is nobody.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,9 +23,9 @@ def check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise ConfigurationError(
-                f"ASSAY_API_PORT: {port}: {(error.strerror or 'taken').lower()}; set it"
-                " to a free port, or to 0 for any",
-                field="ASSAY_API_PORT",
+                f"{setting}: {port}: {(error.strerror or 'taken').lower()}; set it to a"
+                " free port, or to 0 for any",
+                field=setting,
             ) from None
 
 

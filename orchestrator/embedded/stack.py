@@ -59,7 +59,7 @@ _READY_SECONDS = 120
 #: Seconds. The three groups stop one after another; what has not stopped after all of
 #: them is killed, so that ten seconds are enough.
 _WORKER_STOP_SECONDS = 3
-_ENGINE_STOP_SECONDS = 2
+_ENGINE_STOP_SECONDS = 3
 _STORE_STOP_SECONDS = 2
 _STOP_SECONDS = 8
 _KILLED_SECONDS = 1.5
@@ -79,6 +79,7 @@ class StackInfo:
     database_url: str = field(repr=False)
     broker_url: str = field(repr=False)
     env_file: Path
+    flower_url: str | None
 
 
 class Stack:
@@ -88,6 +89,7 @@ class Stack:
         api_port: ``None`` or 0 takes a free one.
         workers: Bundled analyzers, or importable modules named as their analyzer.
         slots: Analyses at a time of each replica; ``None`` leaves it to the replica.
+        flower_port: Where Flower listens; 0 takes a free one, ``None`` goes without.
         extra_env: For every process, for example shorter clocks in tests.
     """
 
@@ -98,12 +100,14 @@ class Stack:
         api_port: int | None = None,
         workers: Sequence[str] = BUNDLED,
         slots: int | None = None,
+        flower_port: int | None = None,
         extra_env: Mapping[str, str] | None = None,
     ) -> None:
         self._places = places(data_dir)
         self._api_port = api_port or redis.free_port()
         self._workers = workers
         self._slots = slots
+        self._flower_port = redis.free_port() if flower_port == 0 else flower_port
         self._extra_env = dict(extra_env or {})
         self._secrets: dict[str, str] = {}
         self._control = Control(
@@ -131,7 +135,9 @@ class Stack:
         # One that was killed left its own behind.
         remove_transient(self._places)
         make(self._places)
-        check_port(self._api_port)
+        check_port(self._api_port, "ASSAY_API_PORT")
+        if self._flower_port is not None:
+            check_port(self._flower_port, "ASSAY_FLOWER_PORT")
         on_progress("starting PostgreSQL and Redis")
         database = postgres.prepare(self._places)
         broker = redis.prepare(self._places, port=redis.free_port())
@@ -238,12 +244,14 @@ class Stack:
                 for name in self._workers
             }
         database.close()
+        port = self._flower_port
         info = StackInfo(
             api_url=f"http://127.0.0.1:{self._api_port}",
             api_key=api_key,
             database_url=database_url,
             broker_url=broker_url,
             env_file=self._places.data_dir / "env",
+            flower_url=f"http://127.0.0.1:{port}" if port else None,
         )
         private_file(info.env_file, _lines(self._environment(info)), None)
         return info
@@ -318,6 +326,26 @@ class Stack:
                 stop_seconds=_ENGINE_STOP_SECONDS,
             )
             for name in _ENGINE
+        ] + self._flower(info)
+
+    def _flower(self, info: StackInfo) -> list[Program]:
+        if self._flower_port is None:
+            return []
+        known = self._environment(info)
+        needed = ("ASSAY_BROKER_URL", "ASSAY_FLOWER_USER", "ASSAY_FLOWER_PASSWORD")
+        return [
+            Program(
+                name="flower",
+                group="engine",
+                command=_module("orchestrator", "flower"),
+                environment=self._with_shared(
+                    {
+                        **{name: known[name] for name in needed},
+                        "ASSAY_FLOWER_PORT": str(self._flower_port),
+                    }
+                ),
+                stop_seconds=_ENGINE_STOP_SECONDS,
+            )
         ]
 
     def _replicas(self, info: StackInfo) -> list[Program]:

@@ -36,6 +36,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
                 **kept,
                 "ASSAY_DATA_DIR": str(data_dir),
                 "ASSAY_API_PORT": str(free_port()),
+                "ASSAY_FLOWER_PORT": str(free_port()),
             }
         )
         with world.up(folder / "log") as up:
@@ -63,6 +64,7 @@ def _world(folder: Path, home: Path) -> World:
         "HOME": str(home),
         "PATH": os.environ["PATH"],
         "ASSAY_API_PORT": str(free_port()),
+        "ASSAY_FLOWER_PORT": "0",
     }
     user = become_nobody()
     if user is None:
