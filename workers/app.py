@@ -34,6 +34,7 @@ from kombu.connection import Connection
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name
 from orchestrator.contracts.wire import TOKEN_HEADER
+from workers import logs
 from workers.analyzer import Analyzer
 from workers.attempts import Attempts
 from workers.confinement import protect_process
@@ -98,9 +99,6 @@ def run_replica(analyzer: Analyzer, *, slots: int | None = None) -> int:
     if slots is not None:
         app.conf.worker_concurrency = slots
     worker = app.Worker(loglevel="WARNING", quiet=True)
-    print(  # noqa: T201  (for the person who typed it)
-        f"{worker.hostname}: {worker.concurrency} slots; Ctrl-C stops it", flush=True
-    )
     worker.start()
     return int(worker.exitcode or 0)
 
@@ -190,6 +188,7 @@ class _Replica:
             scratch=scratch,
         )
         reporter.start()
+        log.info("replica.started", extra={"slots": slots})
 
     def _start_sandbox(self, slots: int, scratch: Path) -> Sandbox:
         sandbox = Sandbox(
@@ -202,7 +201,7 @@ class _Replica:
         )
         self._leftovers.callback(sandbox.close)
         for warning in sandbox.start():
-            log.warning("sandbox.weaker reason=%s", warning)
+            log.warning("sandbox.weaker", extra={"reason": warning})
         return sandbox
 
     def perform(self, request: Any, message: Mapping[str, object]) -> str:
@@ -254,7 +253,8 @@ def _take_over_signals(replica: _Replica) -> None:
     # Celery's own handlers for a second Ctrl-C wait, within the handler, for the pool's
     # threads; and these cannot be ended before the sandboxes are.
     def stop(number: int, _: object) -> None:
-        os.write(2, b"replica: shutdown; ask again to end what runs at once\n")
+        hint = "ask again to end what runs at once"
+        logs.write_at_once("replica.shutdown_asked", hint=hint)
         replica.announce_stop(hurry=number == signal.SIGQUIT)
         state.should_stop = 0
 
@@ -265,10 +265,36 @@ def _take_over_signals(replica: _Replica) -> None:
 
 def _name_the_node(instance: Any, **_: object) -> None:
     if isinstance(instance.app, _App):
-        instance.hostname = instance.app.replica.name
+        replica = instance.app.replica
+        instance.hostname = replica.name
+        logs.configure(worker=replica.analyzer.name, replica=replica.name)
 
 
 signals.celeryd_init.connect(_name_the_node, weak=False)
+
+
+def _leave_the_logs_alone(**_: object) -> None:
+    """Celery sets up none of its own when somebody listens."""
+
+
+signals.setup_logging.connect(_leave_the_logs_alone, weak=False)
+
+
+def _name_the_attempt(sender: Any, task_id: str, **_: object) -> None:
+    key = parse_key(task_id)
+    if key is not None and isinstance(sender.app, _App):
+        logs.bind(task=str(key[0]), attempt=key[1])
+
+
+signals.task_prerun.connect(_name_the_attempt, weak=False)
+
+
+def _forget_the_attempt(**_: object) -> None:
+    # Not earlier: what Celery itself says of a task comes after our part of it.
+    logs.clear()
+
+
+signals.task_postrun.connect(_forget_the_attempt, weak=False)
 
 
 def _force_what_a_replica_needs(sender: Any, **_: object) -> None:

@@ -151,7 +151,7 @@ class Reporter:
         with self._changed:
             self._changed.notify_all()
         if not flushed:
-            log.warning("reports.abandoned count=%d", len(self._spool))
+            log.warning("reports.abandoned", extra={"count": len(self._spool)})
         return flushed
 
     def _has_room(self) -> bool:
@@ -266,12 +266,9 @@ class Reporter:
 
     def _back_off(self, error: Exception) -> None:
         if not self._pause_seconds:
-            log.warning(
-                "broker.lost waiting_reports=%d error=%s: %s",
-                len(self._spool),
-                type(error).__name__,
-                error,
-            )
+            said = f"{type(error).__name__}: {error}"
+            fields = {"waiting_reports": len(self._spool), "error": said}
+            log.warning("broker.lost", extra=fields)
         self._disconnect()
         self._pause_seconds = min(
             max(self._pause_seconds * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS

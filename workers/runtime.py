@@ -21,13 +21,14 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from orchestrator.contracts.assignment import Assignment, celery_id
+from orchestrator.contracts.assignment import Assignment
 from orchestrator.contracts.report import (
     FailureReason,
     Reference,
     Report,
     ReportedAnalysis,
 )
+from workers import logs
 from workers.analysis import Classification, File
 from workers.attempts import Attempt, Attempts, Key
 from workers.identity import Identity, wall_clock
@@ -137,14 +138,20 @@ class Runtime:
         if assignment is None or not isinstance(token, str) or not token:
             self._discard("no token" if assignment else "not an assignment of ours")
             return None
+        logs.bind(
+            job=str(assignment.job_id),
+            task=str(assignment.task_id),
+            attempt=assignment.attempt,
+        )
         attempt = self._attempts.begin(assignment.task_id, assignment.attempt, token)
         if attempt is None:
-            log.info("attempt.refused attempt=%s", _name(assignment))
+            log.info("attempt.refused")
             return None
         reported = False
         try:
             report = self._guarded(self._new_run(assignment, attempt))
             reported = report is not None
+            log.info("attempt.ended", extra=_outcome(report))
             if report is not None:
                 self._attempts.end(attempt)
                 self._reporter.put(report, partial(self._attempts.forget, attempt))
@@ -177,7 +184,7 @@ class Runtime:
         self._wait_for_the_running(grace_seconds)
         self._attempts.interrupt()
         if not self._attempts.wait_until_idle(_KILL_SECONDS):
-            log.error("replica.stuck: an analysis did not end when it was killed")
+            log.error("replica.stuck", extra={"why": "an analysis outlived its end"})
         self._reporter.close(_FLUSH_SECONDS)
         self._transfer.close()
 
@@ -200,13 +207,14 @@ class Runtime:
 
     def _discard(self, why: str) -> None:
         self._discarded += 1
-        log.warning("message.discarded reason=%r so_far=%d", why, self._discarded)
+        fields = {"reason": why, "so_far": self._discarded}
+        log.warning("message.discarded", extra=fields)
 
     def _guarded(self, run: _Run) -> Report | None:
         try:
             return self._run(run)
         except Exception as error:
-            log.exception("attempt.broken attempt=%s", _name(run.assignment))
+            log.exception("attempt.broken")
             message = f"the replica failed: {type(error).__name__}: {error}"
             return _fail(run, "error", message, recoverable=True)
 
@@ -332,5 +340,8 @@ def parse_key(name: str) -> Key | None:
         return None
 
 
-def _name(assignment: Assignment) -> str:
-    return celery_id(assignment.task_id, assignment.attempt)
+def _outcome(report: Report | None) -> dict[str, str]:
+    if report is None:
+        return {"outcome": "stopped"}
+    reason = {"reason": report.reason} if report.reason else {}
+    return {"outcome": report.kind, **reason}
