@@ -92,11 +92,7 @@ _SCRIPTS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"(?im)\A\s*@echo off\b"), "text/x-msdos-batch"),
 )
-# Possessive: a row of comments could otherwise be divided in endless many ways.
-_HTML = re.compile(
-    r"(?is)\A\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+"
-    r"<(?:!doctype html|html|head|body|script)\b"
-)
+_HTML = re.compile(r"(?i)<(?:!doctype html|html|head|body|script)\b")
 _XML = re.compile(r"\A\s*<\?xml\b")
 
 #: Share of control characters above which bytes are not text.
@@ -197,7 +193,7 @@ def _textual(head: bytes) -> Classification | None:
     text = _decoded(head)
     if text is None:
         return None
-    if _HTML.search(text):
+    if _HTML.match(_after_comments(text)):
         return _kind("html", "document", "text/html")
     if _XML.search(text):
         return _kind("xml", "document", "text/xml")
@@ -205,6 +201,17 @@ def _textual(head: bytes) -> Classification | None:
         if pattern.search(text):
             return _kind("script", "script", mime)
     return _kind("text", "text", "text/plain")
+
+
+def _after_comments(text: str) -> str:
+    # Not by a pattern: a row of comments can be divided in endless many ways.
+    text = text.lstrip()
+    while text.startswith("<!--"):
+        _, end, rest = text.partition("-->")
+        if not end:
+            break
+        text = rest.lstrip()
+    return text
 
 
 def _decoded(head: bytes) -> str | None:

@@ -25,6 +25,9 @@ from orchestrator.flow.ports import Engine, Limits, Retention
 
 PREFIX = "ASSAY_"
 
+#: What the tests alone read.
+_TESTS = f"{PREFIX}TEST_"
+
 #: What replicas alone read.
 _REPLICAS = f"{PREFIX}WORKER_"
 
@@ -249,7 +252,7 @@ def unknown_settings() -> list[str]:
         name
         for name in os.environ
         if name.startswith(PREFIX)
-        and not name.startswith(_REPLICAS)
+        and not name.startswith((_REPLICAS, _TESTS))
         and name not in known
     )
 
