@@ -190,6 +190,8 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         # A restarted database must cost no request: a dead connection is replaced.
         pool_pre_ping=True,
         json_serializer=_json_text,
+        # An error is logged, and values may be content or a key's digest.
+        hide_parameters=True,
         connect_args={"options": options, "connect_timeout": 5},
     )
 
