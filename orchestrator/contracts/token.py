@@ -8,7 +8,6 @@ of the database leaks no credential.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -87,7 +86,7 @@ def _attempt_claim(task_id: UUID, attempt: int, worker: str) -> str:
 
 
 def _signature(key_id: str, key: bytes, claim: str) -> str:
-    digest = hmac.new(key, claim.encode(), hashlib.sha256).digest()
+    digest = hmac.digest(key, claim.encode(), "sha256")
     return f"{key_id}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, text
+from sqlalchemy import Row, text
 
-from orchestrator.db.tables import analysis
+from orchestrator.db.bulk import insert_rows
+from orchestrator.db.tables import analysis, task_analysis
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.verdict import Finding, StatusOverride, Tag
 
@@ -42,31 +43,22 @@ def add_analyses(
     tx: Transaction, analyses: Sequence[NewAnalysis], links: Sequence[Link]
 ) -> None:
     """Insert analyses and what they belong to."""
-    if analyses:
-        rows = [{"id": one.id, **one.values} for one in analyses]
-        tx.connection.execute(insert(analysis), rows)
+    insert_rows(tx, analysis, [{"id": one.id, **one.values} for one in analyses])
     add_links(tx, links)
 
 
 def add_links(tx: Transaction, links: Sequence[Link]) -> None:
     """Say which tasks produced which analyses; a repeat changes nothing."""
-    if not links:
-        return
-    tx.connection.execute(
-        text(
-            "INSERT INTO task_analysis (task_id, analysis_id, attempt, late)"
-            " VALUES (:task_id, :analysis_id, :attempt, :late) ON CONFLICT DO NOTHING"
-        ),
-        [
-            {
-                "task_id": link.task_id,
-                "analysis_id": link.analysis_id,
-                "attempt": link.attempt,
-                "late": link.late,
-            }
-            for link in links
-        ],
-    )
+    rows = [
+        {
+            "task_id": link.task_id,
+            "analysis_id": link.analysis_id,
+            "attempt": link.attempt,
+            "late": link.late,
+        }
+        for link in links
+    ]
+    insert_rows(tx, task_analysis, rows, skip_present=True)
 
 
 def findings_of_tasks(
@@ -82,7 +74,7 @@ def findings_of_tasks(
         {"ids": list(task_ids)},
     )
     found: dict[UUID, list[Finding]] = {}
-    for row in rows:
+    for row in rows.all():
         found.setdefault(row.task_id, []).append(_finding(row))
     return found
 

@@ -8,7 +8,6 @@ This file decides nothing of when to count: that is ``flow/tally.py``.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from functools import cached_property
 
 from sqlalchemy import text
 
+from orchestrator.db.bulk import insert_rows
+from orchestrator.db.tables import counter
 from orchestrator.db.unit_of_work import Transaction
 
 #: Rows from which on the tick folds. A hundred workers have fewer series, so that a
@@ -111,25 +112,21 @@ class Tally:
         self._values[measured.bucket, (*labels, bound)] += 1
         self._values[measured.sum, labels] += value
 
-    def rows(self) -> dict[str, list[object]]:
-        """Return names, labels as JSON, and values, as columns."""
-        return {
-            "names": [counted.name for counted, _ in self._values],
-            "labels": [
-                json.dumps(dict(zip(counted.labels, map(str, labels), strict=True)))
-                for counted, labels in self._values
-            ],
-            "values": list(self._values.values()),
-        }
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
+    def rows(self) -> list[dict[str, object]]:
+        """Return rows of ``counter``."""
+        return [
+            {
+                "name": counted.name,
+                "labels": dict(zip(counted.labels, map(str, labels), strict=True)),
+                "value": value,
+            }
+            for (counted, labels), value in self._values.items()
+        ]
 
 
 def append(tx: Transaction, tally: Tally) -> None:
     """Write what was counted, in one statement; nothing if nothing was."""
-    if tally:
-        tx.connection.execute(_APPEND, tally.rows())
+    insert_rows(tx, counter, tally.rows())
 
 
 def fold(tx: Transaction) -> int:
@@ -159,13 +156,6 @@ def read(tx: Transaction) -> Mapping[Series, float]:
     return {(row.name, tuple(sorted(row.labels.items()))): row.value for row in rows}
 
 
-_APPEND = text(
-    """
-    INSERT INTO counter (name, labels, value)
-    SELECT * FROM unnest(CAST(:names AS text[]), CAST(:labels AS jsonb[]),
-                         CAST(:values AS double precision[]))
-    """
-)
 _FOLD = text(
     """
     WITH taken AS (

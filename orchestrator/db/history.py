@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 
+from orchestrator.db.bulk import insert_rows
 from orchestrator.db.tables import rejected_report, task_event
 from orchestrator.db.unit_of_work import Transaction
 
@@ -50,8 +51,6 @@ class Rejected:
 
 def add_events(tx: Transaction, events: Sequence[Event]) -> None:
     """Append to the history of tasks."""
-    if not events:
-        return
     rows = [
         {
             "task_id": event.task_id,
@@ -64,7 +63,7 @@ def add_events(tx: Transaction, events: Sequence[Event]) -> None:
         }
         for event in events
     ]
-    tx.connection.execute(insert(task_event), rows)
+    insert_rows(tx, task_event, rows)
 
 
 def add_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:

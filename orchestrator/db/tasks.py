@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, text
+from sqlalchemy import Row, text
 
 from orchestrator.db import counters
+from orchestrator.db.bulk import insert_rows, update_rows
 from orchestrator.db.counters import Tally
 from orchestrator.db.tables import job_task
 from orchestrator.db.unit_of_work import Transaction
@@ -62,7 +63,7 @@ def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
         }
         for task in tasks
     ]
-    tx.connection.execute(insert(job_task), rows)
+    insert_rows(tx, job_task, rows)
     tally = Tally()
     for task in tasks:
         tally.add(counters.TASKS_ENQUEUED, task.worker_id)
@@ -94,7 +95,7 @@ def get_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Tas
         ),
         wanted,
     )
-    return {row.id: _task(row) for row in rows}
+    return {row.id: _task(row) for row in rows.all()}
 
 
 def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
@@ -121,7 +122,7 @@ def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Ta
         ),
         {**wanted, "jobs": list(jobs.scalars())},
     )
-    return {row.id: _task(row) for row in rows}
+    return {row.id: _task(row) for row in rows.all()}
 
 
 def get_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
@@ -137,7 +138,7 @@ def get_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
         ),
         key,
     )
-    return [_task(row) for row in rows]
+    return [_task(row) for row in rows.all()]
 
 
 def open_task_ids(tx: Transaction, job_ids: Sequence[UUID]) -> list[UUID]:
@@ -156,38 +157,26 @@ def open_task_ids(tx: Transaction, job_ids: Sequence[UUID]) -> list[UUID]:
 
 def save_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:
     """Write locked tasks back, all in one statement."""
-    if not tasks:
-        return
-    tx.connection.execute(_SAVE, _arrays(tasks))
+    rows = [{name: getattr(task, name) for name in _SAVED} for task in tasks]
+    update_rows(tx, job_task, rows)
 
 
-_SAVED: Mapping[str, str] = {
-    "id": "uuid",
-    "state": "text",
-    "reason": "text",
-    "message": "text",
-    "attempt": "int",
-    "losses": "int",
-    "holder": "text",
-    "not_before": "timestamptz",
-    "queued_at": "timestamptz",
-    "published_at": "timestamptz",
-    "started_at": "timestamptz",
-    "ended_at": "timestamptz",
-    "due_at": "timestamptz",
-    "late": "boolean",
-}
-_SAVE = text(
-    "UPDATE job_task t SET "
-    + ", ".join(f"{name} = r.{name}" for name in _SAVED if name != "id")
-    + " FROM unnest("
-    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _SAVED.items())
-    + f") AS r({', '.join(_SAVED)}) WHERE t.id = r.id"
+_SAVED = (
+    "id",
+    "state",
+    "reason",
+    "message",
+    "attempt",
+    "losses",
+    "holder",
+    "not_before",
+    "queued_at",
+    "published_at",
+    "started_at",
+    "ended_at",
+    "due_at",
+    "late",
 )
-
-
-def _arrays(tasks: Sequence[Task]) -> dict[str, list[object]]:
-    return {name: [getattr(task, name) for task in tasks] for name in _SAVED}
 
 
 def _task(row: Row[Any]) -> Task:

@@ -7,7 +7,6 @@ commits, an exception rolls back. What was notified goes out after the commit.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from datetime import datetime
 from typing import Literal
 
 import psycopg
+from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -189,7 +189,8 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         max_overflow=pool_size,
         # A restarted database must cost no request: a dead connection is replaced.
         pool_pre_ping=True,
-        json_serializer=_json_text,
+        json_serializer=json_text,
+        json_deserializer=from_json,
         # An error is logged, and values may be content or a key's digest.
         hide_parameters=True,
         connect_args={"options": options, "connect_timeout": 5},
@@ -200,6 +201,11 @@ def _engine(url: str, *, pool_size: int) -> Engine:
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def _json_text(value: object) -> str:
-    # jsonb holds every character but NUL, and what workers find in samples has those.
-    return _NUL.sub(r"\1\\ufffd", json.dumps(value))
+def json_text(value: object) -> str:
+    """
+    Return JSON that the database can hold: jsonb has every character but NUL, and what
+    workers find in samples has those. Ids and times become text.
+    """
+    dumped = to_json(value).decode()
+    # Looking for it costs a hundredth of replacing it.
+    return _NUL.sub(r"\1\\ufffd", dumped) if "\\u0000" in dumped else dumped

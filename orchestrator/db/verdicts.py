@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
+from orchestrator.db.bulk import insert_rows
 from orchestrator.db.tables import verdict, verdict_input
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import TaskState
@@ -61,7 +62,7 @@ def tasks_of_jobs(tx: Transaction, job_ids: Sequence[UUID]) -> list[TaskOfJob]:
             weight=row.weight,
             state=TaskState(row.state),
         )
-        for row in rows
+        for row in rows.all()
     ]
 
 
@@ -104,14 +105,11 @@ def manual_overrides(
 
 def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:
     """Insert verdicts with all that they were rolled from."""
-    if not rolled:
-        return
-    tx.connection.execute(insert(verdict), [_row(one) for one in rolled])
+    insert_rows(tx, verdict, [_row(one) for one in rolled])
     inputs = [
         _input(one.id, part) for one in rolled for part in one.verdict.contributions
     ]
-    if inputs:
-        tx.connection.execute(insert(verdict_input), inputs)
+    insert_rows(tx, verdict_input, inputs)
 
 
 def make_current(tx: Transaction, rolled: Mapping[UUID, UUID]) -> None:

@@ -1,0 +1,65 @@
+"""
+Many rows in one statement: several times faster than one after the other.
+
+The rows travel as one JSON document, which the database unfolds by the table's own
+types. Not for columns of bytes, which JSON has none of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Table, TextClause, text
+
+from orchestrator.db.unit_of_work import Transaction, json_text
+
+
+def insert_rows(
+    tx: Transaction,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    skip_present: bool = False,
+) -> None:
+    """
+    Insert rows that all have the same columns; none of them are fine.
+
+    Args:
+        skip_present: Leave out those that are there already, instead of failing.
+    """
+    if rows:
+        statement = _insert(table.name, tuple(rows[0]), skip_present)
+        tx.connection.execute(statement, {"rows": json_text(rows)})
+
+
+def update_rows(
+    tx: Transaction, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the columns of these rows, found by their ``id``; none of them are fine."""
+    if rows:
+        statement = _update(table.name, tuple(rows[0]))
+        tx.connection.execute(statement, {"rows": json_text(rows)})
+
+
+def _unfolded(table: str) -> str:
+    return f"json_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS json))"
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], skip_present: bool) -> TextClause:  # noqa: FBT001
+    names = ", ".join(columns)
+    conflict = " ON CONFLICT DO NOTHING" if skip_present else ""
+    return text(
+        f"INSERT INTO {table} ({names})"
+        f" SELECT {names} FROM {_unfolded(table)}{conflict}"
+    )
+
+
+@cache
+def _update(table: str, columns: tuple[str, ...]) -> TextClause:
+    assigned = ", ".join(f"{name} = r.{name}" for name in columns if name != "id")
+    return text(
+        f"UPDATE {table} t SET {assigned} FROM {_unfolded(table)} r WHERE t.id = r.id"
+    )
