@@ -6,10 +6,13 @@ Assignments are published by ``messaging/publisher.py``; replicas have their own
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps, signals
 from celery.beat import Scheduler
+from celery.worker import state
 
 from orchestrator.config import Settings, require
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
@@ -54,6 +57,7 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     """Call *tick* whenever one is asked for, until stopped; any number may run."""
     app = build_celery_app(settings)
     app.task(name=TICK_TASK, ignore_result=True)(tick)
+    app.steps["worker"].add(_QuietEnd)
     worker = app.Worker(
         hostname="maintenance@%h",
         pool_cls="solo",
@@ -65,3 +69,24 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+class _QuietEnd(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Ends as Celery does when it is told to, without its line of plain text."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, _parent: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    state.should_stop = 0
+
+
+def _leave_the_logs_alone(**_: object) -> None:
+    """Celery sets up none of its own when somebody listens."""
+
+
+signals.setup_logging.connect(_leave_the_logs_alone, weak=False)

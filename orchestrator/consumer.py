@@ -8,6 +8,7 @@ five, and another takes over. What a report does is ``flow/ingest.py``'s.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -36,6 +37,13 @@ _KEEP_ALIVE_SECONDS = 1.0
 
 #: How long a batch may wait for its first report.
 _WAIT_SECONDS = 1.0
+
+#: Lines for refused messages of one batch: a flood of them must not become one of logs.
+_REFUSED_LINES = 20
+
+#: What lines call the fields of a message that say what it is about.
+_IDS = {"task": "task_id", "attempt": "attempt", "replica": "replica"}
+_ID_LENGTH = 128
 
 OpenSource = Callable[[int], ReportSource]
 
@@ -168,5 +176,23 @@ def _step(
         log.warning("consumer.database_unavailable", error=type(error).__name__)
         stopping.wait(0.2)
     else:
-        if done.rejected:
-            log.warning("report.rejected", count=done.rejected)
+        for one in done.refused[:_REFUSED_LINES]:
+            log.warning("report.rejected", reason=one.reason, **_said_about(one.body))
+        if done.rejected > _REFUSED_LINES:
+            log.warning("report.rejected", more=done.rejected - _REFUSED_LINES)
+
+
+def _said_about(body: bytes) -> dict[str, str | int]:
+    """Return which attempt a refused message names; nobody vouches for it."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    named = {key: said.get(name) for key, name in _IDS.items()}
+    return {
+        key: value[:_ID_LENGTH] if isinstance(value, str) else value
+        for key, value in named.items()
+        if isinstance(value, str | int)
+    }

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.dispatch import Locator, dispatch
 from orchestrator.flow.ports import AssignmentPublisher, Engine
@@ -92,11 +93,12 @@ class Dispatcher:
                 locate=self._locate,
             )
             more = outcome.more and not outcome.refused
-            if outcome.published:
-                log.info("task.dispatched", count=outcome.published)
+            for one in outcome.published:
+                log.info("task.dispatched", **_ids(one))
             if outcome.refused:
+                # Nothing happened to any of them: no line for each, twice a second.
                 log.warning(
-                    "task.refused_by_broker", count=outcome.refused, error=outcome.error
+                    "broker.refused", count=outcome.refused, error=outcome.error
                 )
                 stopping.wait(_REFUSED_PAUSE_SECONDS)
 
@@ -108,7 +110,14 @@ class Dispatcher:
                 self._stopper.stop(told["replica"], attempts)
             except BrokerUnavailableError as error:
                 # The next heartbeat that lists it brings the notice back.
-                log.warning("replica.stop_failed", error=str(error))
+                for task_id, attempt in attempts:
+                    log.warning(
+                        "replica.stop_failed",
+                        task=str(task_id),
+                        attempt=attempt,
+                        replica=told["replica"],
+                        error=str(error),
+                    )
 
 
 def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:
@@ -119,6 +128,11 @@ def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:
             yield notice.payload
         if time.monotonic() > deadline:
             return
+
+
+def _ids(claim: Claim) -> dict[str, object]:
+    task = str(claim.task_id)
+    return {"job": str(claim.job_id), "task": task, "attempt": claim.attempt}
 
 
 def _attempt(text: str) -> tuple[UUID, int]:

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from types import TracebackType
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+log = structlog.get_logger()
 
 
 def configure(process: str) -> None:
     """Set logging up for this process; its name is on every line."""
-    renderer: structlog.types.Processor = (
+
+    def name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        # Not bound to the context: a request starts with an empty one, and so does
+        # every thread.
+        event["process"] = process
+        return event
+
+    renderer: Processor = (
         # Plain: the usual one shows local variables, and some of those are secrets.
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
-    shared: list[structlog.types.Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_process,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -32,7 +45,13 @@ def configure(process: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What libraries say goes through the same renderer.
+    _take_over_libraries(shared, renderer)
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_crash_of_thread
+
+
+def _take_over_libraries(shared: list[Processor], renderer: Processor) -> None:
+    """Let what libraries say go through the same renderer."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -46,4 +65,15 @@ def configure(process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(process=process)
+    logging.captureWarnings(capture=True)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    log.critical("process.crashed", exc_info=(kind, error, trace))
+
+
+def _log_crash_of_thread(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else None
+    log.critical("thread.crashed", thread=name, exc_info=args.exc_value)

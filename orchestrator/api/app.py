@@ -40,6 +40,11 @@ SAMPLEDB_PREFIX = "/sampledb/v2"
 
 _SLASHES = re.compile(r"/{2,}")
 
+#: What the path says that a request is about.
+_ABOUT = re.compile(
+    r"/job/(?P<job>[0-9a-f-]{36})|/task/(?P<task>[0-9a-f-]{36})(/(?P<attempt>\d{1,9}))?"
+)
+
 _DESCRIPTION = """
 Fans a sample out to analysis workers and brings a trustworthy verdict back.
 
@@ -102,8 +107,11 @@ class Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        structlog.contextvars.clear_contextvars()
         path = _SLASHES.sub("/", scope["path"])
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            method=scope["method"], path=path, **_ids(path)
+        )
         scope = {**scope, "path": path.rstrip("/") or "/"}
         await self._guarded(scope, receive, send)
 
@@ -124,3 +132,13 @@ class Surroundings:
                 # client sees that it has not got everything.
                 raise
             await answer(scope, receive, send)
+
+
+def _ids(path: str) -> dict[str, str | int]:
+    found = _ABOUT.search(path)
+    named = {} if found is None else found.groupdict()
+    return {
+        name: int(text) if name == "attempt" else text
+        for name, text in named.items()
+        if text is not None
+    }

@@ -19,7 +19,7 @@ from orchestrator.contracts.assignment import (
     Where,
 )
 from orchestrator.db import backlog, stream
-from orchestrator.db.backlog import Claim, Desk
+from orchestrator.db.backlog import Claim, Desk, Load
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.flow.ports import AssignmentPublisher, Engine
 from orchestrator.messaging.outgoing import Outgoing
@@ -31,8 +31,8 @@ Locator = Callable[[Claim], Where]
 #: more of them on the way.
 PACE = timedelta(seconds=1)
 
-#: At most this many in one claim: the transaction stays short.
-_CLAIM_MAX = 256
+#: At most this many in one claim, of all workers: the transaction stays short.
+_CLAIM_MAX = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,21 +40,13 @@ class DispatchOutcome:
     """
     What one round did. ``error``: what the broker said last, without secrets.
 
-    ``more``: a claim was cut short, so another round has work at once.
+    ``more``: the claim was cut short, so another round has work at once.
     """
 
-    published: int = 0
+    published: tuple[Claim, ...] = ()
     refused: int = 0
     error: str | None = None
     more: bool = False
-
-    def __add__(self, other: DispatchOutcome) -> DispatchOutcome:
-        return DispatchOutcome(
-            published=self.published + other.published,
-            refused=self.refused + other.refused,
-            error=other.error or self.error,
-            more=self.more or other.more,
-        )
 
 
 def window(*, slots: int, finished: int, most: int, cap: int | None) -> int:
@@ -85,28 +77,18 @@ def dispatch(
         OperationalError: The database is away; safe to retry.
     """
     with database.uow() as tx:
-        desks = backlog.find_desks(tx, alive_after=tx.now - engine.limits.lease)
+        desks = {
+            one.worker_id: one
+            for one in backlog.find_desks(tx, alive_after=tx.now - engine.limits.lease)
+        }
+        claims = _claim(tx, list(desks.values()), engine=engine)
+        # Last: the consumer writes this row too, and waits no longer than the commit.
         stream.mark_dispatched(tx)
-    outcome = DispatchOutcome()
-    for desk in desks:
-        outcome += _serve(database, publisher, desk, engine=engine, locate=locate)
-    return outcome
-
-
-def _serve(
-    database: Database,
-    publisher: AssignmentPublisher,
-    desk: Desk,
-    *,
-    engine: Engine,
-    locate: Locator,
-) -> DispatchOutcome:
-    with database.uow() as tx:
-        claims = _claim(tx, desk, engine=engine)
         published_at = tx.now
-    if not claims:
-        return DispatchOutcome()
-    messages = [_outgoing(desk, one, engine=engine, locate=locate) for one in claims]
+    messages = [
+        _outgoing(desks[one.worker_id], one, engine=engine, locate=locate)
+        for one in claims
+    ]
     result = publisher.publish(messages)
     if result.refused:
         _give_back(database, result.refused, published_at=published_at)
@@ -118,19 +100,22 @@ def _serve(
     )
 
 
-def _claim(tx: Transaction, desk: Desk, *, engine: Engine) -> list[Claim]:
-    backlog.lock_desk(tx, desk.worker_id)
-    most = engine.limits.window_max
-    finished = backlog.count_finished_since(
-        tx, desk.worker_id, since=tx.now - PACE, limit=most
-    )
-    allowed = window(
-        slots=desk.slots, finished=finished, most=most, cap=desk.window_cap
-    )
-    free = allowed - backlog.count_in_flight(tx, desk.worker_id)
-    if free <= 0:
+def _claim(tx: Transaction, desks: Sequence[Desk], *, engine: Engine) -> list[Claim]:
+    if not desks:
         return []
-    return backlog.claim(tx, desk.worker_id, limit=min(free, _CLAIM_MAX))
+    backlog.lock_desks(tx, desks)
+    most = engine.limits.window_max
+    loads = backlog.count_loads(tx, desks, since=tx.now - PACE, limit=most)
+    free = {one.worker_id: _room(one, loads[one.worker_id], most=most) for one in desks}
+    open_desks = {worker_id: room for worker_id, room in free.items() if room > 0}
+    return backlog.claim(tx, open_desks, limit=_CLAIM_MAX)
+
+
+def _room(desk: Desk, load: Load, *, most: int) -> int:
+    allowed = window(
+        slots=desk.slots, finished=load.finished, most=most, cap=desk.window_cap
+    )
+    return allowed - load.in_flight
 
 
 def _give_back(

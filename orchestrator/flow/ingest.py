@@ -38,11 +38,16 @@ _DEATHS = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ingested:
-    """What became of a batch, in numbers."""
+    """What became of a batch: how much of what, and what changed nothing."""
 
     reports: int
-    rejected: int
+    refused: Sequence[Rejected]
     canaries: int
+
+    @property
+    def rejected(self) -> int:
+        """How many changed nothing."""
+        return len(self.refused)
 
 
 def ingest(
@@ -70,7 +75,7 @@ def ingest(
         _apply_canaries(tx, intake)
     return Ingested(
         reports=len(intake.reports),
-        rejected=len(rejected),
+        refused=rejected,
         canaries=len(intake.canaries),
     )
 

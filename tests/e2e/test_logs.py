@@ -1,0 +1,162 @@
+"""
+What all processes of a stack write when it works, fails, is attacked and is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from orchestrator.cli.submit import submit_files
+from orchestrator.contracts.token import KeyRing
+from orchestrator.contracts.wire import TOKEN_HEADER
+from tests.fixtures.containers import Composed, composed
+from tests.fixtures.field import eventually
+
+#: Ids of what a line is about; those of a task name all three.
+IDS = ("job", "task", "attempt")
+
+
+class Run:
+    """One run of everything, over: what was written, and what must not be."""
+
+    def __init__(self, made: Composed, *, canary: str, hidden: Sequence[str]) -> None:
+        self.texts = {path.stem: path.read_text() for path in made.logs.glob("*.log")}
+        self.canary = canary
+        self.hidden = hidden
+
+    def lines(self) -> list[dict[str, Any]]:
+        written = "".join(self.texts.values())
+        return [json.loads(line) for line in written.splitlines()]
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["event"] == event]
+
+
+@pytest.fixture(scope="module")
+def run(
+    database_server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("logs")
+    name = database_server.create()
+    canary = f"canary-{secrets.token_hex(12)}"
+    sample = folder / "sample.txt"
+    sample.write_text(f"{canary} http://{canary}.example/")
+    with composed(folder, database_url=database_server.url_of(name)) as made:
+        made.start("worker-strings", "worker-yara")
+        hidden = _live(made, sample)
+    yield Run(made, canary=canary, hidden=hidden)
+    database_server.drop(name)
+
+
+def _live(made: Composed, sample: Path) -> list[str]:
+    """Do what leaves traces; return every secret that was in play."""
+    with made.client() as client:
+        key = client._http.headers["Argus-API-Key"]
+        (job,) = submit_files(client, [sample])
+        path = f"/job/{job['id']}"
+        eventually(lambda: client.get(path)["state"] == "done", within=60)
+        tasks = client.get(f"{path}/tasks")
+    forged = secrets.token_hex(16)
+    _attack(made, str(tasks[0]["id"]), token=forged)
+    keys = KeyRing.parse((made.secrets / "secret_key").read_text().strip())
+    tokens = [
+        keys.attempt_token(task["id"], 1, worker)
+        for task in tasks
+        for worker in ("strings", "yara")
+    ]
+    return [key, forged, *tokens, *_passwords(made)]
+
+
+def _attack(made: Composed, task: str, *, token: str) -> None:
+    """Knock with wrong keys and passwords, and report what nobody may."""
+    url = f"{made.api_url}/internal/task/{task}/1/sample"
+    assert httpx.get(url, headers={TOKEN_HEADER: token}).status_code in {401, 403}
+    url = f"{made.api_url}/sampledb/v2/job"
+    assert httpx.get(url, headers={"Argus-API-Key": token}).status_code == 401
+    assert httpx.get(f"{made.flower_url}/", auth=("admin", token)).status_code == 401
+    body = {"type": "report", "version": 1, "task_id": task, "attempt": 7}
+    envelope = {
+        "body": json.dumps({**body, "replica": "nobody@host", "token": token}),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {},
+        "properties": {"body_encoding": "utf-8"},
+    }
+    broker = (made.secrets / "broker_url").read_text()
+    found = re.fullmatch(r"redis\+socket://:(.+)@(.+)\?virtual_host=0", broker)
+    assert found is not None
+    with redis.Redis(unix_socket_path=found[2], password=found[1]) as client:
+        client.lpush("reports", json.dumps(envelope), b"garbage")
+    log = made.logs / "consume.log"
+    eventually(lambda: log.read_text().count("report.rejected") >= 2, within=20)
+
+
+def _passwords(made: Composed) -> list[str]:
+    """Return every secret that stands in a file, and those within URLs."""
+    found = []
+    for path in made.secrets.iterdir():
+        text = path.read_text().strip()
+        found += [text, *re.findall(r"//[^/@]*:([^@/]+)@", text)]
+        found += re.findall(r"[0-9a-f]{64}", text)
+    return [one for one in found if one]
+
+
+def test_every_line_is_one_json_object_with_who_when_and_how_bad(run: Run):
+    for name, text in run.texts.items():
+        for line in text.splitlines():
+            said = json.loads(line)
+            assert {"event", "level", "timestamp", "process"} <= set(said), (name, line)
+
+
+def test_every_process_says_something_at_all(run: Run):
+    processes = {line["process"] for line in run.lines()}
+
+    assert {"dispatcher", "consumer", "maintenance", "flower", "replica"} <= processes
+
+
+def test_lines_about_tasks_say_which_job_task_and_attempt(run: Run):
+    dispatched, ended = run.named("task.dispatched"), run.named("attempt.ended")
+
+    assert len(dispatched) == len(ended) == 2
+    for line in (*dispatched, *ended):
+        assert all(line.get(name) for name in IDS), line
+    assert {line["task"] for line in dispatched} == {line["task"] for line in ended}
+    assert {line["job"] for line in dispatched} == {line["job"] for line in ended}
+
+
+def test_every_line_of_a_replica_says_which_it_is(run: Run):
+    of_replicas = [line for line in run.lines() if line["process"] == "replica"]
+
+    assert {line["replica"].partition("-")[0] for line in of_replicas} == {
+        "strings",
+        "yara",
+    }
+
+
+def test_a_refused_report_is_logged_with_the_attempt_that_it_names(run: Run):
+    (named,) = [line for line in run.named("report.rejected") if "attempt" in line]
+
+    assert named["attempt"] == 7
+    assert named["replica"] == "nobody@host"
+    assert named["task"] in {line["task"] for line in run.named("task.dispatched")}
+
+
+def test_no_secret_and_no_content_is_in_any_log(run: Run):
+    found = [
+        (name, hidden)
+        for name, text in run.texts.items()
+        for hidden in (run.canary, *run.hidden)
+        if hidden in text
+    ]
+
+    assert len(run.hidden) > 12
+    assert found == []
