@@ -7,9 +7,9 @@ This file claims from it and gives back to it; it publishes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,7 @@ class Claim:
 
     task_id: UUID
     job_id: UUID
+    worker_id: UUID
     attempt: int
     options: dict[str, Any]
     sample_sha256: str
@@ -83,55 +84,68 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
     ]
 
 
-def lock_desk(tx: Transaction, worker_id: UUID) -> None:
-    """Make counting and claiming for one worker one dispatcher's at a time."""
+def lock_desks(tx: Transaction, desks: Sequence[Desk]) -> None:
+    """Make counting and claiming for each worker one dispatcher's at a time."""
+    # All dispatchers lock by id, so that none waits in a circle.
     tx.connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
-        {"key": f"dispatch {worker_id}"},
+        text(
+            "SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || id, 0))"
+            " FROM (SELECT id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id) w"
+        ),
+        {"ids": [one.worker_id for one in desks]},
     )
 
 
-def count_in_flight(tx: Transaction, worker_id: UUID) -> int:
-    """Return how many of the worker's attempts are published and not over."""
-    return int(
-        tx.connection.execute(
-            text(
-                "SELECT count(*) FROM job_task WHERE worker_id = :worker"
-                " AND published_at IS NOT NULL AND state IN ('enqueued', 'executing')"
-            ),
-            {"worker": worker_id},
-        ).scalar_one()
-    )
-
-
-def count_finished_since(
-    tx: Transaction, worker_id: UUID, *, since: datetime, limit: int
-) -> int:
-    """Return how many of the worker's tasks ended since then, at most *limit*."""
-    return int(
-        tx.connection.execute(
-            text(
-                "SELECT count(*) FROM (SELECT 1 FROM job_task WHERE worker_id = :worker"
-                " AND ended_at > :since LIMIT :limit) AS ended"
-            ),
-            {"worker": worker_id, "since": since, "limit": limit},
-        ).scalar_one()
-    )
-
-
-def claim(tx: Transaction, worker_id: UUID, *, limit: int) -> list[Claim]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
     """
-    Take up to *limit* tasks out of a worker's backlog and mark them published.
+    What a worker has on its hands.
 
-    Every submitter's backlog is ranked by ``order_at``; the claim takes by (rank,
-    ``order_at``): one from everybody, then a second from everybody.
+    ``in_flight``: its attempts that are published and not over. ``finished``: its tasks
+    that ended lately.
+    """
+
+    in_flight: int
+    finished: int
+
+
+def count_loads(
+    tx: Transaction, desks: Sequence[Desk], *, since: datetime, limit: int
+) -> dict[UUID, Load]:
+    """Return each worker's load; what finished *since* then, at most *limit*."""
+    rows = tx.connection.execute(
+        _LOADS, {"ids": [one.worker_id for one in desks], "since": since, "most": limit}
+    )
+    return {
+        row.id: Load(in_flight=row.in_flight, finished=row.finished)
+        for row in rows.all()
+    }
+
+
+def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Claim]:
+    """
+    Take tasks out of workers' backlogs and mark them published.
+
+    Of a worker's backlog every submitter's part is ranked by ``order_at``; the claim
+    takes by (rank, ``order_at``): one from everybody, then a second from everybody.
+
+    Args:
+        free: Worker id → how many at most, above 0.
+        limit: How many at most together.
 
     Returns:
         In the order of publishing; locked until this transaction ends.
     """
-    rows = tx.connection.execute(
-        _CLAIM, {"worker": worker_id, "limit": limit, "now": tx.now}
-    )
+    if not free:
+        return []
+    values = {
+        "workers": list(free),
+        "free": list(free.values()),
+        "most": min(limit, max(free.values())),
+        "limit": min(limit, sum(free.values())),
+        "now": tx.now,
+    }
+    rows = tx.connection.execute(_CLAIM, values).all()
     return [Claim(**row._mapping) for row in rows]  # noqa: SLF001  (a public name)
 
 
@@ -159,38 +173,59 @@ def unpublish(
     )
 
 
-def seconds_ago(now: datetime, seconds: float) -> datetime:
-    """Return the moment *seconds* before *now*."""
-    return now - timedelta(seconds=seconds)
-
+_LOADS = text(
+    """
+    SELECT w.id,
+           (SELECT count(*) FROM job_task
+             WHERE worker_id = w.id AND published_at IS NOT NULL
+               AND state IN ('enqueued', 'executing')) AS in_flight,
+           (SELECT count(*) FROM (
+                   SELECT 1 FROM job_task
+                    WHERE worker_id = w.id AND ended_at > :since LIMIT :most) e)
+           AS finished
+      FROM unnest(CAST(:ids AS uuid[])) AS w(id)
+    """
+)
 
 # The recursive part hops from submitter to submitter along the backlog's index, so that
 # a million tasks of one submitter cost no more than one.
 _CLAIM = text(
     """
     WITH RECURSIVE submitters AS (
-        (SELECT submitter_id FROM job_task
-          WHERE worker_id = :worker AND state = 'enqueued' AND published_at IS NULL
-          ORDER BY submitter_id LIMIT 1)
+        SELECT w.worker_id, w.free,
+               (SELECT t.submitter_id FROM job_task t
+                 WHERE t.worker_id = w.worker_id AND t.state = 'enqueued'
+                   AND t.published_at IS NULL
+                 ORDER BY t.submitter_id LIMIT 1) AS submitter_id
+          FROM unnest(CAST(:workers AS uuid[]), CAST(:free AS int[]))
+               AS w(worker_id, free)
         UNION ALL
-        SELECT (SELECT t.submitter_id FROM job_task t
-                 WHERE t.worker_id = :worker AND t.state = 'enqueued'
+        SELECT s.worker_id, s.free,
+               (SELECT t.submitter_id FROM job_task t
+                 WHERE t.worker_id = s.worker_id AND t.state = 'enqueued'
                    AND t.published_at IS NULL AND t.submitter_id > s.submitter_id
                  ORDER BY t.submitter_id LIMIT 1)
           FROM submitters s WHERE s.submitter_id IS NOT NULL
     ), ranked AS (
-        SELECT head.id, head.order_at, head.rank
+        SELECT s.worker_id, s.free, head.id, head.order_at, head.rank
           FROM submitters s, LATERAL (
                SELECT t.id, t.order_at,
                       row_number() OVER (ORDER BY t.order_at, t.id) AS rank
                  FROM (SELECT id, order_at FROM job_task
-                        WHERE worker_id = :worker AND submitter_id = s.submitter_id
+                        WHERE worker_id = s.worker_id
+                          AND submitter_id = s.submitter_id
                           AND state = 'enqueued' AND published_at IS NULL
                           AND (not_before IS NULL OR not_before <= :now)
-                        ORDER BY order_at LIMIT :limit) t) head
+                        ORDER BY order_at LIMIT :most) t) head
          WHERE s.submitter_id IS NOT NULL
+    ), placed AS (
+        SELECT id, order_at, rank, free,
+               row_number() OVER (PARTITION BY worker_id ORDER BY rank, order_at, id)
+               AS place
+          FROM ranked
     ), chosen AS (
-        SELECT id, order_at, rank FROM ranked ORDER BY rank, order_at LIMIT :limit
+        SELECT id, order_at, rank FROM placed WHERE place <= free
+         ORDER BY rank, order_at LIMIT :limit
     ), locked AS (
         SELECT t.id FROM job_task t
          WHERE t.id IN (SELECT id FROM chosen)
@@ -199,10 +234,10 @@ _CLAIM = text(
     ), marked AS (
         UPDATE job_task t SET published_at = :now
           FROM locked WHERE t.id = locked.id
-        RETURNING t.id, t.job_id, t.attempt, t.options, t.sample_sha256
+        RETURNING t.id, t.job_id, t.worker_id, t.attempt, t.options, t.sample_sha256
     )
-    SELECT m.id AS task_id, m.job_id, m.attempt, m.options, m.sample_sha256,
-           s.size_bytes, j.file_name,
+    SELECT m.id AS task_id, m.job_id, m.worker_id, m.attempt, m.options,
+           m.sample_sha256, s.size_bytes, j.file_name,
            c.type, c.super_type, c.platform, c.arch, c.mime_type
       FROM marked m
       JOIN chosen ON chosen.id = m.id

@@ -92,8 +92,9 @@ def dispatch(
     result = publisher.publish(messages)
     if result.refused:
         _give_back(database, result.refused, published_at=published_at)
+    refused = {one.task_id for one in result.refused}
     return DispatchOutcome(
-        published=len(messages) - len(result.refused),
+        published=tuple(one for one in claims if one.task_id not in refused),
         refused=len(result.refused),
         error=result.error,
         more=len(claims) == _CLAIM_MAX,
