@@ -40,7 +40,14 @@ from orchestrator.flow.access import (
     visible_submissions,
 )
 from orchestrator.flow.keywords import Field, Words, in_columns, matching
-from orchestrator.flow.read import LIST_MAX, UNCOUNTED, Order, Page, Paging
+from orchestrator.flow.read import (
+    LIST_MAX,
+    UNCOUNTED,
+    Order,
+    Page,
+    Paging,
+    count_bound,
+)
 from orchestrator.flow.read_samples import SampleView, get_samples
 from orchestrator.flow.read_submissions import Window
 
@@ -85,15 +92,15 @@ def search_samples(
         InvalidError: The order or a field to search in is unknown, or everything was
             asked for and more match than one list may hold.
     """
-    order = paging.order or _DEFAULT
+    order, bound = paging.order or _DEFAULT, count_bound(paging)
     if words.keywords or order != _DEFAULT:
         among = _visible(viewer, window, LIST_MAX)
         found = _looked_through(among, words, order, viewer)
     else:
-        found = _visible(viewer, window, LIST_MAX + 1)
-    counted = select(func.count()).select_from(found.subquery())
+        found = _visible(viewer, window, bound + 1)
+    counted = select(func.count()).select_from(found.limit(bound + 1).subquery())
     total = int(tx.connection.execute(counted).scalar_one())
-    if total > LIST_MAX:
+    if total > bound:
         total = UNCOUNTED
     if not paging.limit and total == UNCOUNTED:
         raise InvalidError(

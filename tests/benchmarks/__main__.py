@@ -60,7 +60,8 @@ _BENCHMARKS: Mapping[str, Measure] = {
         found, sweep.Plan(open_tasks=given.open, expiries=10_000, runs=given.runs)
     ),
     "history": lambda found, given: history.measure(
-        found, history.Plan(tasks=given.finished, runs=given.runs)
+        found,
+        history.Plan(tasks=given.finished, open_tasks=50_000, runs=given.runs),
     ),
     "backlog": lambda found, given: backlog.measure(
         found, backlog.Plan(tasks=given.queued, seconds=15, runs=given.runs)

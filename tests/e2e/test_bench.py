@@ -107,7 +107,7 @@ def test_history_gives_the_plans_of_each_page(folder: Path):
         for plan in plans:
             assert "Execution Time" in plan
             assert "Buffers" in plan
-    assert len(document["plans"]["jobs"]) == 2
+    assert set(document["plans"]) > {"samples", "admin_samples", "submissions", "jobs"}
 
 
 def test_backlog_keeps_the_broker_small(folder: Path):

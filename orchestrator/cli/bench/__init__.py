@@ -76,13 +76,17 @@ def run_history(
     tasks: Annotated[
         int, typer.Option(min=1000, help="That ended before; try 8000000.")
     ] = 800_000,
+    open_tasks: Annotated[
+        int, typer.Option("--open", min=0, help="Tasks that are open besides.")
+    ] = 50_000,
     runs: Runs = 5,
     as_json: AsJSON = False,
 ) -> None:
     """What pages of the API cost when much has happened; --json has the plans too."""
     interrupt_on_signals()
     with ground() as found:
-        result = history.measure(found, history.Plan(tasks=tasks, runs=runs))
+        plan = history.Plan(tasks=tasks, open_tasks=open_tasks, runs=runs)
+        result = history.measure(found, plan)
     show(result, as_json=as_json)
 
 

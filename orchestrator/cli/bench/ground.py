@@ -163,13 +163,13 @@ class Ground:
         rows = self.sql.execute("SELECT id FROM worker ORDER BY id")
         return [row[0] for row in rows]
 
-    def client(self) -> Client:
-        """Return a client of the API with an administrator's key of its own."""
-        return Client(self._api_url, self.api_key())
+    def client(self, role: Role = Role.ADMINISTRATOR) -> Client:
+        """Return a client of the API with a key of its own."""
+        return Client(self._api_url, self.api_key(role))
 
-    def api_key(self) -> str:
-        """Issue an administrator's key."""
-        order = KeyOrder(user_name="bench", role=Role.ADMINISTRATOR)
+    def api_key(self, role: Role = Role.ADMINISTRATOR) -> str:
+        """Issue a key of the default customer."""
+        order = KeyOrder(user_name=f"bench {role}", role=role)
         with self.database.uow() as tx:
             return create_key(tx, order, actor=BENCH).secret
 

@@ -24,6 +24,7 @@ from orchestrator.cli.bench.rows import Rows, add_rows
 from orchestrator.cli.bench.summary import Figures, Result, milliseconds
 from orchestrator.cli.client import Client
 from orchestrator.cli.demo import tell
+from orchestrator.domain.values import Role
 from orchestrator.flow.ports import Engine, Limits
 from orchestrator.store import SampleStore
 
@@ -32,51 +33,116 @@ _WORKERS = 8
 #: Requests of each kind in a run.
 _REQUESTS = 50
 
-_JOBS = "SELECT id, sample_sha256 FROM job TABLESAMPLE BERNOULLI (%s) LIMIT %s"
+#: Those that ended: only their samples were submitted.
+_JOBS = (
+    "SELECT id, sample_sha256 FROM job TABLESAMPLE BERNOULLI (%s)"
+    " WHERE state = 'done' LIMIT %s"
+)
 
-#: Name → path. ``{job}`` and ``{sample}``: another for each request.
+#: Name → request. ``{job}`` and ``{sample}``: another for each request.
 _PAGES: Mapping[str, str] = {
+    "samples": "/sample",
+    "submissions": "/submission",
     "jobs": "/job",
+    "jobs_search": "POST /job/search",
     "jobs_far": "/job?offset=1000&limit=100",
     "jobs_done": "/job?state=done",
     "jobs_open": "/job?state=enqueued&state=executing",
     "job": "/job/{job}",
     "job_tasks": "/job/{job}/tasks",
     "sample": "/sample/{sample}",
+    "sample_submissions": "/sample/{sample}/submission",
+    "sample_analyses": "/sample/{sample}/analysis",
+    "sample_links": "/sample/{sample}/link",
+    "sample_verdicts": "/sample/{sample}/verdict",
     "workers": "/worker",
 }
+
+_POST = "POST "
+
+#: Tables that grow with history.
+_BIG = (
+    "sample",
+    "sample_access",
+    "submission",
+    "classification",
+    "job",
+    "job_task",
+    "analysis",
+    "verdict",
+)
 
 _Job = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """``tasks`` that ended, spread over ninety days."""
+    """``tasks`` that ended, spread over ninety days; ``open_tasks`` besides."""
 
     tasks: int
+    open_tasks: int
     runs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asker:
+    """Who asks, and how the figures of that are named."""
+
+    prefix: str
+    role: Role
+
+
+#: A customer's user sees less, by other indexes, than an administrator.
+_ASKERS = (
+    _Asker(prefix="", role=Role.USER),
+    _Asker(prefix="admin_", role=Role.ADMINISTRATOR),
+)
 
 
 def measure(found: Ground, plan: Plan) -> Result:
     """Ask for each page again and again, then for its plans."""
     tell(f"writing {plan.tasks:,} finished tasks")
-    rows = Rows(tasks=plan.tasks, workers=found.enrol(_WORKERS), has_ended=True)
+    workers = found.enrol(_WORKERS)
+    rows = Rows(tasks=plan.tasks, workers=workers, has_ended=True)
     add_rows(found.sql, rows)
+    if plan.open_tasks:
+        add_rows(found.sql, Rows(tasks=plan.open_tasks, workers=workers))
     found.start("api")
-    with found.client() as client:
-        # The first requests open connections and read what is not yet in memory.
-        _run(client, _some_jobs(found, rows))
-        runs = []
-        for number in range(1, plan.runs + 1):
-            tell(
-                f"run {number} of {plan.runs}: {_REQUESTS} times each of {len(_PAGES)}"
-            )
-            runs.append(_run(client, _some_jobs(found, rows)))
+    # The first requests open connections and read what is not yet in memory.
+    _ask_all(found, rows)
+    runs = []
+    for number in range(1, plan.runs + 1):
+        tell(f"run {number} of {plan.runs}: {_REQUESTS} times each of {len(_PAGES)}")
+        runs.append(_ask_all(found, rows))
+    plans = _plans(found, _some_jobs(found, rows)[0])
     return Result(
         benchmark="history",
-        parameters={"tasks": plan.tasks, "requests": _REQUESTS, "runs": plan.runs},
+        parameters={
+            "tasks": plan.tasks,
+            "open_tasks": plan.open_tasks,
+            "requests": _REQUESTS,
+            "runs": plan.runs,
+        },
         runs=runs,
-        extra={"plans": _plans(found, _some_jobs(found, rows)[0])},
+        extra={"plans": plans, "scans": _scans(plans)},
+    )
+
+
+def _ask_all(found: Ground, rows: Rows) -> Figures:
+    figures: Figures = {}
+    for asker in _ASKERS:
+        with found.client(asker.role) as client:
+            asked = _run(client, _some_jobs(found, rows))
+        figures |= {f"{asker.prefix}{name}": took for name, took in asked.items()}
+    return figures
+
+
+def _scans(plans: Mapping[str, list[str]]) -> list[str]:
+    """Return the pages whose plans read a table with history from end to end."""
+    return sorted(
+        name
+        for name, texts in plans.items()
+        if any(f"Seq Scan on {table} " in one for one in texts for table in _BIG)
     )
 
 
@@ -94,10 +160,17 @@ def _run(client: Client, jobs: list[_Job]) -> Figures:
         for number in range(_REQUESTS):
             path = _path(page, jobs[number % len(jobs)])
             began = time.monotonic()
-            client.get(path)
+            _ask(client, path)
             took.append(time.monotonic() - began)
         figures |= milliseconds(name, took)
     return figures
+
+
+def _ask(client: Client, path: str) -> None:
+    if path.startswith(_POST):
+        client.post(path.removeprefix(_POST), {})
+    else:
+        client.get(path)
 
 
 def _path(page: str, job: _Job) -> str:
@@ -105,7 +178,7 @@ def _path(page: str, job: _Job) -> str:
 
 
 def _plans(found: Ground, job: _Job) -> dict[str, list[str]]:
-    """Return, for each page, the plan of every statement that reads jobs or tasks."""
+    """Return, for each page and asker, the plan of every statement on big tables."""
     app = create_app(
         deps.Services(
             database=found.database,
@@ -118,22 +191,27 @@ def _plans(found: Ground, job: _Job) -> dict[str, list[str]]:
     @event.listens_for(found.database.engine, "before_cursor_execute")
     def catch(*arguments: Any) -> None:
         statement, values = arguments[2:4]
-        if "FROM job" in statement:
+        if any(f"FROM {table}" in statement for table in _BIG):
             caught.append((statement, values))
 
     plans = {}
-    headers = {"Argus-API-Key": found.api_key()}
-    for name, page in _PAGES.items():
-        caught.clear()
-        asyncio.run(_get(app, f"/sampledb/v2{_path(page, job)}", headers))
-        plans[name] = [_explain(found, *one) for one in caught]
+    for asker in _ASKERS:
+        headers = {"Argus-API-Key": found.api_key(asker.role)}
+        for name, page in _PAGES.items():
+            caught.clear()
+            asyncio.run(_request(app, _path(page, job), headers))
+            explained = [_explain(found, *one) for one in caught]
+            plans[f"{asker.prefix}{name}"] = explained
     return plans
 
 
-async def _get(app: FastAPI, path: str, headers: Mapping[str, str]) -> None:
+async def _request(app: FastAPI, path: str, headers: Mapping[str, str]) -> None:
+    method = "POST" if path.startswith(_POST) else "GET"
+    body: dict[str, Any] | None = {} if method == "POST" else None
+    url = f"/sampledb/v2{path.removeprefix(_POST)}"
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://bench") as own:
-        answer = await own.get(path, headers=headers)
+        answer = await own.request(method, url, headers=headers, json=body)
         answer.raise_for_status()
 
 

@@ -62,7 +62,10 @@ def add_rows(sql: psycopg.Connection, rows: Rows) -> None:
             sql.execute(_ROWS_ENDED if rows.has_ended else _ROWS_OPEN, values)
         if rows.jobs > _CHUNK:
             tell(f"{(first + count) * len(rows.workers):,} of {rows.tasks:,} tasks")
-    sql.execute("VACUUM (ANALYZE) sample, job, job_task")
+    sql.execute(
+        "VACUUM (ANALYZE) sample, sample_access, submission, classification, job,"
+        " job_task"
+    )
 
 
 _OWNER = """
@@ -83,9 +86,10 @@ _MADE = """
                                   encode(sha256(uuid_send(id)), 'hex')) AS sha256
           FROM made
     ), samples AS (
-        INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)
+        INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by,
+                            created_at)
         SELECT sha256, sha256 || sha256, left(sha256, 40), left(sha256, 32), 1024,
-               owner.id FROM named, owner
+               owner.id, past FROM named, owner
         ON CONFLICT (sha256) DO NOTHING
     )
 """
@@ -116,6 +120,22 @@ _ROWS_ENDED = (
         SELECT named.id, sha256, owner.customer_id, owner.id, 'done', 'sample',
                past, past, past + interval '2 seconds', past + interval '1 day'
           FROM named, owner
+    ), submissions AS (
+        INSERT INTO submission (id, sample_sha256, customer_id, created_by, job_id,
+                                file_name, mime_type, agent_name, agent_version,
+                                observed_at, content_hash, created_at)
+        SELECT uuidv7(), sha256, owner.customer_id, owner.id, named.id, 'sample',
+               'application/octet-stream', 'bench', '1', past, sha256, past
+          FROM named, owner
+    ), granted AS (
+        INSERT INTO sample_access (subject_id, sample_sha256, sample_created_at)
+        SELECT owner.customer_id, sha256, past FROM named, owner
+        ON CONFLICT DO NOTHING
+    ), classified AS (
+        INSERT INTO classification (id, sample_sha256, version, type, super_type,
+                                    platform, arch, mime_type, created_at)
+        SELECT uuidv7(), sha256, '1', 'unknown', 'unknown', 'any', 'any',
+               'application/octet-stream', past FROM named
     )
     INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
                           holder, order_at, enqueued_at, queued_at, published_at,
