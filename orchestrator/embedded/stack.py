@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,7 @@ from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import AuthenticationError, ConfigurationError
 from orchestrator.domain.values import Role
-from orchestrator.embedded import postgres, redis
+from orchestrator.embedded import postgres, programs, redis
 from orchestrator.embedded.lock import take_lock
 from orchestrator.embedded.places import (
     Places,
@@ -56,16 +55,10 @@ _ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
 #: Seconds for everything to be up; importing the analyzers takes most of it.
 _READY_SECONDS = 120
 
-#: Seconds. The three groups stop one after another; what has not stopped after all of
-#: them is killed, so that ten seconds are enough.
-_WORKER_STOP_SECONDS = 3
-_ENGINE_STOP_SECONDS = 3
-_STORE_STOP_SECONDS = 2
+#: Seconds. The three groups stop one after another; what has not stopped by then is
+#: killed, so that ten seconds are enough.
 _STOP_SECONDS = 8
 _KILLED_SECONDS = 1.5
-
-#: How long a stopping replica lets its analyses go on; less than its time to stop.
-_GRACE_SECONDS = "2"
 
 Progress = Callable[[str], None]
 
@@ -141,7 +134,9 @@ class Stack:
         on_progress("starting PostgreSQL and Redis")
         database = postgres.prepare(self._places)
         broker = redis.prepare(self._places, port=redis.free_port())
-        stores = self._stores(database.command, broker.command)
+        stores = programs.stores(
+            database=database.command, broker=broker.command, user=self._places.user
+        )
         self._supervise(stores)
         postgres.wait_until_ready(database.url)
         redis.wait_until_ready(broker.url)
@@ -283,27 +278,6 @@ class Stack:
             "ASSAY_FLOWER_PASSWORD": secret(self._places.data_dir / "flower.password"),
         }
 
-    def _stores(self, database: Sequence[str], broker: Sequence[str]) -> list[Program]:
-        return [
-            Program(
-                name="postgres",
-                group="stores",
-                command=database,
-                # It ends sessions instead of waiting for them.
-                stop_signal="INT",
-                stop_seconds=_STORE_STOP_SECONDS,
-                user=self._places.user,
-                death_signal=postgres.DEATH_SIGNAL,
-            ),
-            Program(
-                name="redis",
-                group="stores",
-                command=broker,
-                stop_seconds=_STORE_STOP_SECONDS,
-                user=self._places.user,
-            ),
-        ]
-
     def _engine(self, info: StackInfo) -> list[Program]:
         known = self._environment(info)
         needed = (
@@ -318,14 +292,7 @@ class Stack:
             **{name: known[name] for name in needed},
         }
         return [
-            Program(
-                name=name,
-                group="engine",
-                command=_module("orchestrator", name),
-                environment=self._with_shared(environment),
-                stop_seconds=_ENGINE_STOP_SECONDS,
-            )
-            for name in _ENGINE
+            programs.process(name, self._with_shared(environment)) for name in _ENGINE
         ] + self._flower(info)
 
     def _flower(self, info: StackInfo) -> list[Program]:
@@ -333,39 +300,26 @@ class Stack:
             return []
         known = self._environment(info)
         needed = ("ASSAY_BROKER_URL", "ASSAY_FLOWER_USER", "ASSAY_FLOWER_PASSWORD")
-        return [
-            Program(
-                name="flower",
-                group="engine",
-                command=_module("orchestrator", "flower"),
-                environment=self._with_shared(
-                    {
-                        **{name: known[name] for name in needed},
-                        "ASSAY_FLOWER_PORT": str(self._flower_port),
-                    }
-                ),
-                stop_seconds=_ENGINE_STOP_SECONDS,
-            )
-        ]
+        environment = {
+            **{name: known[name] for name in needed},
+            "ASSAY_FLOWER_PORT": str(self._flower_port),
+        }
+        return [programs.process("flower", self._with_shared(environment))]
 
     def _replicas(self, info: StackInfo) -> list[Program]:
-        slots = [] if self._slots is None else ["--slots", str(self._slots)]
+        environment = {
+            "ASSAY_BROKER_URL": info.broker_url,
+            "ASSAY_API_URL": info.api_url,
+            # One that is killed leaves its samples there.
+            "TMPDIR": str(self._places.scratch),
+        }
         return [
-            Program(
-                name=f"worker-{name}",
-                group="workers",
-                command=_module("workers", "run", name, *slots),
-                environment=self._with_shared(
-                    {
-                        "ASSAY_BROKER_URL": info.broker_url,
-                        "ASSAY_API_URL": info.api_url,
-                        "ASSAY_WORKER_SECRET": self._secrets[name],
-                        "ASSAY_STOP_GRACE_SECONDS": _GRACE_SECONDS,
-                        # One that is killed leaves its samples there.
-                        "TMPDIR": str(self._places.scratch),
-                    }
+            programs.replica(
+                name,
+                self._with_shared(
+                    {**environment, "ASSAY_WORKER_SECRET": self._secrets[name]}
                 ),
-                stop_seconds=_WORKER_STOP_SECONDS,
+                slots=self._slots,
             )
             for name in self._workers
         ]
@@ -416,10 +370,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _lines(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
-
-
-def _module(name: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", name, *words]
 
 
 def _bare_environment() -> dict[str, str]:
