@@ -7,10 +7,8 @@ Credentials come from settings and reach neither a command line nor a log.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
-import sys
 from importlib.util import find_spec
 from types import FrameType
 
@@ -44,14 +42,14 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
         allow_control: Whether its buttons work. Assay knows nothing of what they do.
 
     Raises:
-        ConfigurationError: Flower is not installed, or a setting is missing.
+        ConfigurationError: Flower is not installed, a setting is missing, or somebody
+            has its port.
     """
     if find_spec("flower") is None:
         raise ConfigurationError(
             "Flower is not installed: pip install 'assay[operations]'"
         )
-    user = require(settings.flower_user, "FLOWER_USER")
-    password = require(settings.flower_password, "FLOWER_PASSWORD")
+    credentials = _credentials(settings)
     app = build_celery_app(settings)
     os.environ.pop(_OPEN_DOOR, None)
 
@@ -62,21 +60,45 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
 
     options.address = settings.api_host
     options.port = settings.flower_port
-    options.basic_auth = [f"{user}:{password}"]
+    options.basic_auth = [credentials]
     options.read_only = not allow_control
+    # It would switch them on everywhere: at replicas that were told to send none, and
+    # at maintenance, whose ticks would soon be all that it remembers.
+    options.enable_events = False
     options.persistent = False
     options.max_tasks = _TASKS_MAX
     options.max_workers = _REPLICAS_MAX
     options.inspect_timeout = _INSPECT_MS
     options.purge_offline_workers = _FORGET_SECONDS
     flower = Flower(capp=app, options=options, **pages)
-    port = flower.start_http_server()
-    atexit.register(flower.stop)
+    try:
+        port = flower.start_http_server()
+    except OSError as error:
+        reason = (error.strerror or "cannot be bound").lower()
+        raise ConfigurationError(
+            f"ASSAY_FLOWER_PORT: {settings.api_host}:{settings.flower_port}: {reason};"
+            " set it to a free port",
+            field="ASSAY_FLOWER_PORT",
+        ) from None
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     log.info("flower.started", port=port, read_only=not allow_control)
     flower.start()
 
 
+def _credentials(settings: Settings) -> str:
+    user = require(settings.flower_user, "FLOWER_USER")
+    password = require(settings.flower_password, "FLOWER_PASSWORD")
+    if ":" in user or not f"{user}{password}".isascii():
+        # The first ends the name; with others Flower answers nobody.
+        raise ConfigurationError(
+            "ASSAY_FLOWER_USER, ASSAY_FLOWER_PASSWORD: use ASCII characters alone, and"
+            " no colon in the user",
+            field="ASSAY_FLOWER_USER",
+        )
+    return f"{user}:{password}"
+
+
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
+    # Nothing is to be kept, and threads that wait for replicas would hold us up.
+    os._exit(0)

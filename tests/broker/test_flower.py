@@ -5,16 +5,24 @@ Flower on real replicas, through its HTTP API.
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from flower.urls import handlers
+from tornado.routing import URLSpec
+from tornado.web import RequestHandler
 
 from orchestrator.embedded.redis import free_port
-from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, Member, eventually
+from tests.fixtures.brokers import Broker, RedisServer, start_child
+from tests.fixtures.field import Field, Member, bare, eventually
 
 USER, PASSWORD = "operator", "fl0wer-s3cret"
 
@@ -122,9 +130,94 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
     assert replicas <= set(seen[-1])
     assert all(state[name] for state in seen for name in replicas)
 
+    # Ticks of maintenance would soon be all that it remembers.
+    names = {one["name"] for one in _tasks(flower).values()}
+    assert names == {"assay.analyze.flower_yara", "assay.analyze.flower_strings"}
+
     _nobody_else_gets_in(flower)
-    _nothing_can_be_done(flower, task_id=next(iter(failed)), replica=min(replicas))
+    _nothing_can_be_done(flower)
     _no_secret_shows(field, flower)
+
+
+def test_its_buttons_work_where_that_was_asked_for(broker: Broker, tmp_path: Path):
+    with _alone(broker, tmp_path, "--allow-control") as client:
+        answer = client.post("/api/worker/shutdown/nobody@host")
+
+    # It would have done it, had there been such a replica.
+    assert (answer.status_code, answer.text) == (404, "Unknown worker 'nobody@host'")
+
+
+def test_a_port_that_somebody_has_is_named(broker: Broker, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = _run(broker, tmp_path, ASSAY_FLOWER_PORT=str(taken.getsockname()[1]))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("assay: ASSAY_FLOWER_PORT: 127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"ASSAY_FLOWER_USER": ""},
+        {"ASSAY_FLOWER_PASSWORD": ""},
+        {"ASSAY_FLOWER_USER": "a:b"},
+        {"ASSAY_FLOWER_PASSWORD": "pässword"},
+    ],
+)
+def test_it_does_not_start_where_nobody_or_everybody_would_get_in(
+    setting: dict[str, str], redis_server: RedisServer, tmp_path: Path
+):
+    done = _run(redis_server, tmp_path, **setting)
+
+    assert done.returncode == 2
+    assert next(iter(setting)) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def _told(broker: Broker, folder: Path, **changes: str) -> dict[str, str]:
+    return {
+        **bare(),
+        "ASSAY_DATA_DIR": str(folder / "nothing"),
+        "ASSAY_BROKER_URL": broker.url,
+        "ASSAY_FLOWER_PORT": "0",
+        "ASSAY_FLOWER_USER": USER,
+        "ASSAY_FLOWER_PASSWORD": PASSWORD,
+        **changes,
+    }
+
+
+def _run(
+    broker: Broker, folder: Path, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", "flower"],
+        env=_told(broker, folder, **changes),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextlib.contextmanager
+def _alone(broker: Broker, folder: Path, *words: str) -> Iterator[httpx.Client]:
+    """Run Flower without anything to look at."""
+    port = free_port()
+    process = start_child(
+        "orchestrator",
+        "flower",
+        *words,
+        env=_told(broker, folder, ASSAY_FLOWER_PORT=str(port)),
+    )
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", auth=(USER, PASSWORD), timeout=10
+        ) as client:
+            eventually(lambda: _answers(client), within=30)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def _nobody_else_gets_in(flower: httpx.Client) -> None:
@@ -135,16 +228,19 @@ def _nobody_else_gets_in(flower: httpx.Client) -> None:
             assert answer.status_code == 401, path
 
 
-def _nothing_can_be_done(flower: httpx.Client, *, task_id: str, replica: str) -> None:
-    commands = [
-        f"/api/worker/shutdown/{replica}",
-        f"/api/worker/pool/restart/{replica}",
-        f"/api/worker/queue/cancel-consumer/{replica}?queue=worker.flower_yara",
-        f"/api/task/revoke/{task_id}?terminate=true",
-        f"/api/task/abort/{task_id}",
-        "/api/task/send-task/assay.analyze.flower_yara",
-        "/api/task/async-apply/assay.analyze.flower_yara",
+def _nothing_can_be_done(flower: httpx.Client) -> None:
+    """By any handler that takes a POST, of this Flower or of the next."""
+    paths = [
+        re.sub(r"\([^)]*\)", "somebody", spec.regex.pattern.rstrip("$"))
+        for spec in (
+            rule if isinstance(rule, URLSpec) else URLSpec(*rule) for rule in handlers
+        )
+        if spec.handler_class.post is not RequestHandler.post
     ]
+    # The first only reads, a table with too many columns for a GET; the other is what
+    # answers for paths that do not exist.
+    commands = set(paths) - {"/tasks/datatable", ".*"}
+    assert len(commands) >= 14
     for path in commands:
         assert flower.post(path, json={"args": []}).status_code == 403, path
 
