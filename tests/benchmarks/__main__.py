@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from orchestrator.cli.bench import backlog, fanout, history, reports, sweep
+from orchestrator.cli.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.cli.bench.ground import Ground, ground
 from orchestrator.cli.bench.summary import Result, show
 from orchestrator.cli.demo import interrupt_on_signals
@@ -55,6 +55,9 @@ _BENCHMARKS: Mapping[str, Measure] = {
     **{name: _peer(name) for name in PEERS},
     "reports": lambda found, given: reports.measure(
         found, reports.Plan(reports=20_000, runs=given.runs)
+    ),
+    "executing": lambda found, given: executing.measure(
+        found, executing.Plan(tasks=1200, runs=given.runs)
     ),
     "sweep": lambda found, given: sweep.measure(
         found, sweep.Plan(open_tasks=given.open, expiries=10_000, runs=given.runs)

@@ -82,6 +82,7 @@ MARKS = (
         value=_figure("reports", "reports_per_second"),
         limit=5000,
     ),
+    _at_most("executing shows p99, ms", "executing", "executing_p99_ms", 1000),
     _at_most("sweep of 10,000, seconds", "sweep", "sweep_seconds", 2),
     _at_most("list of jobs p95, ms", "history", "jobs_p95_ms", 50),
     _at_most("broker with a long backlog, MiB", "backlog", "broker_peak_mib", 128),

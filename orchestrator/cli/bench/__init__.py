@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.bench import backlog, fanout, history, reports, sweep
+from orchestrator.cli.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.cli.bench.ground import ground
 from orchestrator.cli.bench.summary import Runs, show
 from orchestrator.cli.demo import interrupt_on_signals
@@ -36,6 +36,19 @@ def run_fanout(
     plan = fanout.Plan(jobs=jobs, workers=workers, slots=slots, runs=runs)
     with ground() as found:
         result = fanout.measure(found, plan)
+    show(result, as_json=as_json)
+
+
+@app.command("executing")
+def run_executing(
+    tasks: Annotated[int, typer.Option(min=100, help="In each run.")] = 1200,
+    runs: Runs = 5,
+    as_json: AsJSON = False,
+) -> None:
+    """How soon a row says that its analysis runs, at a hundred tasks a second."""
+    interrupt_on_signals()
+    with ground() as found:
+        result = executing.measure(found, executing.Plan(tasks=tasks, runs=runs))
     show(result, as_json=as_json)
 
 

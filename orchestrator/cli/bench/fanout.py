@@ -34,7 +34,8 @@ LONE_JOBS = 40
 _SECONDS_PER_TASK = 0.1
 _SPARE_SECONDS = 60
 
-_ENGINE = ("dispatch", "consume", "beat", "maintain")
+#: The engine without the API.
+ENGINE = ("dispatch", "consume", "beat", "maintain")
 
 _OPEN = "SELECT 1 FROM job_task WHERE state IN ('enqueued', 'executing') LIMIT 1"
 _UNSUCCESSFUL = "SELECT count(*) FROM job_task WHERE state <> 'success'"
@@ -57,14 +58,14 @@ def measure(found: Ground, plan: Plan) -> Result:
     Raises:
         AssayError: A task did not succeed, or not in time.
     """
-    found.start("api", *_ENGINE)
+    found.start("api", *ENGINE)
     found.start_workers(plan.workers, slots=plan.slots)
     with ExitStack() as stack:
         clients = [stack.enter_context(found.client()) for _ in range(CLIENTS)]
         tell(f"uploading {plan.jobs} samples")
-        samples = _upload(clients[0], plan.jobs)
+        samples = upload(clients[0], plan.jobs)
         # The first jobs open connections, import modules and fill caches.
-        _run_jobs(found, clients, samples[: CLIENTS * 5], workers=plan.workers)
+        run_jobs(found, clients, samples[: CLIENTS * 5], workers=plan.workers)
         runs = [_run(found, clients, samples, plan, number) for number in _to(plan)]
     return Result(
         benchmark="fanout",
@@ -83,7 +84,8 @@ def _to(plan: Plan) -> range:
     return range(1, plan.runs + 1)
 
 
-def _upload(client: Client, count: int) -> list[str]:
+def upload(client: Client, count: int) -> list[str]:
+    """Upload small samples, each another, and return their hashes."""
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         path = Path(folder) / "sample"
         samples = []
@@ -104,14 +106,14 @@ def _run(
     tell(f"run {number} of {plan.runs}: {plan.jobs} jobs, then {LONE_JOBS} alone")
     tasks = plan.jobs * plan.workers
     before = cpu_seconds(found.pids)
-    seconds = _run_jobs(found, clients, samples, workers=plan.workers)
+    seconds = run_jobs(found, clients, samples, workers=plan.workers)
     after = cpu_seconds(found.pids)
     used = _by_part({name: after[name] - before[name] for name in after})
     lone = [
-        _run_jobs(found, clients[:1], [sample], workers=plan.workers)
+        run_jobs(found, clients[:1], [sample], workers=plan.workers)
         for sample in itertools.islice(itertools.cycle(samples), LONE_JOBS)
     ]
-    engine = sum(used[name] for name in _ENGINE)
+    engine = sum(used[name] for name in ENGINE)
     peaks = _by_part(peak_rss_mib(found.pids), largest=True)
     return {
         "tasks_per_second": tasks / seconds,
@@ -125,7 +127,7 @@ def _run(
     }
 
 
-def _run_jobs(
+def run_jobs(
     found: Ground, clients: Sequence[Client], samples: Sequence[str], *, workers: int
 ) -> float:
     """Return the seconds from the first request to the last final row."""

@@ -47,6 +47,17 @@ def look(sample: Sample) -> Analysis:
     return Analysis(score=-1)
 """
 
+_WAITING = """
+import time
+from workers import Analysis, Sample, analyzer
+
+@analyzer("{name}", version="1", run_seconds=60)
+def look(sample: Sample) -> Analysis:
+    began = time.time()
+    time.sleep({seconds})
+    return Analysis(score=-1, result={{"began": began}})
+"""
+
 _LIVE = """
     SELECT count(DISTINCT worker_id) FROM replica
      WHERE NOT leaving AND seen_at > now() - interval '10 seconds'
@@ -110,11 +121,20 @@ class Ground:
         if "api" in names:
             self._wait_for(self._api_answers, "the API")
 
-    def start_workers(self, count: int, *, slots: int) -> list[str]:
-        """Start a replica of each of *count* workers, and wait for their heartbeats."""
+    def start_workers(
+        self, count: int, *, slots: int, seconds: float = 0.0
+    ) -> list[str]:
+        """
+        Start a replica of each of *count* workers, and wait for their heartbeats.
+
+        Args:
+            seconds: How long an analysis takes; one that takes any says when it began.
+        """
         names = [f"noop_{number}" for number in range(1, count + 1)]
         for name in names:
-            (self.folder / f"{name}.py").write_text(_NOOP.format(name=name))
+            source = _WAITING if seconds else _NOOP
+            text = source.format(name=name, seconds=seconds)
+            (self.folder / f"{name}.py").write_text(text)
             with self.database.uow() as tx:
                 secret = enrol_worker(tx, name, keys=self.keys, actor=BENCH)
             self._start(
