@@ -141,15 +141,12 @@ def get_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
     return [_task(row) for row in rows.all()]
 
 
-def open_task_ids(tx: Transaction, job_ids: Sequence[UUID]) -> list[UUID]:
-    """Return the tasks of these jobs that have not ended, without a lock."""
+def find_task_ids(tx: Transaction, job_ids: Sequence[UUID]) -> list[UUID]:
+    """Return the tasks of these jobs, without a lock."""
     if not job_ids:
         return []
     rows = tx.connection.execute(
-        text(
-            "SELECT id FROM job_task WHERE job_id = ANY(:jobs)"
-            " AND state IN ('enqueued', 'executing') ORDER BY id"
-        ),
+        text("SELECT id FROM job_task WHERE job_id = ANY(:jobs)"),
         {"jobs": list(job_ids)},
     )
     return list(rows.scalars())

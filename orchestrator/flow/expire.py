@@ -88,7 +88,7 @@ def _expire_poisoned(tx: Transaction, *, engine: Engine) -> int:
 
 def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
     due = jobs.find_due(tx, before=watermark.at, limit=_JOB_LIMIT)
-    found = tasks.open_task_ids(tx, due)
+    found = tasks.find_task_ids(tx, due)
     return _end_open(tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine)
 
 
