@@ -124,8 +124,14 @@ def test_what_redis_forgets_comes_back(
     try:
         field.start()
         field.replicas({"w0": SOURCE.format(seconds=0.5)}, slots=32)
+        # All at once: on a slow machine they would be done as fast as they come.
+        with field.database.uow() as tx:
+            tx.connection.execute(text("UPDATE worker SET paused_at = now()"))
         for number in range(300):
             field.job(f"{number}".encode())
+        with field.database.uow() as tx:
+            tx.connection.execute(text("UPDATE worker SET paused_at = NULL"))
+            tx.notify("work")
         client = redis_server.client()
         deleted = 0
         deadline = time.monotonic() + 60
