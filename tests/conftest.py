@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.stack",
     "tests.fixtures.api",
     "tests.fixtures.engine",
+    "tests.fixtures.real_servers",
 ]
 
 

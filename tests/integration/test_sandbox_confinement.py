@@ -73,7 +73,7 @@ def _files(folder: Path) -> dict[str, JSON]:
 
 
 @pytest.fixture
-def targets(tmp_path: Path) -> Iterator[dict[str, JSON]]:
+def targets(tmp_path: Path, real_servers: dict[str, JSON]) -> Iterator[dict[str, JSON]]:
     for parent in (tmp_path, *tmp_path.parents):
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o11)
@@ -82,6 +82,7 @@ def targets(tmp_path: Path) -> Iterator[dict[str, JSON]]:
         yield {
             **files,
             **sockets,
+            **real_servers,
             "other_slot": str(tmp_path / "scratch" / "0" / "sample"),
         }
 
@@ -127,7 +128,13 @@ def test_an_analyzer_with_network_gets_at_ip_and_at_nothing_else(tmp_path, targe
 
     got = _attack(tmp_path, "hostile-with-network", targets)
 
-    assert got.keys() == {"a TCP port", "a netlink socket"}
+    # It may speak to whoever listens on the network: servers have to ask who it is.
+    assert got.keys() == {
+        "a TCP port",
+        "a netlink socket",
+        "the Redis",
+        "the PostgreSQL",
+    }
 
 
 def test_the_same_attempts_get_through_where_there_is_no_sandbox(tmp_path, targets):
@@ -181,6 +188,9 @@ print(json.dumps(hostile(sample).result))
         "an abstract socket",
         "a datagram to a Unix socket",
         "a TCP port",
+        "the Redis",
+        "the PostgreSQL",
+        "the PostgreSQL by its socket",
         "a signal to the replica",
         "the replica's command",
         "the limits of the replica",

@@ -6,6 +6,7 @@ Without root a slot has no user of its own: Landlock and seccomp stand alone.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.given_servers import ADDRESSES
 from tests.fixtures.ordinary import NOBODY, reachable_interpreter
 
 HERE = Path(__file__).parent
@@ -65,6 +67,7 @@ def _copy_project(home: Path) -> Path:
         "orchestrator/__init__.py",
         "orchestrator/contracts",
         "tests/fixtures/analyzers",
+        "tests/fixtures/given_servers.py",
         "tests/fixtures/sandboxes.py",
         *(f"tests/integration/test_sandbox_{which}.py" for which in TESTS),
     ):
@@ -73,7 +76,7 @@ def _copy_project(home: Path) -> Path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="all of them run as one already")
-def test_everything_holds_for_an_ordinary_user(home):
+def test_everything_holds_for_an_ordinary_user(home, real_servers):
     python = reachable_interpreter(home)
     root = _copy_project(home)
     (home / "temporary").mkdir()
@@ -81,6 +84,7 @@ def test_everything_holds_for_an_ordinary_user(home):
     (home / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
 
     options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    options += ["-p", "tests.fixtures.given_servers"]
     folders = ["--rootdir", root, "--basetemp", home / "temporary" / "pytest"]
     command = [python, "-m", "pytest", "-c", home / "pytest.ini", *options, *folders]
     done = subprocess.run(
@@ -90,6 +94,7 @@ def test_everything_holds_for_an_ordinary_user(home):
             "PYTHONPATH": f"{root}{os.pathsep}{home / 'site'}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": str(home / "temporary"),
+            ADDRESSES: json.dumps(real_servers),
         },
         cwd=root,
         user=NOBODY,
