@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from orchestrator.db.unit_of_work import Database
 from tests.broker.conftest import rabbitmq, redis_server
 from tests.fixtures.brokers import RabbitMQHost, RedisServer
 from tests.fixtures.embedded import Held, cleared, hold
@@ -198,6 +200,13 @@ def test_a_database_without_tables_is_told_to_be_upgraded(
 def test_a_database_where_nothing_runs_names_each_process(
     doctor: Doctor, fresh_database_url: str
 ):
+    # A database that has just been made still has the canary of that moment.
+    database = Database(fresh_database_url)
+    with database.uow() as tx:
+        aged = "UPDATE stream SET canary_at = canary_at - interval '1 minute'"
+        tx.connection.execute(text(aged))
+    database.close()
+
     found = doctor.findings(database_url=fresh_database_url)
 
     assert found["consumers"]["level"] == "fail"
