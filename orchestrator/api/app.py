@@ -22,6 +22,7 @@ from orchestrator.api import (
     health,
     internal,
     job,
+    left_out,
     link,
     metrics,
     poison,
@@ -84,6 +85,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
         )
+    app.include_router(left_out.router, prefix=SAMPLEDB_PREFIX)
     app.include_router(session.router, dependencies=documented)
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -84,7 +84,7 @@ def _options(options: list[dict[str, str]]) -> str | None:
 def _match(rule: dict[str, Any]) -> str:
     match = rule["match"]
     if match["customer"]:
-        names = (one["shortName"] for one in match["customer"]["customerOrGroup"])
+        names = (one["shortName"] for one in match["customer"]["customer"])
         return f"customer {', '.join(names)}"
     if match["submission"]:
         keys = ", ".join(match["submission"]["metaDataKey"])

@@ -139,7 +139,7 @@ def test_a_summary_names_who_analysed(api: API):
 
     assert empty["data"] == {"analysers": [], "latestAnalysis": None}
     assert [one["name"] for one in summary["data"]["analysers"]] == ["a", "b"]
-    assert summary["data"]["latestAnalysis"]["analysisID"] == newest
+    assert summary["data"]["latestAnalysis"]["id"] == newest
 
 
 def test_links_name_the_other_sample_or_say_that_it_is_not_here(api: API):

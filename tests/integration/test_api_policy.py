@@ -317,7 +317,7 @@ def test_the_contracts_client_does_all_of_it(api: API):
     ]
     assert found["name"] == "m"
     assert found["description"] == "d"
-    customers = found["match"]["customer"]["customerOrGroup"]
+    customers = found["match"]["customer"]["customer"]
     assert [one["shortName"] for one in customers] == ["default"]
     assert found["action"]["workers"]["add"][0]["shortName"] == name
     listed = client.list_default_analysis_rules(api_session=session)

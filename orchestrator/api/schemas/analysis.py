@@ -30,6 +30,7 @@ from orchestrator.api.schemas.common import (
     UserInfo,
     access_controls,
 )
+from orchestrator.api.schemas.job import AnalysisInfo
 from orchestrator.api.times import Millis
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import StatusOverride
@@ -154,7 +155,7 @@ class AnalysisSummaryResponse(Shape):
     """Who analysed a sample, and the newest analysis."""
 
     analysers: tuple[UserAgent, ...]
-    latest_analysis: AnalysisResult | None
+    latest_analysis: AnalysisInfo | None
 
     @classmethod
     def of(cls, summary: AnalysisSummary) -> AnalysisSummaryResponse:
@@ -165,7 +166,7 @@ class AnalysisSummaryResponse(Shape):
                 UserAgent(name=name, version=version)
                 for name, version in summary.agents
             ),
-            latest_analysis=AnalysisResult.of(newest) if newest else None,
+            latest_analysis=_info(newest) if newest else None,
         )
 
 
@@ -198,6 +199,11 @@ class EvidenceResponse(Shape):
             created_timestamp=view.created_at,
             flags=tuple(name for name, is_set in flags.items() if is_set),
         )
+
+
+def _info(view: AnalysisView) -> AnalysisInfo:
+    agent = UserAgent(name=view.agent_name, version=view.agent_version)
+    return AnalysisInfo(id=view.id, analysis_score=view.score, user_agent=agent)
 
 
 def _flags(view: AnalysisView) -> list[str]:

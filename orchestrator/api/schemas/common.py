@@ -87,6 +87,7 @@ class UserInfo(Shape):
     short_name: str
     type: Literal["user"] = "user"
     customer: CustomerInfo
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, view: UserView | None) -> UserInfo | None:

@@ -266,7 +266,7 @@ class PolicyResponse(Shape):
 class CustomerMatchInfo(Shape):
     """Samples that were submitted for one of these customers."""
 
-    customer_or_group: tuple[CustomerInfo, ...]
+    customer: tuple[CustomerInfo, ...]
 
 
 class ClassificationMatchInfo(Shape):
@@ -296,7 +296,7 @@ class MatchInfo(Shape):
         found = view.row.match
         if "customers" in found:
             infos = tuple(map(CustomerInfo.of, view.customers))
-            return cls(customer=CustomerMatchInfo(customer_or_group=infos))
+            return cls(customer=CustomerMatchInfo(customer=infos))
         if "keys" in found:
             return cls(
                 submission=SubmissionMatchInfo(

@@ -46,8 +46,8 @@ class VerdictAnalysisInfo(Shape):
     possible_detections: int | None
     triggered_detections: tuple[Detection, ...]
     tags: tuple[Tag, ...]
-    impact: float | None
-    difference: float | None
+    impact: int | None
+    difference: int | None
 
     @classmethod
     def of(cls, view: ContributionView, analysis_id: UUID) -> VerdictAnalysisInfo:
@@ -61,8 +61,8 @@ class VerdictAnalysisInfo(Shape):
             possible_detections=view.possible_detections,
             triggered_detections=tuple(map(Detection.model_validate, view.detections)),
             tags=tuple(map(Tag.model_validate, view.tags)),
-            impact=view.impact,
-            difference=view.difference,
+            impact=None if view.impact is None else round(view.impact),
+            difference=None if view.difference is None else round(view.difference),
         )
 
 
