@@ -34,7 +34,7 @@ from kombu.connection import Connection
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name
 from orchestrator.contracts.wire import TOKEN_HEADER
-from workers import logs
+from workers import broker, logs
 from workers.analyzer import Analyzer
 from workers.attempts import Attempts
 from workers.confinement import protect_process
@@ -108,16 +108,8 @@ def new_replica_id(worker: str) -> str:
     return f"{worker}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}"
 
 
-class _Connection(Connection):  # type: ignore[misc]  # kombu has no types
-    """Comes back to a restarted broker within 2 s, where Celery would wait up to 30."""
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
-        return super().ensure_connection(*args, **{**pace, **options})
-
-
 class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
-    Connection = _Connection
+    Connection = broker.Connection
 
 
 class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,13 +14,16 @@ import pytest
 from kombu import Connection
 
 from orchestrator.contracts import names
+from orchestrator.contracts.assignment import Assignment, celery_id
 from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
 from tests.fixtures.servers import RedisServer, eventually
-from workers import Analysis, Analyzer
+from workers import Analysis, Analyzer, broker
 from workers.attempts import Attempt, Attempts
 from workers.identity import Identity
 from workers.reporting import Line, Reporter
+
+QUEUE = names.worker_queue("actor", rabbitmq=False).name
 
 
 @pytest.fixture
@@ -52,6 +57,64 @@ def test_a_replica_starts_before_its_broker(scene: Stage):
 
     report = scene.desk.end_of(scene.desk.assign("actor", options={"give": None}))
     assert report.kind == "success"
+
+
+def test_redis_holds_no_copy_of_what_a_replica_was_given(scene: Stage):
+    scene.run(ACTOR, ASSAY_WORKER_SLOTS="1")
+    running = scene.desk.assign("actor", options={"sleep": 60})
+    waiting = scene.desk.assign("actor", options={"sleep": 60})
+    scene.desk.wait_for_state(running, "running")
+    scene.desk.wait_for_state(waiting, "received")
+
+    copies = scene.redis.client.exists("unacked", "unacked_index")
+
+    assert copies == 0
+    assert scene.redis.client.llen(QUEUE) == 0
+
+
+def test_what_was_not_acknowledged_is_back_in_its_order_once_closed(scene: Stage):
+    sent = [scene.desk.assign("actor", options={"give": n}) for n in range(4)]
+    connection = _replica_connection(scene)
+    channel = connection.channel()
+    taken = [channel.basic_get(QUEUE) for _ in range(3)]
+
+    taken[0].ack()
+    taken[1].requeue()
+    connection.close()
+
+    assert _waiting(scene) == [_id(each) for each in [sent[2], sent[3], sent[1]]]
+
+
+def test_what_returned_to_the_queue_is_done_by_the_next_replica(scene: Stage):
+    sent = scene.desk.assign("actor", options={"give": {"n": 1}})
+    connection = _replica_connection(scene)
+    assert connection.channel().basic_get(QUEUE) is not None
+    connection.close()
+
+    scene.run(ACTOR)
+
+    assert scene.desk.end_of(sent).kind == "success"
+
+
+def test_what_cannot_return_is_written_nowhere(
+    scene: Stage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    scene.desk.assign("actor", options={"give": None})
+    connection = _replica_connection(scene)
+    assert connection.channel().basic_get(QUEUE) is not None
+    scene.redis.kill()
+
+    connection.close()
+
+    assert list(folder.iterdir()) == []
+    assert "messages.not_returned" in caplog.messages
+    assert "token of" not in caplog.text
 
 
 def test_a_full_spool_stops_consumption_and_loses_nothing(tmp_path: Path):
@@ -88,6 +151,23 @@ def test_a_reporter_that_is_closed_without_a_broker_gives_up_in_time(tmp_path: P
     assert not flushed
     assert not blocked.is_alive()
     assert confirmed == []
+
+
+def _replica_connection(scene: Stage) -> broker.Connection:
+    return broker.Connection(
+        scene.redis.url, transport_options={"priority_steps": [0]}, connect_timeout=1
+    )
+
+
+def _waiting(scene: Stage) -> list[str]:
+    """Return the ids in the queue of the actor, the next to be taken first."""
+    raw = scene.redis.client.lrange(QUEUE, 0, -1)
+    assert isinstance(raw, list)
+    return [json.loads(each)["headers"]["id"] for each in reversed(raw)]
+
+
+def _id(assignment: Assignment) -> str:
+    return celery_id(assignment.task_id, assignment.attempt)
 
 
 def _reporter(server: RedisServer, *, capacity: int) -> Reporter:
