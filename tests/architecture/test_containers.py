@@ -180,7 +180,10 @@ def _compose_command() -> list[str]:
         )
         if asked.returncode == 0:
             return ["docker", "compose"]
-    pytest.skip("neither docker-compose nor docker's plugin compose is here")
+    missing = "neither docker-compose nor docker's plugin compose is here"
+    if os.environ.get("ASSAY_TEST_REQUIRE_COMPOSE") == "1":
+        pytest.fail(f"{missing} (ASSAY_TEST_REQUIRE_COMPOSE=1)")
+    pytest.skip(missing)
 
 
 def _become(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
