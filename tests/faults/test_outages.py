@@ -8,13 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from orchestrator.db.migrate import upgrade
 from orchestrator.embedded.postgres import RunningPostgres, start_postgres
-from tests.fixtures.brokers import RedisServer
+from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field, eventually
+from tests.fixtures.rabbitmq_node import rabbitmq_node
+
+__all__ = ["rabbitmq_node"]
 
 JOBS = 60
 
@@ -42,11 +46,25 @@ def postgres(tmp_path: Path) -> Iterator[RunningPostgres]:
     server.remove()
 
 
+class MortalBroker(Broker, Protocol):
+    """One that only this test uses, and that comes back empty."""
+
+    def stop(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+@pytest.fixture(params=["redis_server", "rabbitmq_node"])
+def mortal_broker(request: pytest.FixtureRequest) -> MortalBroker:
+    found: MortalBroker = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def field(
-    postgres: RunningPostgres, redis_server: RedisServer, tmp_path: Path
+    postgres: RunningPostgres, mortal_broker: MortalBroker, tmp_path: Path
 ) -> Iterator[Field]:
-    made = Field(postgres.url, redis_server.url, tmp_path / "field")
+    made = Field(postgres.url, mortal_broker.url, tmp_path / "field")
     try:
         made.start()
         sources = {name: SOURCE.format(name=name) for name in WORKERS}
@@ -78,19 +96,20 @@ def check(field: Field, total: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_broker_that_comes_back_empty_loses_nothing(
-    field: Field, redis_server: RedisServer
+    field: Field, mortal_broker: MortalBroker
 ):
     for number in range(3):
         submit(field, number)
-        redis_server.stop()
+        mortal_broker.stop()
         time.sleep(_OUTAGE_SECONDS)
-        redis_server.start()
+        mortal_broker.start()
 
         field.wait_until_done(within=60)
 
     check(field, 3 * JOBS * len(WORKERS))
 
 
+@pytest.mark.parametrize("mortal_broker", ["redis_server"], indirect=True)
 @pytest.mark.timeout(300)
 def test_a_database_that_restarts_loses_nothing(
     field: Field, postgres: RunningPostgres
