@@ -131,7 +131,8 @@ def find_lost(
     Return executing attempts whose holder is silent, or no longer lists them.
 
     Holders that speak HTTP have no lease. "No longer": neither of the holder's last two
-    heartbeats, both later than the attempt's start, has it.
+    heartbeats, both later than the attempt's start, has it, and what was sent before
+    them has been read: until then nobody knows whether there was a gap.
     """
     rows = tx.connection.execute(
         text(
@@ -141,6 +142,7 @@ def find_lost(
               FROM (SELECT t.id, t.attempt, t.started_at,
                            greatest(t.started_at, r.seen_at) AS heard_at,
                            coalesce(r.seen_before_at > t.started_at
+                               AND r.seen_at < :read_to
                                AND NOT (t.id || '.' || t.attempt)
                                    = ANY(r.holds || r.held_before), false)
                            AS is_dropped
@@ -150,7 +152,11 @@ def find_lost(
              LIMIT :limit
             """
         ),
-        {"silent_before": watermark.horizon(lease), "limit": limit},
+        {
+            "silent_before": watermark.horizon(lease),
+            "read_to": watermark.at,
+            "limit": limit,
+        },
     )
     return [
         Lost(task_id=row.id, attempt=row.attempt, heard_at=row.heard_at) for row in rows

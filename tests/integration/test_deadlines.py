@@ -196,12 +196,32 @@ def test_an_attempt_that_two_heartbeats_no_longer_list_is_lost(rig: Rig, job):
     rig.tell(rig.task(job), "executing")
     rig.age(1)
     rig.beat("alpha-1@host")
+    rig.canary()
     assert rig.recover() == 0
 
     rig.beat("alpha-1@host")
+    rig.canary()
     assert rig.recover() == 1
 
     assert rig.task(job).losses == 1
+
+
+def test_heartbeats_that_come_before_the_first_canary_after_a_gap_cost_nothing(
+    rig: Rig, job
+):
+    """A broker came back empty: the report in it is gone, by no one's fault."""
+    rig.dispatch()
+    rig.tell(rig.task(job), "executing")
+    rig.age(1)
+    rig.execute("UPDATE stream SET watermark_at = now() - interval '10 seconds'")
+    keep_alive(rig)
+    assert rig.recover() == 0
+
+    rig.canary()
+    assert rig.recover() == 1
+
+    task = rig.task(job)
+    assert (task.state, task.attempt, task.losses) == ("enqueued", 2, 0)
 
 
 def test_a_loss_across_a_gap_uses_no_budget(rig: Rig, job):
