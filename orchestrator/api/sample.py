@@ -143,7 +143,7 @@ def reclassify_sample(
 def reanalyse_sample(
     sha256: Sha256Path, caller: CallerDep, services: ServicesDep
 ) -> Envelope[JobResponse]:
-    """Analyse a sample again; the caller's job that is open and new is the answer."""
+    """Analyse a sample again; a repeat within a minute answers the first one's job."""
     order = JobOrder(
         sample_sha256=sha256,
         submitter_id=caller.user_id,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql
 
 from orchestrator.db.tables import job
@@ -31,6 +31,7 @@ class NewJob:
     options: Mapping[str, Any]
     selection: Sequence[Mapping[str, Any]]
     is_chosen: bool
+    is_reanalysis: bool
     idempotency_key: str | None
     content_hash: str | None
     enqueued_at: datetime
@@ -68,6 +69,7 @@ def add_job(tx: Transaction, new: NewJob) -> bool:
         "options": dict(new.options),
         "selection": [dict(choice) for choice in new.selection],
         "is_chosen": new.is_chosen,
+        "is_reanalysis": new.is_reanalysis,
         "idempotency_key": new.idempotency_key,
         "content_hash": new.content_hash,
         "enqueued_at": new.enqueued_at,
@@ -99,16 +101,22 @@ def find_by_idempotency_key(
     return (row.id, row.content_hash) if row else None
 
 
-def find_open_job(
+def find_analysing(
     tx: Transaction, submitter_id: UUID, sample_sha256: str, *, newer_than: timedelta
 ) -> UUID | None:
-    """Return the submitter's newest open job of this sample, if it is that new."""
+    """
+    Return the submitter's newest job of this sample, if it is that new and is open, or
+    was ordered as a reanalysis: that may be over before its answer is missed.
+    """
     return tx.connection.execute(
         select(job.c.id)
         .where(
             job.c.sample_sha256 == sample_sha256,
             job.c.submitter_id == submitter_id,
-            job.c.state.in_([JobState.ENQUEUED, JobState.EXECUTING]),
+            or_(
+                job.c.is_reanalysis,
+                job.c.state.in_([JobState.ENQUEUED, JobState.EXECUTING]),
+            ),
             job.c.enqueued_at > tx.now - newer_than,
         )
         .order_by(job.c.enqueued_at.desc())

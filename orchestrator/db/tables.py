@@ -267,6 +267,7 @@ job = Table(
     _json("selection", "[]"),
     #: Whether the caller named the workers.
     Column("is_chosen", Boolean, nullable=False, server_default=text("false")),
+    Column("is_reanalysis", Boolean, nullable=False, server_default=text("false")),
     Column("idempotency_key", Text),
     Column("content_hash", Text),
     _at("enqueued_at", nullable=False),

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from orchestrator.db.bulk import insert_rows
 from orchestrator.db.tables import verdict, verdict_input
@@ -101,6 +102,21 @@ def manual_overrides(
         {"ids": list(sha256s)},
     )
     return {row.sample_sha256: StatusOverride(row.status_override) for row in rows}
+
+
+def find_manual(tx: Transaction, one: Rolled, *, newer_than: timedelta) -> UUID | None:
+    """Return the sample's newest manual verdict if it is that new and the same."""
+    newest = tx.connection.execute(
+        select(verdict)
+        .where(verdict.c.sample_sha256 == one.sample_sha256, verdict.c.is_manual)
+        .order_by(verdict.c.created_at.desc(), verdict.c.id.desc())
+        .limit(1)
+    ).first()
+    if newest is None or newest.created_at <= tx.now - newer_than:
+        return None
+    said = newest.status_override, newest.comment, newest.created_by
+    is_same = said == (one.verdict.status_override, one.comment, one.created_by)
+    return newest.id if is_same else None
 
 
 def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:

@@ -95,6 +95,9 @@ def add_manual_verdict(
     """
     Say by hand what a sample is; it stands in every later verdict.
 
+    The same by the same user within 10 min, with nobody's other word in between, is the
+    first one.
+
     Raises:
         NotFoundError: There is no such sample.
     """
@@ -109,6 +112,9 @@ def add_manual_verdict(
         comment=comment,
         created_by=actor.user_id,
     )
+    repeat = verdicts.find_manual(tx, rolled, newer_than=REPEAT_WINDOW)
+    if repeat is not None:
+        return repeat
     verdicts.add_verdicts(tx, [rolled])
     verdicts.point_sample_at(tx, sample_sha256, rolled.id)
     detail = {"verdict": str(rolled.id), "status": status_override.value}

@@ -41,7 +41,8 @@ from orchestrator.flow.rules import Rules, read_rules
 from orchestrator.flow.settle import settle_jobs
 from orchestrator.store import Received, SampleStore
 
-#: A second reanalysis within this time answers the caller's open job.
+#: A second reanalysis within this time answers the first one's job: clients send again
+#: what got no answer.
 REANALYSE_WINDOW = timedelta(seconds=60)
 
 PRIORITY_MIN = -9
@@ -145,7 +146,7 @@ class JobOrder:
     What a submitter asks for.
 
     ``workers`` replaces the policy; ``None`` leaves the choice to it. ``reanalyse``:
-    answer the caller's open job of this sample if there is one within 60 s.
+    answer the caller's open job, or reanalysis, of this sample of the last 60 s.
     """
 
     sample_sha256: str
@@ -240,10 +241,10 @@ def _find_repeat(tx: Transaction, order: JobOrder) -> CreatedJob | None:
     if not order.reanalyse:
         return None
     jobs.lock_submissions(tx, order.submitter_id, order.sample_sha256)
-    open_job = jobs.find_open_job(
+    earlier = jobs.find_analysing(
         tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSE_WINDOW
     )
-    return CreatedJob(job_id=open_job, is_new=False) if open_job else None
+    return CreatedJob(job_id=earlier, is_new=False) if earlier else None
 
 
 def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
@@ -342,6 +343,7 @@ def _new_job(
             for choice in selection.choices
         ],
         is_chosen=order.workers is not None,
+        is_reanalysis=order.reanalyse,
         idempotency_key=order.idempotency_key,
         content_hash=order.content_hash() if order.idempotency_key else None,
         enqueued_at=tx.now,

@@ -146,6 +146,18 @@ def test_a_verdict_by_hand_is_the_current_one(api: API):
     assert sample["latestVerdict"] == data
 
 
+def test_a_verdict_by_hand_is_new_once_somebody_has_said_another_thing(api: API):
+    path = f"/sample/{api.upload()}/verdict"
+    benign = {"comment": "Seen it run.", "statusOverride": "benign"}
+    words = [benign, benign, benign | {"statusOverride": "malicious"}, benign]
+
+    for each in words:
+        assert api.admin.post(path, json=each).status_code == 201
+
+    said = [one["statusOverride"] for one in api.admin.get(path).json()["data"]]
+    assert said == ["benign", "malicious", "benign"]
+
+
 def test_a_verdict_by_hand_stands_in_the_next_job(api: API):
     sha256 = api.upload()
     by_hand = {"comment": "Ours.", "statusOverride": "benign"}

@@ -516,6 +516,12 @@ def upgrade() -> None:
         sa.Column(
             "is_chosen", sa.Boolean(), server_default=sa.text("false"), nullable=False
         ),
+        sa.Column(
+            "is_reanalysis",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+        ),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
         sa.Column("content_hash", sa.Text(), nullable=True),
         sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
