@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.bootstrap import Assay
+    from orchestrator.bootstrap.library import Assay
 
 __all__ = ["Assay"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Assay":
-        from orchestrator.bootstrap import Assay  # noqa: PLC0415  (heavy: on first use)
+        # Heavy: on first use.
+        from orchestrator.bootstrap.library import Assay  # noqa: PLC0415
 
         return Assay
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,8 @@
 """
 The long-running processes: one command each, stopped by SIGTERM or Ctrl-C.
+
+Each imports what it runs when it runs it: a consumer that takes over must not first
+load the HTTP API.
 """
 
 from __future__ import annotations
@@ -8,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import bootstrap, celery_app, flower_app
 from orchestrator.config import read_settings
 from orchestrator.logs import configure
 
@@ -18,22 +20,28 @@ app = typer.Typer()
 @app.command()
 def api() -> None:
     """Serve the HTTP API. Any number may run."""
+    from orchestrator.bootstrap.api import run_api
+
     configure("api")
-    bootstrap.run_api(read_settings())
+    run_api(read_settings())
 
 
 @app.command()
 def dispatch() -> None:
     """Move tasks from the backlog to the broker. Any number may run."""
+    from orchestrator.bootstrap.processes import run_dispatcher
+
     configure("dispatcher")
-    bootstrap.run_dispatcher(read_settings())
+    run_dispatcher(read_settings())
 
 
 @app.command()
 def consume() -> None:
     """Apply the workers' reports. One is active, any number stand by."""
+    from orchestrator.bootstrap.processes import run_consumer
+
     configure("consumer")
-    bootstrap.run_consumer(read_settings())
+    run_consumer(read_settings())
 
 
 @app.command()
@@ -43,21 +51,28 @@ def flower(
     ] = False,
 ) -> None:
     """Serve Flower: what replicas run, and how it ended. Read-only."""
+    from orchestrator.flower_app import run_flower
+
     configure("flower")
-    flower_app.run_flower(read_settings(), allow_control=allow_control)
+    run_flower(read_settings(), allow_control=allow_control)
 
 
 @app.command()
 def beat() -> None:
     """Send the ticks of maintenance. Any number may run."""
+    from orchestrator.celery_app import run_beat
+
     configure("beat")
-    celery_app.run_beat(read_settings())
+    run_beat(read_settings())
 
 
 @app.command()
 def maintain() -> None:
     """Enforce every deadline, tick by tick. Any number may run."""
+    from orchestrator.bootstrap.processes import build_tick
+    from orchestrator.celery_app import run_maintenance
+
     configure("maintenance")
     settings = read_settings()
-    tick = bootstrap.build_tick(settings)
-    raise typer.Exit(celery_app.run_maintenance(settings, tick))
+    tick = build_tick(settings)
+    raise typer.Exit(run_maintenance(settings, tick))

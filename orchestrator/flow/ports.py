@@ -1,7 +1,7 @@
 """
 What the steps are given: limits as values, and the broker as a small interface.
 
-Implemented by ``messaging/``; built by ``bootstrap.py``.
+Implemented by ``messaging/``; built by ``bootstrap``.
 """
 
 from __future__ import annotations

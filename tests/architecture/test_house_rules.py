@@ -111,6 +111,10 @@ def test_the_readmes_commands_exist(words: str):
         ("orchestrator", "celery fastapi sqlalchemy"),
         ("orchestrator.contracts.report", "celery fastapi sqlalchemy"),
         ("orchestrator.cli.submit", "celery fastapi sqlalchemy"),
+        ("orchestrator.cli.process", "celery fastapi sqlalchemy"),
+        ("orchestrator.bootstrap.processes", "fastapi alembic"),
+        ("orchestrator.bootstrap.library", "fastapi alembic"),
+        ("orchestrator.celery_app", "fastapi sqlalchemy"),
         ("workers.app", "fastapi sqlalchemy"),
     ],
 )

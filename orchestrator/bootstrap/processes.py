@@ -1,0 +1,63 @@
+"""
+Runs the processes around the queues: dispatcher, consumer and maintenance.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+from orchestrator import consumer, dispatcher
+from orchestrator.bootstrap.services import Services
+from orchestrator.config import Settings
+from orchestrator.maintenance import Housekeeping, tick
+from orchestrator.messaging.control import Stopper
+from orchestrator.messaging.publisher import Publisher
+
+
+def run_dispatcher(settings: Settings) -> None:
+    """Dispatch until stopped."""
+    services = Services(settings)
+    process = dispatcher.Dispatcher(
+        services.database,
+        Publisher(services.broker_url),
+        Stopper(services.broker_url),
+        engine=services.engine,
+        locate=services.locate,
+    )
+    process.run(stop_signal())
+
+
+def run_consumer(settings: Settings) -> None:
+    """Consume reports, or stand by, until stopped."""
+    services = Services(settings)
+    consumer.consume(
+        services.database,
+        services.open_source,
+        engine=services.engine,
+        stopping=stop_signal(),
+    )
+
+
+def build_tick(settings: Settings) -> Callable[[], None]:
+    """Return one round of maintenance, ready to be called again and again."""
+    services = Services(settings)
+    publisher = Publisher(services.broker_url)
+    database, engine = services.database, services.engine
+
+    housekeeping = Housekeeping(database, services.store, settings.retention())
+
+    # Celery reads the function's signature by its name: no lambda.
+    def once() -> None:
+        tick(database, publisher, housekeeping, engine=engine)
+
+    return once
+
+
+def stop_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping

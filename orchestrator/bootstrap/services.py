@@ -1,0 +1,67 @@
+"""
+The parts of one process, from the settings.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from orchestrator.config import Settings, require
+from orchestrator.contracts.assignment import Where
+from orchestrator.db.backlog import Claim
+from orchestrator.db.unit_of_work import Database
+from orchestrator.flow.ports import Engine
+from orchestrator.messaging.report_source import ReportSource, open_report_source
+from orchestrator.store import SampleStore
+
+#: How long a signed URL is good: as long as an assignment may wait in the window.
+_URL_SECONDS = 3600
+
+
+class Services:
+    """The parts of one process, each built when it is first needed."""
+
+    def __init__(self, settings: Settings, *, pool_size: int = 5) -> None:
+        self.settings = settings
+        self._pool_size = pool_size
+
+    @cached_property
+    def database(self) -> Database:
+        """The database; connections are opened when they are needed."""
+        url = require(self.settings.database_url, "DATABASE_URL")
+        return Database(url, pool_size=self._pool_size)
+
+    @cached_property
+    def store(self) -> SampleStore:
+        """Where sample bytes are."""
+        return SampleStore.from_url(self.settings.sample_store_url())
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Limits and keys."""
+        return self.settings.engine()
+
+    @cached_property
+    def broker_url(self) -> str:
+        """Where the queues are."""
+        return require(self.settings.broker_url, "BROKER_URL")
+
+    def open_source(self, epoch: int) -> ReportSource:
+        """Open the reader of ``reports``."""
+        return open_report_source(self.broker_url, epoch=epoch)
+
+    def locate(self, claim: Claim) -> Where:
+        """
+        Say where a replica finds a sample's bytes.
+
+        On the shared folder if there is one; else by a URL that the store signs, where
+        it can; else at the API, with the attempt's token.
+        """
+        shared = self.store.path(claim.sample_sha256)
+        if self.settings.samples_shared and shared is not None:
+            return Where(kind="path", value=str(shared))
+        url = self.store.url(claim.sample_sha256, seconds=_URL_SECONDS)
+        if url is not None:
+            return Where(kind="url", value=url)
+        path = f"/internal/task/{claim.task_id}/{claim.attempt}/sample"
+        return Where(kind="http", value=path)
