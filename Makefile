@@ -57,7 +57,8 @@ test-fast: setup ## Run the tests that need no process: seconds
 test: test-fast ## Run every test
 	@$(PYTEST) $(PARALLEL) tests/migrations tests/integration tests/contracts tests/broker --ignore=tests/contracts/messages
 	@$(PYTEST) $(PARALLEL) tests/e2e
-	@$(PYTEST) tests/faults
+	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder -m "not alone" tests/faults
+	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Run only the tests that kill and cut things
 	@$(PYTEST) -s tests/faults

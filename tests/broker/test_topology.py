@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -150,6 +152,17 @@ def test_celery_with_these_settings_sends_a_tick_to_the_queue_of_maintenance(
     assert message.delivery_info["routing_key"] == MAINTENANCE
 
 
+@pytest.fixture
+def kept_logging() -> Iterator[None]:
+    """Undo what a Celery worker does to the root logger of its process."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("kept_logging")
 def test_a_celery_worker_with_these_settings_runs_what_beat_sends(broker: Broker):
     app = Celery(set_as_current=False)
     app.conf.update(celery_settings(broker.url))

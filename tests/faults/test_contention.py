@@ -150,6 +150,7 @@ def contend(rig: Rig, seed: int) -> tuple[int, list[str], Overdue]:
     return submitted, [err for _, err in said if err], overdue
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_nobody_waits_in_a_circle_and_no_end_is_made_twice(rig: Rig):
     for name in WORKERS:

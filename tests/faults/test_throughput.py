@@ -9,6 +9,7 @@ from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_short_analyses_reach_half_of_slots_by_duration(
     fresh_database_url: str, redis_server: RedisServer, tmp_path: Path

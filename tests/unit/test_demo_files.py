@@ -191,7 +191,7 @@ def test_no_urls_are_refused(tmp_path: Path):
 
 
 @given(st.binary(max_size=9000) | st.text(alphabet="ab", max_size=9000).map(str.encode))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_vba_compression_is_undone_by_a_reader(data: bytes):
     from oletools.olevba import decompress_stream  # noqa: PLC0415  (warns on import)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.policy import (
@@ -472,7 +472,6 @@ def passes_gates(one: Candidate) -> bool:
     return one.enabled and not one.poisoned and fits
 
 
-@settings(deadline=None)
 @given(registry=registries, policy=policies, chosen=jobs)
 def test_selected_is_who_is_wanted_and_passes_the_gates(registry, policy, chosen):
     selection = select(registry, TEXT, policy=policy, chosen=chosen)
@@ -486,7 +485,6 @@ def test_selected_is_who_is_wanted_and_passes_the_gates(registry, policy, chosen
     assert set(names_of(selection)) == expected
 
 
-@settings(deadline=None)
 @given(registry=registries, policy=policies, chosen=jobs)
 def test_every_worker_gets_one_choice_with_a_reason_that_fits(registry, policy, chosen):
     choices = select(registry, TEXT, policy=policy, chosen=chosen).choices
@@ -498,7 +496,6 @@ def test_every_worker_gets_one_choice_with_a_reason_that_fits(registry, policy, 
     assert all(one.detail for one in choices)
 
 
-@settings(deadline=None)
 @given(registry=registries, policy=policies, chosen=jobs, data=st.data())
 def test_the_order_of_workers_and_rules_never_matters(registry, policy, chosen, data):
     shuffled_rules = tuple(data.draw(st.permutations(policy.rules)))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.values import TaskState
@@ -417,13 +417,11 @@ def score_of(results) -> int:
     return -1 if verdict is None else verdict.score
 
 
-@settings(deadline=None)
 @given(job=jobs(), more=worker_results(number=9))
 def test_one_more_worker_never_lowers_the_score(job, more):
     assert score_of([*job, more]) >= score_of(job)
 
 
-@settings(deadline=None)
 @given(job=jobs(), data=st.data())
 def test_raising_a_finding_never_lowers_the_score(job, data):
     one = data.draw(worker_results(number=9).filter(lambda each: each.own))
@@ -437,7 +435,6 @@ def test_raising_a_finding_never_lowers_the_score(job, data):
     assert score_of([*job, raised]) >= score_of([*job, one])
 
 
-@settings(deadline=None)
 @given(job=jobs(), one=worker_results(number=9), more=findings)
 def test_another_own_finding_never_lowers_the_score(job, one, more):
     before = replace(one, previous=None)
@@ -446,7 +443,6 @@ def test_another_own_finding_never_lowers_the_score(job, one, more):
     assert score_of([*job, after]) >= score_of([*job, before])
 
 
-@settings(deadline=None)
 @given(job=jobs(), manual=overrides, data=st.data())
 def test_no_order_matters(job, manual, data):
     shuffled = [
@@ -457,7 +453,6 @@ def test_no_order_matters(job, manual, data):
     assert roll_of(shuffled, manual) == roll_of(job, manual)
 
 
-@settings(deadline=None)
 @given(job=jobs())
 def test_impacts_are_percentages_that_sum_to_a_hundred_or_nothing(job):
     verdict = roll_of(job)
@@ -469,7 +464,6 @@ def test_impacts_are_percentages_that_sum_to_a_hundred_or_nothing(job):
     assert sum(impacts) == pytest.approx(100) or not any(impacts)
 
 
-@settings(deadline=None)
 @given(job=jobs(), manual=overrides)
 def test_numbers_stay_in_their_ranges(job, manual):
     verdict = roll_of(job, manual)
@@ -482,7 +476,6 @@ def test_numbers_stay_in_their_ranges(job, manual):
     assert all(each is None or -100 <= each <= 100 for each in differences)
 
 
-@settings(deadline=None)
 @given(job=jobs())
 def test_the_previous_analysis_counts_exactly_without_own_one_in_three_states(job):
     verdict = roll_of(job)
@@ -500,7 +493,6 @@ def test_the_previous_analysis_counts_exactly_without_own_one_in_three_states(jo
     assert used == expected
 
 
-@settings(deadline=None)
 @given(job=jobs(), manual=overrides)
 def test_cancelled_tasks_change_nothing_but_the_list(job, manual):
     kept = [one for one in job if one.task_state is not TaskState.CANCELLED]
@@ -515,7 +507,6 @@ def test_cancelled_tasks_change_nothing_but_the_list(job, manual):
     assert whole == without
 
 
-@settings(deadline=None)
 @given(job=jobs())
 def test_coverage_is_a_hundred_exactly_when_every_task_counts(job):
     verdict = roll_of(job)
@@ -527,7 +518,6 @@ def test_coverage_is_a_hundred_exactly_when_every_task_counts(job):
         assert (verdict.coverage_percent == 100) == complete
 
 
-@settings(deadline=None)
 @given(job=jobs(), bands=st.tuples(st.integers(0, 100), st.integers(0, 100)))
 def test_a_manual_override_is_the_status_of_every_later_verdict(job, bands):
     suspicious, malicious = sorted(bands)
@@ -559,7 +549,6 @@ def stored_and_loaded(contribution: Contribution) -> Contribution:
     )
 
 
-@settings(deadline=None)
 @given(job=jobs(), manual=overrides)
 def test_a_verdict_repeats_from_its_stored_contributions(job, manual):
     verdict = roll_of(job, manual)
