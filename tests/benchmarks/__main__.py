@@ -64,7 +64,9 @@ _BENCHMARKS: Mapping[str, Measure] = {
     ),
     "history": lambda found, given: history.measure(
         found,
-        history.Plan(tasks=given.finished, open_tasks=50_000, runs=given.runs),
+        history.Plan(
+            tasks=given.finished, open_tasks=50_000, requests=50, runs=given.runs
+        ),
     ),
     "backlog": lambda found, given: backlog.measure(
         found, backlog.Plan(tasks=given.queued, seconds=15, runs=given.runs)

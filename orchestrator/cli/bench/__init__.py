@@ -92,13 +92,18 @@ def run_history(
     open_tasks: Annotated[
         int, typer.Option("--open", min=0, help="Tasks that are open besides.")
     ] = 50_000,
+    requests: Annotated[
+        int, typer.Option(min=1, help="For each page, in each run.")
+    ] = 50,
     runs: Runs = 5,
     as_json: AsJSON = False,
 ) -> None:
     """What pages of the API cost when much has happened; --json has the plans too."""
     interrupt_on_signals()
     with ground() as found:
-        plan = history.Plan(tasks=tasks, open_tasks=open_tasks, runs=runs)
+        plan = history.Plan(
+            tasks=tasks, open_tasks=open_tasks, requests=requests, runs=runs
+        )
         result = history.measure(found, plan)
     show(result, as_json=as_json)
 

@@ -30,9 +30,6 @@ from orchestrator.store import SampleStore
 
 _WORKERS = 8
 
-#: Requests of each kind in a run.
-_REQUESTS = 50
-
 #: Those that ended: only their samples were submitted.
 _JOBS = (
     "SELECT id, sample_sha256 FROM job TABLESAMPLE BERNOULLI (%s)"
@@ -77,10 +74,15 @@ _Job = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """``tasks`` that ended, spread over ninety days; ``open_tasks`` besides."""
+    """
+    ``tasks`` that ended, spread over ninety days; ``open_tasks`` besides.
+
+    ``requests``: of each kind in a run.
+    """
 
     tasks: int
     open_tasks: int
+    requests: int
     runs: int
 
 
@@ -109,18 +111,20 @@ def measure(found: Ground, plan: Plan) -> Result:
         add_rows(found.sql, Rows(tasks=plan.open_tasks, workers=workers))
     found.start("api")
     # The first requests open connections and read what is not yet in memory.
-    _ask_all(found, rows)
+    _ask_all(found, rows, plan.requests)
     runs = []
     for number in range(1, plan.runs + 1):
-        tell(f"run {number} of {plan.runs}: {_REQUESTS} times each of {len(_PAGES)}")
-        runs.append(_ask_all(found, rows))
-    plans = _plans(found, _some_jobs(found, rows)[0])
+        tell(
+            f"run {number} of {plan.runs}: {plan.requests} times each of {len(_PAGES)}"
+        )
+        runs.append(_ask_all(found, rows, plan.requests))
+    plans = _plans(found, _some_jobs(found, rows, 1)[0])
     return Result(
         benchmark="history",
         parameters={
             "tasks": plan.tasks,
             "open_tasks": plan.open_tasks,
-            "requests": _REQUESTS,
+            "requests": plan.requests,
             "runs": plan.runs,
         },
         runs=runs,
@@ -128,11 +132,11 @@ def measure(found: Ground, plan: Plan) -> Result:
     )
 
 
-def _ask_all(found: Ground, rows: Rows) -> Figures:
+def _ask_all(found: Ground, rows: Rows, requests: int) -> Figures:
     figures: Figures = {}
     for asker in _ASKERS:
         with found.client(asker.role) as client:
-            asked = _run(client, _some_jobs(found, rows))
+            asked = _run(client, _some_jobs(found, rows, requests), requests)
         figures |= {f"{asker.prefix}{name}": took for name, took in asked.items()}
     return figures
 
@@ -146,18 +150,18 @@ def _scans(plans: Mapping[str, list[str]]) -> list[str]:
     )
 
 
-def _some_jobs(found: Ground, rows: Rows) -> list[_Job]:
-    # Twice as many as are needed: which are sampled is chance.
-    percent = min(100.0, _REQUESTS * 2 / rows.jobs * 100)
-    chosen = found.sql.execute(_JOBS, [percent, _REQUESTS]).fetchall()
+def _some_jobs(found: Ground, rows: Rows, count: int) -> list[_Job]:
+    # More than are needed: which are sampled is chance.
+    percent = min(100.0, (count * 2 + 50) / rows.jobs * 100)
+    chosen = found.sql.execute(_JOBS, [percent, count]).fetchall()
     return [(str(job), str(sample)) for job, sample in chosen]
 
 
-def _run(client: Client, jobs: list[_Job]) -> Figures:
+def _run(client: Client, jobs: list[_Job], requests: int) -> Figures:
     figures: Figures = {}
     for name, page in _PAGES.items():
         took = []
-        for number in range(_REQUESTS):
+        for number in range(requests):
             path = _path(page, jobs[number % len(jobs)])
             began = time.monotonic()
             _ask(client, path)
