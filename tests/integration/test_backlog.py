@@ -141,6 +141,13 @@ def test_reanalysing_within_a_minute_answers_the_open_job(rig: Rig):
     assert rig.job(reanalyse=True) != first
 
 
+def test_a_reanalysis_that_is_over_answers_its_repeat_too(rig: Rig):
+    first = rig.job(reanalyse=True)
+    assert rig.job_state(first) == "done"
+
+    assert rig.job(reanalyse=True) == first
+
+
 def test_a_job_without_tasks_is_done_when_it_is_created(rig: Rig):
     rig.worker("alpha", accepts=("nothing-of-the-kind",))
 
