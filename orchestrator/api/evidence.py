@@ -31,9 +31,11 @@ from orchestrator.flow.evidence import NewEvidence
 router = APIRouter(route_class=GuardedRoute, tags=["evidence"])
 
 AnalysisID = Annotated[UUID, Path(alias="analysisID")]
-EvidenceID = Annotated[UUID, Path(alias="evidenceID")]
+#: One path takes a file in under its name and gives it out by its ID; OpenAPI knows a
+#: path by its shape, so both are called the same.
+EvidenceID = Annotated[UUID, Path(alias="evidence")]
 FileName = Annotated[
-    str, Path(alias="fileName", pattern=SHORT_NAME_PATTERN, max_length=NAME_MAX)
+    str, Path(alias="evidence", pattern=SHORT_NAME_PATTERN, max_length=NAME_MAX)
 ]
 
 _DEFAULT_TYPE = "application/octet-stream"
@@ -60,10 +62,15 @@ def get_new_evidence(
 
 
 @router.post(
-    "/sample/{sha256}/analysis/{analysisID}/evidence/{fileName}",
+    "/sample/{sha256}/analysis/{analysisID}/evidence/{evidence}",
     status_code=HTTPStatus.CREATED,
     openapi_extra=RAW_BODY,
-    responses={413: {"description": "The file is too large."}},
+    responses={
+        200: {
+            "model": Envelope[EvidenceResponse],
+            "description": "The file was there before.",
+        },
+    },
 )
 @needs(Role.ANALYZER, streams=True)
 async def upload_evidence(
@@ -108,7 +115,7 @@ def list_evidence(
     return listing(shaped, page=page, paging=paging)
 
 
-@router.get("/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}")
+@router.get("/sample/{sha256}/analysis/{analysisID}/evidence/{evidence}")
 @needs(Role.VIEWER)
 def get_evidence(
     sha256: Sha256Path,
@@ -126,7 +133,7 @@ def get_evidence(
 
 
 @router.get(
-    "/sample/{sha256}/analysis/{analysisID}/evidence/{evidenceID}/download",
+    "/sample/{sha256}/analysis/{analysisID}/evidence/{evidence}/download",
     response_class=StreamingResponse,
     responses=RAW_ANSWER,
 )

@@ -6,13 +6,15 @@ Jobs over HTTP: ordering, reading, cancelling, retrying, explaining.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NoReturn
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
+from starlette.exceptions import HTTPException
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
+from orchestrator.api.errors import LIMITED
 from orchestrator.api.paging import PagingDep
 from orchestrator.api.schemas.job import (
     Choice,
@@ -64,7 +66,29 @@ def search_jobs(
     return listing(shaped, page=page, paging=paging)
 
 
-@router.post("/job", status_code=HTTPStatus.CREATED)
+@router.get("/job/search", include_in_schema=False, response_model=None)
+@needs(Role.VIEWER)
+def refuse_search() -> NoReturn:
+    """
+    Say how to search, before the word is taken for a job's id.
+
+    Raises:
+        HTTPException: Always.
+    """
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, "send the criteria with POST")
+
+
+@router.post(
+    "/job",
+    status_code=HTTPStatus.CREATED,
+    responses={
+        200: {
+            "model": Envelope[JobResponse],
+            "description": "A job with this ``idempotencyKey`` was here before.",
+        },
+        **LIMITED,
+    },
+)
 @needs(Role.USER)
 def add_job(
     ordered: JobAddRequest,

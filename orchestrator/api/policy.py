@@ -78,7 +78,6 @@ def get_intention(
 @router.post(
     "/policy/default/explain",
     openapi_extra=RAW_BODY,
-    responses={413: {"description": "The file is too large."}},
 )
 @needs(Role.UPLOADER, streams=True)
 async def explain_file(

@@ -20,6 +20,7 @@ from orchestrator.api.body import (
 )
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.envelope import Envelope, ListEnvelope, created, listing, single
+from orchestrator.api.errors import LIMITED
 from orchestrator.api.paging import PagingDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.job import JobResponse
@@ -48,7 +49,13 @@ router = APIRouter(route_class=GuardedRoute, tags=["sample"])
     "/sample",
     status_code=HTTPStatus.CREATED,
     openapi_extra=RAW_BODY,
-    responses={413: {"description": "The sample is too large."}},
+    responses={
+        200: {
+            "model": Envelope[SampleCompleteUploadResponse],
+            "description": "The sample was here before.",
+        },
+        **LIMITED,
+    },
 )
 @needs(Role.UPLOADER, streams=True)
 async def upload_sample(
@@ -138,7 +145,7 @@ def reclassify_sample(
     return single(ClassificationResponse.of(view))
 
 
-@router.put("/sample/{sha256}/reanalyse")
+@router.put("/sample/{sha256}/reanalyse", responses=LIMITED)
 @needs(Role.USER)
 def reanalyse_sample(
     sha256: Sha256Path, caller: CallerDep, services: ServicesDep

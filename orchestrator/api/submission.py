@@ -21,6 +21,7 @@ from orchestrator.api.envelope import (
     listing,
     single,
 )
+from orchestrator.api.errors import LIMITED
 from orchestrator.api.paging import PagingDep, WindowDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.submission import (
@@ -62,8 +63,15 @@ def get_challenge(
     "/sample/{sha256}/submission",
     status_code=HTTPStatus.CREATED,
     responses={
-        200: {"description": "The same one came before with this token."},
-        SIMILAR: {"description": "A similar one came a moment ago; nothing is stored."},
+        200: {
+            "model": Envelope[SubmissionResponse],
+            "description": "The same one came before with this token.",
+        },
+        SIMILAR: {
+            "model": Envelope[SubmissionResponse],
+            "description": "A similar one came a moment ago; nothing is stored.",
+        },
+        **LIMITED,
     },
 )
 @needs(Role.UPLOADER, anyones=True)

@@ -147,7 +147,7 @@ def _get(tx: Transaction, analysis_id: UUID, evidence_id: UUID) -> EvidenceView:
     ).first()
     if row is None:
         raise NotFoundError(
-            f"analysis {analysis_id} has no evidence {evidence_id}", field="evidenceID"
+            f"analysis {analysis_id} has no evidence {evidence_id}", field="evidence"
         )
     return _view(row, get_users(tx, {row.created_by}))
 

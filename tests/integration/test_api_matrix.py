@@ -106,8 +106,7 @@ def _populated(
             "jobID": job["id"],
             "taskID": api.tasks(job["id"])[0]["id"],
             "analysisID": analysis["analysisID"],
-            "evidenceID": evidence["id"],
-            "fileName": "new.txt",
+            "evidence": evidence["id"],
             "idOrShortName": worker,
             "submission": submission["id"],
             "link": link["id"],
@@ -154,7 +153,7 @@ def _body(operation: str, world: World) -> dict[str, Any]:
         },
     }
     method, path = operation.split()
-    if path.endswith(("/sample", "/{fileName}", "/explain")) and method == "POST":
+    if path.endswith(("/sample", "/{evidence}", "/explain")) and method == "POST":
         return {"content": secrets.token_bytes(64)}
     if method == "GET":
         return {}
