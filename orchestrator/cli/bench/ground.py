@@ -183,13 +183,18 @@ class Ground:
         rows = self.sql.execute("SELECT id FROM worker ORDER BY id")
         return [row[0] for row in rows]
 
-    def client(self, role: Role = Role.ADMINISTRATOR) -> Client:
+    def client(
+        self, role: Role = Role.ADMINISTRATOR, *, customer: str = "default"
+    ) -> Client:
         """Return a client of the API with a key of its own."""
-        return Client(self._api_url, self.api_key(role))
+        return Client(self._api_url, self.api_key(role, customer=customer))
 
-    def api_key(self, role: Role = Role.ADMINISTRATOR) -> str:
-        """Issue a key of the default customer."""
-        order = KeyOrder(user_name=f"bench {role}", role=role)
+    def api_key(
+        self, role: Role = Role.ADMINISTRATOR, *, customer: str = "default"
+    ) -> str:
+        """Issue a key for a user of this customer."""
+        name = f"bench {role} of {customer}"
+        order = KeyOrder(user_name=name, role=role, customer=customer)
         with self.database.uow() as tx:
             return create_key(tx, order, actor=BENCH).secret
 

@@ -8,6 +8,7 @@ that the same requests cause, caught in an API within this process.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sqlalchemy import event
 from orchestrator.api import deps
 from orchestrator.api.app import create_app
 from orchestrator.cli.bench.ground import Ground
-from orchestrator.cli.bench.rows import Rows, add_rows
+from orchestrator.cli.bench.rows import LATE, Rows, add_rows
 from orchestrator.cli.bench.summary import Figures, Result, milliseconds
 from orchestrator.cli.client import Client
 from orchestrator.cli.demo import tell
@@ -32,23 +33,31 @@ _WORKERS = 8
 
 #: Those that ended: only their samples were submitted.
 _JOBS = (
-    "SELECT id, sample_sha256 FROM job TABLESAMPLE BERNOULLI (%s)"
-    " WHERE state = 'done' LIMIT %s"
+    "SELECT job.id, sample_sha256"
+    " FROM job TABLESAMPLE BERNOULLI (%s)"
+    " JOIN customer ON customer.id = customer_id"
+    " WHERE state = 'done' AND customer.short_name = %s LIMIT %s"
 )
 
 #: Name → request. ``{job}`` and ``{sample}``: another for each request.
 _PAGES: Mapping[str, str] = {
     "samples": "/sample",
+    "samples_by_hash": "/sample?keywords={sample}",
     "submissions": "/submission",
+    "submissions_by_hash": "/submission?keywords={sample}",
     "jobs": "/job",
     "jobs_search": "POST /job/search",
+    "jobs_of_a_week": "POST /job/search "
+    '{"startTimestamp": "now - 5 weeks", "endTimestamp": "now - 4 weeks"}',
     "jobs_far": "/job?offset=1000&limit=100",
     "jobs_done": "/job?state=done",
     "jobs_open": "/job?state=enqueued&state=executing",
+    "jobs_timeout": "/job?state=timeout",
     "job": "/job/{job}",
     "job_tasks": "/job/{job}/tasks",
     "sample": "/sample/{sample}",
     "sample_submissions": "/sample/{sample}/submission",
+    "sample_classifications": "/sample/{sample}/classification",
     "sample_analyses": "/sample/{sample}/analysis",
     "sample_links": "/sample/{sample}/link",
     "sample_verdicts": "/sample/{sample}/verdict",
@@ -66,7 +75,10 @@ _BIG = (
     "job",
     "job_task",
     "analysis",
+    "task_analysis",
+    "link",
     "verdict",
+    "verdict_input",
 )
 
 _Job = tuple[str, str]
@@ -92,11 +104,14 @@ class _Asker:
 
     prefix: str
     role: Role
+    customer: str = "default"
 
 
-#: A customer's user sees less, by other indexes, than an administrator.
+#: A customer's user sees less, by other indexes, than an administrator; and all of a
+#: customer that came late is at the end of every table.
 _ASKERS = (
     _Asker(prefix="", role=Role.USER),
+    _Asker(prefix="late_", role=Role.USER, customer=LATE),
     _Asker(prefix="admin_", role=Role.ADMINISTRATOR),
 )
 
@@ -118,7 +133,7 @@ def measure(found: Ground, plan: Plan) -> Result:
             f"run {number} of {plan.runs}: {plan.requests} times each of {len(_PAGES)}"
         )
         runs.append(_ask_all(found, rows, plan.requests))
-    plans = _plans(found, _some_jobs(found, rows, 1)[0])
+    plans = _plans(found, rows)
     return Result(
         benchmark="history",
         parameters={
@@ -135,8 +150,9 @@ def measure(found: Ground, plan: Plan) -> Result:
 def _ask_all(found: Ground, rows: Rows, requests: int) -> Figures:
     figures: Figures = {}
     for asker in _ASKERS:
-        with found.client(asker.role) as client:
-            asked = _run(client, _some_jobs(found, rows, requests), requests)
+        jobs = _some_jobs(found, rows, requests, asker)
+        with found.client(asker.role, customer=asker.customer) as client:
+            asked = _run(client, jobs, requests)
         figures |= {f"{asker.prefix}{name}": took for name, took in asked.items()}
     return figures
 
@@ -150,10 +166,10 @@ def _scans(plans: Mapping[str, list[str]]) -> list[str]:
     )
 
 
-def _some_jobs(found: Ground, rows: Rows, count: int) -> list[_Job]:
-    # More than are needed: which are sampled is chance.
-    percent = min(100.0, (count * 2 + 50) / rows.jobs * 100)
-    chosen = found.sql.execute(_JOBS, [percent, count]).fetchall()
+def _some_jobs(found: Ground, rows: Rows, count: int, asker: _Asker) -> list[_Job]:
+    # More than are needed: which are sampled, and whose they are, is chance.
+    percent = min(100.0, (count * 20 + 500) / rows.jobs * 100)
+    chosen = found.sql.execute(_JOBS, [percent, asker.customer, count]).fetchall()
     return [(str(job), str(sample)) for job, sample in chosen]
 
 
@@ -170,18 +186,27 @@ def _run(client: Client, jobs: list[_Job], requests: int) -> Figures:
     return figures
 
 
-def _ask(client: Client, path: str) -> None:
-    if path.startswith(_POST):
-        client.post(path.removeprefix(_POST), {})
-    else:
+def _ask(client: Client, request: str) -> None:
+    path, body = _parts(request)
+    if body is None:
         client.get(path)
+    else:
+        client.post(path, body)
+
+
+def _parts(request: str) -> tuple[str, dict[str, Any] | None]:
+    """Return the path, and the body of what is to be posted."""
+    if not request.startswith(_POST):
+        return request, None
+    path, _, body = request.removeprefix(_POST).partition(" ")
+    return path, json.loads(body or "{}")
 
 
 def _path(page: str, job: _Job) -> str:
-    return page.format(job=job[0], sample=job[1])
+    return page.replace("{job}", job[0]).replace("{sample}", job[1])
 
 
-def _plans(found: Ground, job: _Job) -> dict[str, list[str]]:
+def _plans(found: Ground, rows: Rows) -> dict[str, list[str]]:
     """Return, for each page and asker, the plan of every statement on big tables."""
     app = create_app(
         deps.Services(
@@ -200,22 +225,26 @@ def _plans(found: Ground, job: _Job) -> dict[str, list[str]]:
 
     plans = {}
     for asker in _ASKERS:
-        headers = {"Argus-API-Key": found.api_key(asker.role)}
+        key = found.api_key(asker.role, customer=asker.customer)
+        (job,) = _some_jobs(found, rows, 1, asker)
         for name, page in _PAGES.items():
             caught.clear()
-            asyncio.run(_request(app, _path(page, job), headers))
+            asyncio.run(_request(app, _path(page, job), key))
             explained = [_explain(found, *one) for one in caught]
             plans[f"{asker.prefix}{name}"] = explained
     return plans
 
 
-async def _request(app: FastAPI, path: str, headers: Mapping[str, str]) -> None:
-    method = "POST" if path.startswith(_POST) else "GET"
-    body: dict[str, Any] | None = {} if method == "POST" else None
-    url = f"/sampledb/v2{path.removeprefix(_POST)}"
+async def _request(app: FastAPI, request: str, key: str) -> None:
+    path, body = _parts(request)
+    method = "GET" if body is None else "POST"
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://bench") as own:
-        answer = await own.request(method, url, headers=headers, json=body)
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://bench/sampledb/v2",
+        headers={"Argus-API-Key": key},
+    ) as own:
+        answer = await own.request(method, path, json=body)
         answer.raise_for_status()
 
 

@@ -18,6 +18,13 @@ from orchestrator.cli.demo import tell
 #: Jobs written in one statement: progress shows, and no transaction is huge.
 _CHUNK = 50_000
 
+#: Of all that ended, so that the last of them are a tenth of them.
+_CHUNKS_MIN = 10
+
+#: A customer that came late: whatever looks at the oldest rows first finds none of its.
+LATE = "late"
+_LATE_FROM = 0.9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
@@ -26,7 +33,8 @@ class Rows:
 
     ``tasks``: of all jobs together, rounded up to whole jobs. ``sample_sha256``: of all
     jobs; each has its own, of no bytes, without it. ``is_published``: as if dispatched.
-    ``has_ended``: each ended in success, spread over the last ``days``.
+    ``has_ended``: each ended, one job of a thousand by its deadline, spread over the
+    last ``days``; the newest tenth is the customer :data:`LATE`'s.
     """
 
     tasks: int
@@ -44,9 +52,10 @@ class Rows:
 
 def add_rows(sql: psycopg.Connection, rows: Rows) -> None:
     """Write them, and let the planner know."""
-    sql.execute(_OWNER)
-    for first in range(0, rows.jobs, _CHUNK):
-        count = min(_CHUNK, rows.jobs - first)
+    sql.execute(_OWNERS, {"late": LATE})
+    chunk = min(_CHUNK, max(1, rows.jobs // _CHUNKS_MIN))
+    for first in range(0, rows.jobs, chunk):
+        count = min(chunk, rows.jobs - first)
         with sql.transaction():
             # A superuser's: skips the triggers of foreign keys.
             sql.execute("SET LOCAL session_replication_role = replica")
@@ -55,6 +64,8 @@ def add_rows(sql: psycopg.Connection, rows: Rows) -> None:
                 "share": first / rows.jobs,
                 "step": 1 / rows.jobs,
                 "days": rows.days,
+                "ended": rows.has_ended,
+                "late": rows.has_ended and first / rows.jobs >= _LATE_FROM,
                 "sample": rows.sample_sha256,
                 "published": rows.is_published,
                 "workers": list(rows.workers),
@@ -64,32 +75,42 @@ def add_rows(sql: psycopg.Connection, rows: Rows) -> None:
             tell(f"{(first + count) * len(rows.workers):,} of {rows.tasks:,} tasks")
     sql.execute(
         "VACUUM (ANALYZE) sample, sample_access, submission, classification, job,"
-        " job_task"
+        " job_task, analysis, task_analysis, link, verdict, verdict_input"
     )
 
 
-_OWNER = """
+_OWNERS = b"""
+    WITH late AS (
+        INSERT INTO customer (id, short_name, name)
+        VALUES (uuidv7(), %(late)s, 'Late') ON CONFLICT DO NOTHING
+        RETURNING id, short_name
+    ), owners AS (
+        SELECT id, short_name FROM late
+        UNION SELECT id, short_name FROM customer WHERE short_name = 'default'
+    )
     INSERT INTO api_user (id, customer_id, name, role)
-    SELECT uuidv7(), id, 'bench rows', 'user' FROM customer WHERE short_name = 'default'
+    SELECT uuidv7(), id, 'rows of ' || short_name, 'user' FROM owners
     ON CONFLICT (name) DO NOTHING
 """
 
 # Samples first, then jobs, then tasks, out of one list of made-up jobs.
 _MADE = """
-    WITH owner AS (SELECT id, customer_id FROM api_user WHERE name = 'bench rows'),
-    made AS MATERIALIZED (
-        SELECT uuidv7() AS id, now() - make_interval(
+    WITH owner AS (
+        SELECT id, customer_id FROM api_user
+         WHERE name = CASE WHEN %(late)s THEN 'rows of late' ELSE 'rows of default' END
+    ), made AS MATERIALIZED (
+        SELECT uuidv7() AS id, uuidv7() AS found, n, now() - make_interval(
                    secs => 86400 * %(days)s * (1 - %(share)s - n * %(step)s)) AS past
           FROM generate_series(1, %(count)s) AS n
     ), named AS MATERIALIZED (
-        SELECT id, past, coalesce(%(sample)s::text,
+        SELECT id, found, n, past, coalesce(%(sample)s::text,
                                   encode(sha256(uuid_send(id)), 'hex')) AS sha256
           FROM made
     ), samples AS (
         INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by,
-                            created_at)
+                            verdict_id, created_at)
         SELECT sha256, sha256 || sha256, left(sha256, 40), left(sha256, 32), 1024,
-               owner.id, past FROM named, owner
+               owner.id, CASE WHEN %(ended)s THEN found END, past FROM named, owner
         ON CONFLICT (sha256) DO NOTHING
     )
 """
@@ -117,7 +138,8 @@ _ROWS_ENDED = (
     , jobs AS (
         INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,
                          file_name, enqueued_at, started_at, ended_at, due_at)
-        SELECT named.id, sha256, owner.customer_id, owner.id, 'done', 'sample',
+        SELECT named.id, sha256, owner.customer_id, owner.id,
+               CASE WHEN n %% 1000 = 0 THEN 'timeout' ELSE 'done' END, 'sample',
                past, past, past + interval '2 seconds', past + interval '1 day'
           FROM named, owner
     ), submissions AS (
@@ -131,17 +153,44 @@ _ROWS_ENDED = (
         INSERT INTO sample_access (subject_id, sample_sha256, sample_created_at)
         SELECT owner.customer_id, sha256, past FROM named, owner
         ON CONFLICT DO NOTHING
+    ), analysed AS (
+        INSERT INTO analysis (id, sample_sha256, customer_id, worker_id, agent_name,
+                              agent_version, score, result, created_at)
+        SELECT found, sha256, owner.customer_id, (%(workers)s::uuid[])[1], 'noop_1',
+               '1', 0, '{}', past + interval '2 seconds' FROM named, owner
+    ), linked AS (
+        INSERT INTO link (id, sample_sha256, reference_sha256, type, customer_id,
+                          agent_name, agent_version, created_by, content_hash,
+                          created_at)
+        SELECT uuidv7(), sha256, sha256, 'child', owner.customer_id, 'bench', '1',
+               owner.id, sha256, past FROM named, owner
+    ), judged AS (
+        INSERT INTO verdict (id, sample_sha256, job_id, score, status,
+                             coverage_percent, created_at)
+        SELECT found, sha256, named.id, 0, 'benign', 100, past + interval '2 seconds'
+          FROM named
+    ), weighed AS (
+        INSERT INTO verdict_input (verdict_id, worker_id, short_name, source,
+                                   analysis_id, score, weight, created_at)
+        SELECT found, (%(workers)s::uuid[])[1], 'noop_1', 'own', found, 0, 1, past
+          FROM named
     ), classified AS (
         INSERT INTO classification (id, sample_sha256, version, type, super_type,
                                     platform, arch, mime_type, created_at)
         SELECT uuidv7(), sha256, '1', 'unknown', 'unknown', 'any', 'any',
                'application/octet-stream', past FROM named
     )
-    INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
-                          holder, order_at, enqueued_at, queued_at, published_at,
-                          started_at, ended_at)
-    SELECT uuidv7(), named.id, worker, sha256, owner.id, 'success', 'replica', past,
-           past, past, past, past + interval '1 second', past + interval '2 seconds'
-      FROM named, owner, unnest(%(workers)s::uuid[]) AS worker
+    , tasks AS (
+        INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
+                              holder, order_at, enqueued_at, queued_at, published_at,
+                              started_at, ended_at)
+        SELECT uuidv7(), named.id, worker, sha256, owner.id, 'success', 'replica', past,
+               past, past, past, past + interval '1 second', past + interval '2 seconds'
+          FROM named, owner, unnest(%(workers)s::uuid[]) AS worker
+        RETURNING id, job_id, worker_id
+    )
+    INSERT INTO task_analysis (task_id, analysis_id, attempt, created_at)
+    SELECT tasks.id, named.found, 1, past FROM tasks JOIN named ON named.id = job_id
+     WHERE worker_id = (%(workers)s::uuid[])[1]
     """
 ).encode()
