@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
 from orchestrator.db.unit_of_work import Database
+from orchestrator.domain.errors import UnavailableError
 from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine, Retention
 from orchestrator.flow.prune import prune
@@ -91,7 +92,7 @@ def tick(
     for name, step in steps:
         try:
             moved = step()
-        except (OperationalError, BrokerUnavailableError) as error:
+        except (OperationalError, BrokerUnavailableError, UnavailableError) as error:
             log.warning("tick.step_failed", step=name, error=type(error).__name__)
         except Exception:
             log.exception("tick.step_failed", step=name)

@@ -234,15 +234,22 @@ def _copy(sample: AssignedSample, target: Path) -> None:
         with Path(sample.where.value).open("rb") as source, target.open("wb") as out:
             _receive(_chunks(source), out, sample)
     except FileNotFoundError as error:
+        # A store's folder that was unmounted has lost nothing.
+        is_here = _store_folder(sample).is_dir()
         raise TransferError(
             f"sample {sample.sha256} is not in the shared folder",
-            recoverable=False,
-            missing=True,
+            recoverable=not is_here,
+            missing=is_here,
         ) from error
     except OSError as error:
         raise TransferError(
             f"sample {sample.sha256}: {error.strerror}", recoverable=True
         ) from error
+
+
+def _store_folder(sample: AssignedSample) -> Path:
+    # The store keeps samples as sha256/ab/cd/abcd….
+    return Path(sample.where.value).parent.parent.parent
 
 
 def _chunks(content: BinaryIO) -> Iterator[bytes]:

@@ -36,6 +36,7 @@ from orchestrator.api import (
 )
 from orchestrator.api.body import READERS_MAX
 from orchestrator.api.deps import KEY_HEADER, Services
+from orchestrator.api.pace import Paced
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
 
@@ -67,6 +68,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.readers = anyio.CapacityLimiter(READERS_MAX)
     errors.install(app)
+    app.add_middleware(Paced)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
     modules = (

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any, TypeVar
 
-import anyio
-from anyio import from_thread, to_thread
+from anyio import from_thread
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from starlette.exceptions import HTTPException
 from stream_zip import ZIP_64, stream_zip
 
+from orchestrator.api.turns import in_turn
 from orchestrator.domain.errors import (
     InvalidError,
     SampleMissingError,
@@ -29,9 +27,6 @@ from orchestrator.store import SampleStore
 #: keep nobody waiting but each other.
 READERS_MAX = 32
 
-#: Seconds. A client that sends nothing for so long has gone, or means no good.
-PATIENCE_SECONDS = 30.0
-
 #: Known to everybody: it keeps a sample from being opened, not from being read.
 _ZIP_PASSWORD = "infected"  # noqa: S105
 _ZIP_MODE = 0o600
@@ -40,7 +35,7 @@ _ZIP_TIME = datetime(1980, 1, 1, tzinfo=UTC)
 
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 #: How the documentation shows bodies and answers that are bytes.
-RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": True}}
+RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": False}}
 RAW_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": _BYTES}}
 }
@@ -52,14 +47,16 @@ T = TypeVar("T")
 
 
 async def run_reader(request: Request, read: Callable[[], T]) -> T:
-    """Run what reads the body of *request* in one of the threads set aside for it."""
-    limiter: anyio.CapacityLimiter = request.app.state.readers
-    return await to_thread.run_sync(read, limiter=limiter)
+    """
+    Run what reads the body of *request* in one of the threads set aside for it.
+
+    Raises:
+        BusyError: None of them became free in time.
+    """
+    return await in_turn(read, limiter=request.app.state.readers)
 
 
-def received_chunks(
-    request: Request, *, limit_bytes: int, patience_seconds: float = PATIENCE_SECONDS
-) -> Iterator[bytes]:
+def received_chunks(request: Request, *, limit_bytes: int) -> Iterator[bytes]:
     """
     Return the body for a blocking reader in a worker thread of this request.
 
@@ -70,14 +67,14 @@ def received_chunks(
         SampleTooLargeError: At once if ``Content-Length`` says so; the reader counts.
         InvalidError: ``Content-Length`` is no number.
         ClientDisconnect: From the iterator: the client went away.
-        HTTPException: From the iterator: 408, nothing came for *patience_seconds*.
+        HTTPException: From the iterator: 408, it came too slowly.
     """
     announced = request.headers.get("Content-Length", "0")
     if not announced.isdecimal():
         raise InvalidError("is not a number of bytes", field="Content-Length")
     if int(announced) > limit_bytes:
         raise SampleTooLargeError(limit_bytes)
-    return _in_thread(request.stream(), patience_seconds)
+    return _in_thread(request.stream())
 
 
 def raw_answer(
@@ -131,15 +128,9 @@ def _require_bytes(store: SampleStore, sha256: str) -> int:
     return size_bytes
 
 
-def _in_thread(
-    stream: AsyncIterator[bytes], patience_seconds: float
-) -> Iterator[bytes]:
+def _in_thread(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
     async def next_chunk() -> bytes | None:
-        with anyio.move_on_after(patience_seconds):
-            return await anext(stream, None)
-        raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, f"nothing came for {patience_seconds:g} s"
-        )
+        return await anext(stream, None)
 
     while (chunk := from_thread.run(next_chunk)) is not None:
         yield chunk

@@ -11,18 +11,19 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 from typing_extensions import override
 
-from orchestrator.api.errors import RESPONSES
+from orchestrator.api.errors import BODY_RESPONSES, RESPONSES
+from orchestrator.api.turns import in_turn
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
@@ -43,6 +44,8 @@ JSON_MAX_BYTES = 16 * 1024 * 1024
 _ROLE = "__assay_role__"
 _STREAMS = "__assay_streams__"
 _ANYONES = "__assay_anyones__"
+
+_BODY_METHODS = frozenset({"POST", "PUT"})
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
@@ -130,7 +133,13 @@ class GuardedRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if getattr(endpoint, _ROLE, None) is None:
             raise TypeError(f"{endpoint.__name__}: say which role it needs")
-        options["responses"] = {**RESPONSES, **(options.get("responses") or {})}
+        takes_body = not _BODY_METHODS.isdisjoint(options.get("methods") or ())
+        sent = BODY_RESPONSES if takes_body else {}
+        options["responses"] = {
+            **RESPONSES,
+            **sent,
+            **(options.get("responses") or {}),
+        }
         super().__init__(path, endpoint, **options)
 
     @override
@@ -143,7 +152,8 @@ class GuardedRoute(APIRoute):
         anyones = getattr(self.endpoint, _ANYONES)
 
         async def guarded(request: Request) -> Response:
-            caller = await run_in_threadpool(_admit, request, role, anyones=anyones)
+            admit = partial(_admit, request, role, anyones=anyones)
+            caller = await in_turn(admit)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             return await handle(request if streams else _bounded(request))

@@ -14,10 +14,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from orchestrator.api.envelope import Failure, MessageType, ResultMessage
 from orchestrator.domain import errors
@@ -29,7 +31,6 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.AssayError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidError: HTTPStatus.PRECONDITION_FAILED,
     errors.UnknownWorkerError: HTTPStatus.PRECONDITION_FAILED,
-    errors.EmptyBodyError: HTTPStatus.PRECONDITION_FAILED,
     errors.SampleTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.LimitExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.SampleTooSmallError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -41,8 +42,18 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.AuthenticationError: HTTPStatus.UNAUTHORIZED,
     errors.PermissionDeniedError: HTTPStatus.FORBIDDEN,
     errors.SampleMissingError: HTTPStatus.NOT_FOUND,
+    errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SupersededError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_RETRY_AFTER_HEADER: Mapping[str, Any] = {
+    "Retry-After": {
+        "description": "Seconds after which it may succeed.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
 }
 
 #: What every route may answer, for the documentation.
@@ -52,9 +63,28 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": Failure, "description": "There is no such thing."},
     412: {"model": Failure, "description": "The request is off; fields are named."},
     500: {"model": Failure, "description": "A fault of ours; it has been logged."},
-    503: {"model": Failure, "description": "Not handled; try again."},
+    503: {
+        "model": Failure,
+        "description": "Not handled; try again.",
+        "headers": _RETRY_AFTER_HEADER,
+    },
     # Without this, FastAPI documents a 422 that nobody here answers.
     "default": {"model": Failure, "description": "Anything else that went wrong."},
+}
+
+#: What a route may answer besides that counts against a limit of the caller.
+LIMITED: dict[int | str, dict[str, Any]] = {
+    429: {
+        "model": Failure,
+        "description": "The caller has had enough for now.",
+        "headers": _RETRY_AFTER_HEADER,
+    },
+}
+
+#: What a route may answer besides that takes a body.
+BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
+    408: {"model": Failure, "description": "The body came too slowly, or not at all."},
+    413: {"model": Failure, "description": "The body is too large."},
 }
 
 #: Characters of a wrong value that are repeated to the caller.
@@ -127,13 +157,24 @@ async def _domain_error(_request: Request, exc: Exception) -> JSONResponse:
     status = status_of(exc)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal(exc)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("request.not_handled", code=exc.code, **_cause(exc))
     message = about_field(exc.message, exc.field) if exc.field else general(exc.message)
     return failure(status, [message], code=exc.code, headers=_headers(exc))
+
+
+def _cause(error: Exception) -> dict[str, str | None]:
+    # An object store's own words may hold a signed URL: its kind of error must do.
+    cause = error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) else None
+    return {"error": type(cause).__name__, "reason": reason}
 
 
 def _headers(error: errors.AssayError) -> Mapping[str, str]:
     if isinstance(error, errors.LimitExceededError):
         return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, errors.UnavailableError):
+        return _RETRY_AFTER
     return {}
 
 
@@ -144,7 +185,7 @@ async def _validation_error(_request: Request, exc: Exception) -> JSONResponse:
     return failure(HTTPStatus.PRECONDITION_FAILED, messages, code="invalid")
 
 
-async def _http_error(_request: Request, exc: Exception) -> JSONResponse:
+async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, HTTPException):
         raise exc
     if exc.status_code == HTTPStatus.BAD_REQUEST:
@@ -155,7 +196,26 @@ async def _http_error(_request: Request, exc: Exception) -> JSONResponse:
     phrase = HTTPStatus(exc.status_code).phrase
     code = phrase.lower().replace(" ", "_")
     text = str(exc.detail) or phrase
-    return failure(exc.status_code, [general(text)], code=code, headers=exc.headers)
+    headers = dict(exc.headers or {})
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return failure(exc.status_code, [general(text)], code=code, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    # Each route knows of its own method alone. The first route that has the path is the
+    # one with the fewest holes: /job/search goes before /job/{jobID}.
+    contexts = list(iter_route_contexts(request.app.routes))
+    matching = [
+        one for one in contexts if one.matches(request.scope)[0] is not Match.NONE
+    ]
+    template = matching[0].path
+    return {
+        method
+        for one in matching
+        if one.path == template and one.include_in_schema
+        for method in one.methods or ()
+    }
 
 
 async def _data_error(_request: Request, exc: Exception) -> JSONResponse:

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.deps import Services, ServicesDep
 from orchestrator.api.envelope import Shape
 from orchestrator.api.errors import RESPONSES
+from orchestrator.api.turns import in_turn
 from orchestrator.contracts.wire import TOKEN_HEADER
 from orchestrator.domain.errors import AuthenticationError
 from orchestrator.flow.read_attempts import AttemptView, get_attempt
@@ -58,7 +58,7 @@ async def write_file(
     token: Token = None,
 ) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
-    await run_in_threadpool(_admit, services, task_id, attempt, token)
+    await in_turn(lambda: _admit(services, task_id, attempt, token))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
     return await run_reader(request, lambda: _keep(services, chunks, limit))

@@ -4,10 +4,13 @@ Runs the HTTP API.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import uvicorn
 
 from orchestrator.api import deps
 from orchestrator.api.app import create_app
+from orchestrator.api.server import server_config
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
 
@@ -23,14 +26,16 @@ def run_api(settings: Settings) -> None:
             database=services.database, store=services.store, engine=services.engine
         )
     )
-    uvicorn.run(
-        app,
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,
-        # Whoever can forge an address passes for one of a key's networks.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=5,
+    server = uvicorn.Server(
+        server_config(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            trusted_proxies=settings.trusted_proxies,
+        )
     )
+    # It has shut down in order, and says so once more.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(1)

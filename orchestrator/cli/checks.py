@@ -15,7 +15,6 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from obstore.exceptions import BaseError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
@@ -31,7 +30,7 @@ from orchestrator.config import (
 )
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.db.unit_of_work import Database
-from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
 from orchestrator.flow.diagnose import Finding, diagnose, fail, ok, warn
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.publisher import Publisher
@@ -249,8 +248,8 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         store = SampleStore.from_url(url)
         received = store.receive([_PROBE], limit_bytes=len(_PROBE))
         store.discard(received)
-    except (OSError, ValueError, BaseError, ConfigurationError) as error:
-        yield fail("samples", _first_line(error), remedy)
+    except (ConfigurationError, StoreUnavailableError) as error:
+        yield fail("samples", _first_line(error.__cause__ or error), remedy)
         return
     yield ok("samples", f"{folder if is_folder else parsed.scheme} can be written to")
 

@@ -5,7 +5,6 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it
     * InvalidError                the caller's words are off: the field is named
         * UnknownWorkerError
         * SampleTooLargeError
-        * EmptyBodyError
     * LimitExceededError          the caller has had enough for now
     * SampleTooSmallError         too few bytes to prove by a part that one has them
     * NotFoundError
@@ -16,6 +15,9 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it
     * AuthenticationError
     * PermissionDeniedError
     * SampleMissingError          the row is here, the bytes are not
+    * UnavailableError            not now; the same again may succeed
+        * StoreUnavailableError
+        * BusyError
     * SupersededError             another process has taken over
     * ConfigurationError          a setting is missing or wrong
 """
@@ -45,12 +47,6 @@ class UnknownWorkerError(InvalidError):
     """No registered worker has this name."""
 
     code = "unknown_worker"
-
-
-class EmptyBodyError(InvalidError):
-    """A body is needed and none came."""
-
-    code = "empty_body"
 
 
 class SampleTooLargeError(InvalidError):
@@ -129,6 +125,24 @@ class SampleMissingError(AssayError):
     """The sample is known, but its bytes are not in the store."""
 
     code = "sample_missing"
+
+
+class UnavailableError(AssayError):
+    """Something that is needed does not answer now; nothing was done."""
+
+    code = "unavailable"
+
+
+class StoreUnavailableError(UnavailableError):
+    """The sample store is away, full or forbidden."""
+
+    code = "store_unavailable"
+
+
+class BusyError(UnavailableError):
+    """More is asked for than can be done now."""
+
+    code = "busy"
 
 
 class SupersededError(AssayError):

@@ -11,19 +11,14 @@ import secrets
 import socket
 from collections.abc import Iterator
 
-import anyio
-import anyio.to_thread
 import httpx
 import pytest
 import pyzipper
 from argus_api.lib.sampledb.v2 import sample as client
 from argus_api.pagination import paginated_items
 from argus_api.session import ArgusAPISession
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.types import Message
 
-from orchestrator.api.body import READERS_MAX, received_chunks
+from orchestrator.api.body import READERS_MAX
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
 from tests.fixtures.brokers import eventually
@@ -110,22 +105,6 @@ def test_a_client_that_goes_away_leaves_nothing(api: API):
     eventually(lambda: not api.staged())
 
     assert api.counts() == before
-
-
-def test_a_client_that_sends_nothing_is_let_go():
-    async def silence() -> Message:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    async def read() -> None:
-        request = Request({"type": "http", "headers": []}, silence)
-        chunks = received_chunks(request, limit_bytes=1, patience_seconds=0.01)
-        await anyio.to_thread.run_sync(lambda: list(chunks))
-
-    with pytest.raises(HTTPException) as caught:
-        anyio.run(read)
-
-    assert caught.value.status_code == 408
 
 
 def test_uploads_that_hang_keep_nobody_else_waiting(api: API):

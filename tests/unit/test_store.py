@@ -18,12 +18,12 @@ from threading import Barrier, Thread
 from urllib.parse import quote
 
 import pytest
-from obstore.exceptions import BaseError
 
 from orchestrator.domain.errors import (
     ConfigurationError,
     SampleMissingError,
     SampleTooLargeError,
+    StoreUnavailableError,
 )
 from orchestrator.store import Received, SampleStore
 
@@ -102,6 +102,33 @@ def test_a_sender_that_fails_leaves_nothing(store: SampleStore, root: Path):
         store.receive(chunks(), limit_bytes=MIB)
 
     assert _files(root) == []
+
+
+def test_a_sender_that_can_not_read_is_no_fault_of_the_store(store: SampleStore):
+    def chunks() -> Iterator[bytes]:
+        yield b"ab"
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        store.receive(chunks(), limit_bytes=MIB)
+
+
+def test_a_folder_that_is_not_there_now_is_away_and_not_empty(
+    store: SampleStore, root: Path
+):
+    received = _receive(store, b"kept")
+    store.keep(received)
+    root.rename(root.with_name("unmounted"))
+    sha256 = received.digests.sha256
+
+    for act in (
+        lambda: _receive(store, b"new"),
+        lambda: list(store.open(sha256)),
+        lambda: store.size(sha256),
+        lambda: store.read_range(sha256, offset=0, length=1),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            act()
 
 
 def test_a_large_sample_is_never_whole_in_memory(store: SampleStore):
@@ -227,7 +254,7 @@ def test_an_upload_cut_by_a_kill_is_swept_and_no_other(store: SampleStore, root:
 def test_bytes_that_can_not_be_deleted_are_an_error(store: SampleStore, root: Path):
     (root / "sha256/00/00" / ("0" * 64)).mkdir(parents=True)
 
-    with pytest.raises((OSError, BaseError)):
+    with pytest.raises(StoreUnavailableError):
         store.delete("0" * 64)
 
 

@@ -8,16 +8,13 @@ It knows no database: a row is committed after its bytes are kept.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
-from urllib.parse import unquote, urlparse
+from typing import Protocol
+from urllib.parse import urlparse
 
 import obstore
 from obstore.exceptions import BaseError
@@ -34,12 +31,16 @@ from uuid_utils.compat import uuid7
 from orchestrator.domain.errors import (
     ConfigurationError,
     SampleMissingError,
-    SampleTooLargeError,
+    StoreUnavailableError,
 )
-
-#: Bytes from both ends that classification looks at: a ZIP's directory is at its end.
-HEAD_BYTES = 8 * 1024
-TAIL_BYTES = 64 * 1024
+from orchestrator.store.folder import (
+    make_root,
+    new_private_file,
+    remove_older,
+    rename_durably,
+    root_of,
+)
+from orchestrator.store.intake import Intake, Received
 
 #: Bytes handed on at a time when reading.
 CHUNK_BYTES = 1024 * 1024
@@ -48,48 +49,11 @@ _STAGING = "staging"
 _KEPT = "sha256"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_PRIVATE_FILE = 0o600
-_PRIVATE_FOLDER = 0o700
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Digests:
-    """Lowercase hex digests and the size in bytes of what was received."""
-
-    sha256: str
-    sha512: str
-    sha1: str
-    md5: str
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """What passed: its digests, and both ends of it."""
-
-    digests: Digests
-    head: bytes
-    tail: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Received(Measured):
-    """Bytes that have arrived whole, under a staging name."""
-
-    staging: str
-
-
-def measure(chunks: Iterable[bytes], *, limit_bytes: int) -> Measured:
-    """
-    Hash bytes as they come, and keep none of them but both ends.
-
-    Raises:
-        SampleTooLargeError: More than *limit_bytes* came.
-    """
-    intake = _Intake(limit_bytes)
-    for chunk in chunks:
-        intake.take(chunk)
-    return intake.measured()
+#: Well within the 30 s that the contract's client waits for an answer. By default a
+#: store that is away is tried for three minutes.
+_CONNECT = timedelta(seconds=5)
+_RETRY = timedelta(seconds=8)
+_RETRIES_MAX = 3
 
 
 class _Writes(Protocol):
@@ -100,6 +64,8 @@ class _Writes(Protocol):
 
 class SampleStore:
     """
+    Every method raises :class:`StoreUnavailableError` while the store does not answer.
+
     Args:
         store: Any object store of obstore.
         root: Its folder, where it is one.
@@ -123,9 +89,18 @@ class SampleStore:
         try:
             scheme = urlparse(url).scheme
             if scheme in {"s3", "gs", "az"}:
-                return cls(from_url(url))
-            root = _root(url)
-            _make_root(root)
+                return cls(
+                    from_url(
+                        url,
+                        client_options={"connect_timeout": _CONNECT},
+                        retry_config={
+                            "max_retries": _RETRIES_MAX,
+                            "retry_timeout": _RETRY,
+                        },
+                    )
+                )
+            root = root_of(url)
+            make_root(root)
             return cls(LocalStore(root), root=root)
         except (OSError, ValueError, BaseError) as error:
             # Their first line says it; what follows is their insides.
@@ -144,12 +119,12 @@ class SampleStore:
             SampleTooLargeError: More than *limit_bytes* came; nothing is left behind.
         """
         staging = f"{_STAGING}/{uuid7()}"
-        intake = _Intake(limit_bytes)
+        intake = Intake(limit_bytes)
         try:
-            with self._writer(staging) as writer:
+            with self._writer(staging) as write:
                 for chunk in chunks:
                     intake.take(chunk)
-                    writer.write(chunk)
+                    write(chunk)
         except BaseException:
             self._forget(staging)
             raise
@@ -164,10 +139,11 @@ class SampleStore:
         """
         name = _name(received.digests.sha256)
         try:
-            if self._root is None:
-                obstore.rename(self._store, received.staging, name)
-            else:
-                _rename_durably(self._root / received.staging, self._root / name)
+            with self._answering():
+                if self._root is None:
+                    obstore.rename(self._store, received.staging, name)
+                else:
+                    rename_durably(self._root / received.staging, self._root / name)
         except FileNotFoundError:
             if self.size(received.digests.sha256) != received.digests.size:
                 raise SampleMissingError(
@@ -187,10 +163,16 @@ class SampleStore:
             SampleMissingError: They are not here.
         """
         try:
-            found = obstore.get(self._store, _name(sha256))
+            with self._answering():
+                found = obstore.get(self._store, _name(sha256))
         except FileNotFoundError:
             raise _missing(sha256) from None
-        for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+        stream = iter(found.stream(min_chunk_size=CHUNK_BYTES))
+        while True:
+            with self._answering():
+                chunk = next(stream, None)
+            if chunk is None:
+                return
             yield bytes(chunk)
 
     def read_range(self, sha256: str, *, offset: int, length: int) -> bytes:
@@ -202,15 +184,17 @@ class SampleStore:
         """
         name = _name(sha256)
         try:
-            found = obstore.get_range(self._store, name, start=offset, length=length)
+            with self._answering():
+                part = obstore.get_range(self._store, name, start=offset, length=length)
         except FileNotFoundError:
             raise _missing(sha256) from None
-        return bytes(found)
+        return bytes(part)
 
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, ``None`` if the bytes are not here."""
         try:
-            return int(obstore.head(self._store, _name(sha256))["size"])
+            with self._answering():
+                return int(obstore.head(self._store, _name(sha256))["size"])
         except FileNotFoundError:
             return None
 
@@ -227,7 +211,8 @@ class SampleStore:
 
     def delete(self, sha256: str) -> None:
         """Remove bytes; harmless if they are not here, an error if they stay."""
-        self._delete(_name(sha256))
+        with self._answering():
+            self._delete(_name(sha256))
 
     def sweep(self, *, before: datetime) -> int:
         """
@@ -240,8 +225,12 @@ class SampleStore:
         Returns:
             How many were removed.
         """
-        if self._root is not None:
-            return _remove_older(self._root / _STAGING, before)
+        with self._answering():
+            if self._root is not None:
+                return remove_older(self._root / _STAGING, before)
+            return self._sweep_objects(before)
+
+    def _sweep_objects(self, before: datetime) -> int:
         removed = 0
         for page in obstore.list(self._store, prefix=_STAGING):
             for found in page:
@@ -250,12 +239,48 @@ class SampleStore:
                     removed += 1
         return removed
 
-    def _writer(self, name: str) -> AbstractContextManager[_Writes]:
+    @contextmanager
+    def _writer(self, name: str) -> Iterator[Callable[[bytes], None]]:
+        # Only the store's own failures are its: whoever sends the bytes may fail too.
+        stack = ExitStack()
+        with self._answering(missing_is_away=True):
+            file = stack.enter_context(self._open_writer(name))
+
+        def write(chunk: bytes) -> None:
+            with self._answering(missing_is_away=True):
+                file.write(chunk)
+
+        try:
+            yield write
+        except BaseException:
+            with suppress(OSError, BaseError):
+                stack.close()
+            raise
+        with self._answering(missing_is_away=True):
+            stack.close()
+
+    @contextmanager
+    def _answering(self, *, missing_is_away: bool = False) -> Iterator[None]:
+        """Tell a store that is away from a sample that is not in it."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            # A folder that was unmounted has lost nothing.
+            if missing_is_away or not self._is_here():
+                raise _away() from error
+            raise
+        except (OSError, BaseError) as error:
+            raise _away() from error
+
+    def _is_here(self) -> bool:
+        return self._root is None or self._root.is_dir()
+
+    def _open_writer(self, name: str) -> AbstractContextManager[_Writes]:
         # A folder's files are written here: obstore makes them readable for everybody,
         # and leaves a temporary name behind that it does not list.
         if self._root is None:
             return obstore.open_writer(self._store, name)
-        return _new_private_file(self._root / name)
+        return new_private_file(self._root / name)
 
     def _delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -267,49 +292,17 @@ class SampleStore:
             self._delete(name)
 
 
-class _Intake:
-    """Hashes what passes, and keeps both ends of it."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        # MD5 and SHA-1 are names that the field uses, not guarantees.
-        self._hashes = {
-            name: hashlib.new(name, usedforsecurity=False)
-            for name in ("sha256", "sha512", "sha1", "md5")
-        }
-        self._size = 0
-        self._head = b""
-        self._tail = b""
-
-    def take(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._limit_bytes:
-            raise SampleTooLargeError(self._limit_bytes)
-        for one in self._hashes.values():
-            one.update(chunk)
-        if len(self._head) < HEAD_BYTES:
-            self._head = (self._head + chunk)[:HEAD_BYTES]
-        self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
-
-    def measured(self) -> Measured:
-        digests = {name: one.hexdigest() for name, one in self._hashes.items()}
-        return Measured(
-            digests=Digests(size=self._size, **digests),
-            head=self._head,
-            tail=self._tail,
-        )
-
-    def received(self, staging: str) -> Received:
-        whole = self.measured()
-        return Received(
-            digests=whole.digests, head=whole.head, tail=whole.tail, staging=staging
-        )
-
-
 def _missing(sha256: str) -> SampleMissingError:
     return SampleMissingError(
         f"the bytes of {sha256} are not in the store; upload the sample again",
         field="sha256",
+    )
+
+
+def _away() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "the sample store does not answer, or takes nothing; nothing was done, try"
+        " again later"
     )
 
 
@@ -319,69 +312,3 @@ def _name(sha256: str) -> str:
         raise ValueError(f"{sha256!r} is not a SHA-256 of 64 lowercase hex digits")
     # Two levels, so that no folder grows to millions of entries.
     return f"{_KEPT}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
-
-
-def _root(url: str) -> Path:
-    # A plain path is taken literally: it may hold a percent sign or a hash.
-    if "://" not in url:
-        return Path(url).absolute()
-    parsed = urlparse(url)
-    path = unquote(parsed.path)
-    if parsed.scheme != "file" or parsed.netloc or not path.startswith("/"):
-        raise ValueError(f"{url!r} is not a store")
-    return Path(path)
-
-
-def _make_root(root: Path) -> None:
-    root.parent.mkdir(parents=True, exist_ok=True)
-    if _make_private_folder(root):
-        _flush(root.parent)
-
-
-def _make_private_folder(path: Path) -> bool:
-    """Return whether it was made; ``False`` if it was there."""
-    try:
-        path.mkdir(mode=_PRIVATE_FOLDER)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
-        return False
-    # A strict umask takes this user's own rights away.
-    path.chmod(_PRIVATE_FOLDER)
-    return True
-
-
-def _new_private_file(path: Path) -> BinaryIO:
-    _make_private_folder(path.parent)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    descriptor = os.open(path, flags, _PRIVATE_FILE)
-    os.fchmod(descriptor, _PRIVATE_FILE)
-    return os.fdopen(descriptor, "wb")
-
-
-def _rename_durably(source: Path, target: Path) -> None:
-    # The row that is committed next must not outlive the bytes in a power cut.
-    _flush(source)
-    for folder in (target.parents[2], target.parents[1], target.parent):
-        if _make_private_folder(folder):
-            _flush(folder.parent)
-    source.replace(target)
-    _flush(target.parent)
-
-
-def _remove_older(folder: Path, before: datetime) -> int:
-    removed = 0
-    for path in folder.glob("*"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < before.timestamp():
-                path.unlink()
-                removed += 1
-    return removed
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

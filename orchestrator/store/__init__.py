@@ -1,0 +1,26 @@
+"""
+Sample bytes, and whatever else is large. It knows no database.
+"""
+
+from __future__ import annotations
+
+from orchestrator.store.intake import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Digests,
+    Measured,
+    Received,
+    measure,
+)
+from orchestrator.store.samples import CHUNK_BYTES, SampleStore
+
+__all__ = [
+    "CHUNK_BYTES",
+    "HEAD_BYTES",
+    "TAIL_BYTES",
+    "Digests",
+    "Measured",
+    "Received",
+    "SampleStore",
+    "measure",
+]
