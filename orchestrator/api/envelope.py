@@ -34,14 +34,16 @@ class Form(BaseModel):
     )
 
 
-def _without_nul(value: str) -> str:
+def _plain(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain the character NUL")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain half of a surrogate pair")
     return value
 
 
-#: Text that the database can store: PostgreSQL has no NUL.
-PlainText = Annotated[str, AfterValidator(_without_nul)]
+#: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
+PlainText = Annotated[str, AfterValidator(_plain)]
 
 
 class MessageType(StrEnum):

@@ -45,6 +45,35 @@ metadata = MetaData(
 
 OPEN_STATES = "state in ('enqueued', 'executing')"
 
+#: What keywords are looked for in, by table: the indexes and the searches must say the
+#: same. ``grams``, a function of the migrations, takes a text apart: all its runs of
+#: three characters, in lower case, of its first 8192.
+DOCUMENTS = {
+    # Parentheses as PostgreSQL writes them, so that schemas can be compared.
+    "analysis": "(agent_name || ' ') || tags::text",
+    "classification": "(((type || ' ') || super_type) || ' ') || mime_type",
+    "link": "(type || ' ') || reference_sha256",
+    "submission": (
+        "(((((file_name || ' ') || mime_type) || ' ') || agent_name) || ' ')"
+        " || meta::text"
+    ),
+    "verdict": "(coalesce(comment, '') || ' ') || tags::text",
+}
+
+#: Rows that have something to find. An analysis of a worker has its name, which stands
+#: in most rows, and mostly no tags: it costs the index nothing.
+ANALYSES_WITH_WORDS = "tags <> '[]'::jsonb or worker_id is null"
+VERDICTS_WITH_WORDS = "tags <> '[]'::jsonb or comment is not null"
+
+
+def _grams(table: str, *, where: str | None = None) -> Index:
+    return Index(
+        f"ix_{table}_grams",
+        text(f"grams({DOCUMENTS[table]})"),
+        postgresql_using="gin",
+        postgresql_where=None if where is None else text(where),
+    )
+
 
 def _values(column: str, words: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{word.value}'" for word in words)
@@ -148,6 +177,7 @@ sample = Table(
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hex"),
     CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
     Index(None, "created_at", "sha256"),
+    Index("ix_sample_sha512_start", text("left(sha512, 16)")),
 )
 
 classification = Table(
@@ -164,6 +194,7 @@ classification = Table(
     _json("meta"),
     _created(),
     Index(None, "sample_sha256", "created_at"),
+    _grams("classification"),
 )
 
 worker = Table(
@@ -298,7 +329,15 @@ job = Table(
     Index(None, "sample_sha256", "enqueued_at"),
     Index(None, "enqueued_at", "id"),
     Index(None, "customer_id", "enqueued_at", "id"),
+    Index("ix_job_started", "started_at"),
     Index("ix_job_ended", "ended_at", postgresql_where=text("ended_at is not null")),
+    # They are few: without it a list of them walks through everything else.
+    Index(
+        "ix_job_timeout",
+        "enqueued_at",
+        "id",
+        postgresql_where=text("state = 'timeout'"),
+    ),
 )
 
 job_task = Table(
@@ -434,6 +473,7 @@ analysis = Table(
         "created_at",
         postgresql_where=text("outlived_task"),
     ),
+    _grams("analysis", where=ANALYSES_WITH_WORDS),
 )
 
 task_analysis = Table(
@@ -483,6 +523,7 @@ verdict = Table(
     CheckConstraint("coverage_percent between 0 and 100", name="coverage_is_in_range"),
     Index(None, "sample_sha256", "created_at"),
     Index(None, "job_id"),
+    _grams("verdict", where=VERDICTS_WITH_WORDS),
 )
 
 verdict_input = Table(
@@ -619,6 +660,7 @@ submission = Table(
     Index(None, "customer_id", "observed_at", "id"),
     Index(None, "observed_at", "id"),
     Index(None, "job_id"),
+    _grams("submission"),
     Index(
         "ix_submission_expires_at",
         "expires_at",
@@ -670,6 +712,7 @@ link = Table(
     CheckConstraint("reference_sha256 ~ '^[0-9a-f]{64}$'", name="reference_is_hex"),
     _values("tlp", Tlp),
     Index(None, "sample_sha256", "created_at"),
+    _grams("link"),
 )
 
 evidence = Table(

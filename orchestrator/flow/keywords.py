@@ -1,22 +1,47 @@
 """
-Searching for parts of words, within a bound that does not grow with history.
+Searching for parts of words, fast however much there is.
 
-Substrings have no index here. A search therefore looks through the newest rows of its
-window, as many as a list may hold, and no further.
+A word that few rows hold is found in an index of all of them. One that many hold is
+looked for in the newest rows, where it soon turns up; nobody looks further back than a
+list may be long. What is listed, and in which order, is the business of who searches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, cast, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    cast,
+    false,
+    literal,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
+from orchestrator.db.tables import DOCUMENTS
+from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
-from orchestrator.flow.read import LIST_MAX, Listing
 
 _ALL = "all"
+
+#: Rows with a word, above which it is looked for in the newest ones instead. Fetching
+#: so many takes some 20 ms; a word in more of a million is soon met.
+RARE_MAX = 10_000
+
+#: Hashes, and how many digits they have.
+DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+
+_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,47 +58,218 @@ class Words:
     match_all: bool = False
 
 
-#: Whether a word is in a field.
-Field = Callable[[str], ColumnElement[bool]]
+class Place(Protocol):
+    """Where a word may be. Rows are named by the key of what is listed."""
+
+    def everywhere(self, word: str) -> ColumnElement[bool]:
+        """Return whether most rows hold the word, so that no index tells them."""
+
+    def rare(self, word: str) -> Sequence[Select[Any]]:
+        """Return what finds the rows with the word, however old they are."""
+
+    def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
+        """Return what finds those of these rows that hold the word."""
 
 
-def in_columns(*columns: ColumnElement[Any]) -> Field:
-    """Return the field that is these columns, as text."""
-
-    def holds(word: str) -> ColumnElement[bool]:
-        texts = (cast(one, Text) for one in columns)
-        return or_(*(one.icontains(word, autoescape=True) for one in texts))
-
-    return holds
-
-
-def matching(words: Words, fields: Mapping[str, Field]) -> ColumnElement[bool]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Texts:
     """
-    Return the condition that the words are in the fields.
+    Columns of a table, as text; the table's index for searches covers them.
+
+    ``key``: its column that names what is listed. ``visible``: of which rows the viewer
+    may know. ``indexed``: which rows the index has, where it has not all; ``known``:
+    whether a word may be in the others.
+    """
+
+    table: Table
+    key: ColumnElement[Any]
+    columns: Sequence[ColumnElement[Any]]
+    visible: ColumnElement[bool]
+    indexed: str | None = None
+    known: Callable[[str], ColumnElement[bool]] | None = None
+
+    def everywhere(self, word: str) -> ColumnElement[bool]:
+        """As :class:`Place`."""
+        return false() if self.known is None else self.known(word)
+
+    def rare(self, word: str) -> Sequence[Select[Any]]:
+        """As :class:`Place`."""
+        grams = text(f"grams({DOCUMENTS[self.table.name]}) @> grams(:word)")
+        found = self._holding(word).where(grams.bindparams(word=word))
+        return [found if self.indexed is None else found.where(text(self.indexed))]
+
+    def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
+        """As :class:`Place`."""
+        return self._holding(word).where(self.key.in_(keys))
+
+    def _holding(self, word: str) -> Select[Any]:
+        texts = (cast(one, Text) for one in self.columns)
+        holds = or_(*(one.icontains(word, autoescape=True) for one in texts))
+        return select(self.key).where(self.visible, holds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digits:
+    """
+    A column of hex digits: a hash, or an id. Whole or its beginning it is found in an
+    index; another part of it in the newest rows.
+
+    ``start``: what the index has of the column, ``length`` digits. ``newest``: keys and
+    columns of the newest rows.
+    """
+
+    key: ColumnElement[Any]
+    column: ColumnElement[Any]
+    start: ColumnElement[Any]
+    length: int
+    newest: Select[Any]
+    visible: ColumnElement[bool]
+
+    def everywhere(self, word: str) -> ColumnElement[bool]:  # noqa: ARG002  (as Place)
+        """As :class:`Place`."""
+        return false()
+
+    def rare(self, word: str) -> Sequence[Select[Any]]:
+        """As :class:`Place`."""
+        digits = word.lower()
+        if not _HEX.issuperset(digits):
+            return []
+        # Bounds as long as what is compared: then no collation disagrees.
+        low, high = (digits.ljust(self.length, fill)[: self.length] for fill in "0f")
+        begins = select(self.key).where(
+            self.visible, self.start.between(low, high), self.column.startswith(digits)
+        )
+        if len(digits) in DIGITS.values():
+            return [begins]
+        newest = self.newest.subquery("newest")
+        holds = newest.c[self.column.name].contains(digits, autoescape=True)
+        return [begins, select(newest.c[self.key.name]).where(holds)]
+
+    def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
+        """As :class:`Place`."""
+        holds = self.column.contains(word.lower(), autoescape=True)
+        return select(self.key).where(self.visible, self.key.in_(keys), holds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ids:
+    """A column of ids: whole, or a part of one of the newest rows."""
+
+    key: ColumnElement[Any]
+    newest: Select[Any]
+    visible: ColumnElement[bool]
+
+    def everywhere(self, word: str) -> ColumnElement[bool]:  # noqa: ARG002  (as Place)
+        """As :class:`Place`."""
+        return false()
+
+    def rare(self, word: str) -> Sequence[Select[Any]]:
+        """As :class:`Place`."""
+        if not (_HEX | {"-"}).issuperset(word.lower()):
+            return []
+        with suppress(ValueError):
+            return [select(self.key).where(self.visible, self.key == UUID(word))]
+        newest = self.newest.subquery("newest")
+        key = newest.c[self.key.name]
+        return [select(key).where(cast(key, Text).contains(word.lower()))]
+
+    def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
+        """As :class:`Place`."""
+        holds = cast(self.key, Text).contains(word.lower(), autoescape=True)
+        return select(self.key).where(self.visible, self.key.in_(keys), holds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """A column with one of a few values: each stands in most rows."""
+
+    key: ColumnElement[Any]
+    column: ColumnElement[Any]
+    values: Sequence[str]
+
+    def everywhere(self, word: str) -> ColumnElement[bool]:
+        """As :class:`Place`."""
+        return literal(bool(self._holding(word)))
+
+    def rare(self, word: str) -> Sequence[Select[Any]]:  # noqa: ARG002  (as Place)
+        """As :class:`Place`."""
+        return []
+
+    def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
+        """As :class:`Place`."""
+        holds = self.column.in_(self._holding(word))
+        return select(self.key).where(self.key.in_(keys), holds)
+
+    def _holding(self, word: str) -> list[str]:
+        return [value for value in self.values if word.lower() in value]
+
+
+def find(
+    tx: Transaction, words: Words, places: Mapping[str, Sequence[Place]]
+) -> set[Any] | None:
+    """
+    Return the keys of all rows with the words; ``None``: too many have them.
 
     Raises:
         InvalidError: There is no such field.
     """
-    unknown = [name for name in words.fields if name not in {*fields, _ALL}]
+    searched = _searched(words, places)
+    found = {word: _find_rare(tx, word, searched) for word in words.keywords}
+    rare = [keys for keys in found.values() if keys is not None]
+    if not words.match_all:
+        return set().union(*rare) if len(rare) == len(found) else None
+    if not rare:
+        return None
+    left = set.intersection(*rare)
+    for word, keys in found.items():
+        if keys is None:
+            left &= _hold(tx, word, searched, list(left))
+    return left
+
+
+def look_through(
+    tx: Transaction,
+    words: Words,
+    places: Mapping[str, Sequence[Place]],
+    keys: Sequence[Any],
+) -> set[Any]:
+    """Return those of the keys whose rows hold the words."""
+    searched = _searched(words, places)
+    found = [_hold(tx, word, searched, keys) for word in words.keywords]
+    return set.intersection(*found) if words.match_all else set().union(*found)
+
+
+def _searched(words: Words, places: Mapping[str, Sequence[Place]]) -> Sequence[Place]:
+    unknown = [name for name in words.fields if name not in {*places, _ALL}]
     if unknown:
         raise InvalidError(
-            f"there is no field '{unknown[0]}'; use {', '.join((_ALL, *fields))}",
+            f"there is no field '{unknown[0]}'; use {', '.join((_ALL, *places))}",
             field="keywordFieldStrategy",
         )
-    named = [fields[name] for name in words.fields if name != _ALL]
-    everywhere = not named or _ALL in words.fields
-    searched = list(fields.values()) if everywhere else named
-    found = [or_(*(holds(word) for holds in searched)) for word in words.keywords]
-    return and_(*found) if words.match_all else or_(*found)
+    everywhere = not words.fields or _ALL in words.fields
+    names = places if everywhere else dict.fromkeys(words.fields)
+    return [place for name in names for place in places[name]]
 
 
-def newest(
-    listing: Listing, conditions: Sequence[ColumnElement[bool]]
-) -> ColumnElement[bool]:
-    """Return the condition for the newest rows, as many as are looked through."""
-    key = listing.table.c[listing.key]
-    by_age = listing.sorts[listing.default.name].desc()
-    looked_through = (
-        select(key).where(*conditions).order_by(by_age, key.desc()).limit(LIST_MAX)
-    )
-    return key.in_(looked_through)
+def _find_rare(
+    tx: Transaction, word: str, searched: Sequence[Place]
+) -> set[Any] | None:
+    known = [place.everywhere(word) for place in searched]
+    if tx.connection.execute(select(or_(false(), *known))).scalar_one():
+        return None
+    parts = [part for place in searched for part in place.rare(word)]
+    keys = _keys(tx, [part.limit(RARE_MAX + 1) for part in parts])
+    return None if len(keys) > RARE_MAX else keys
+
+
+def _hold(
+    tx: Transaction, word: str, searched: Sequence[Place], keys: Sequence[Any]
+) -> set[Any]:
+    return _keys(tx, [place.among(word, keys) for place in searched])
+
+
+def _keys(tx: Transaction, parts: Iterable[Select[Any]]) -> set[Any]:
+    selects = [select(part.subquery()) for part in parts]
+    if not selects:
+        return set()
+    return set(tx.connection.execute(union_all(*selects)).scalars())

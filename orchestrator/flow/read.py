@@ -105,7 +105,7 @@ def fetch_page(
             more match than one list may hold.
     """
     order = _order_by(paging.order, listing)
-    total = _count(tx, listing.table, conditions, up_to=count_bound(paging))
+    total = _count(tx, listing, conditions, up_to=count_bound(paging))
     if not paging.limit and total == UNCOUNTED:
         raise InvalidError(
             f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
@@ -203,13 +203,16 @@ def count_bound(paging: Paging) -> int:
 
 def _count(
     tx: Transaction,
-    table: Table,
+    listing: Listing,
     conditions: Sequence[ColumnElement[bool]],
     *,
     up_to: int,
 ) -> int:
-    matches = select(literal(1)).select_from(table).where(*conditions)
-    bounded = matches.limit(up_to + 1).subquery()
+    matches = select(literal(1)).select_from(listing.table).where(*conditions)
+    # In order, so that an index is read: a scan that ends early ends late for a
+    # customer whose rows are all at the end of the table.
+    ordered = matches.order_by(*_order_by((), listing))
+    bounded = ordered.limit(up_to + 1).subquery()
     counted = select(func.count()).select_from(bounded)
     total = int(tx.connection.execute(counted).scalar_one())
     return total if total <= up_to else UNCOUNTED

@@ -10,14 +10,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Column, ColumnElement, Row, Select, and_, select
 
 from orchestrator.db.tables import customer, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
+from orchestrator.domain.policy import Tlp
 from orchestrator.flow.access import Viewer, visible_submissions
-from orchestrator.flow.keywords import Field, Words, in_columns, matching, newest
+from orchestrator.flow.keywords import (
+    DIGITS,
+    Digits,
+    Ids,
+    Labels,
+    Place,
+    Texts,
+    Words,
+    find,
+    look_through,
+)
 from orchestrator.flow.read import (
+    LIST_MAX,
     CustomerView,
     Listing,
     Order,
@@ -42,15 +54,6 @@ _LISTING = Listing(
     },
     default=Order(name="observedTimestamp", descending=True),
 )
-_SEARCHED: Mapping[str, Field] = {
-    "id": in_columns(submission.c.id),
-    "sampleSha256": in_columns(submission.c.sample_sha256),
-    "fileName": in_columns(submission.c.file_name),
-    "mimeType": in_columns(submission.c.mime_type),
-    "metaData": in_columns(submission.c.meta),
-    "tlp": in_columns(submission.c.tlp),
-    "userAgent": in_columns(submission.c.agent_name),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,10 +126,55 @@ def search(
     if window.end is not None:
         conditions.append(submission.c.observed_at <= window.end)
     if words.keywords:
-        found = matching(words, _SEARCHED)
-        conditions = [newest(_LISTING, conditions), found]
+        conditions.append(submission.c.id.in_(_holding(tx, words, conditions)))
     rows, total = fetch_page(tx, _LISTING, _submissions(), *conditions, paging=paging)
     return Page(items=_views(tx, rows), total=total)
+
+
+def _holding(
+    tx: Transaction, words: Words, conditions: Sequence[ColumnElement[bool]]
+) -> set[UUID]:
+    newest = (
+        select(submission)
+        .where(*conditions)
+        .order_by(submission.c.observed_at.desc(), submission.c.id.desc())
+        .limit(LIST_MAX)
+    )
+    places = _places(newest, and_(*conditions))
+    rare = find(tx, words, places)
+    if rare is not None:
+        return rare
+    ids = select(newest.subquery("newest").c.id)
+    return look_through(tx, words, places, tx.connection.execute(ids).scalars().all())
+
+
+def _places(
+    newest: Select[Any], visible: ColumnElement[bool]
+) -> dict[str, Sequence[Place]]:
+    key = submission.c.id
+
+    def texts(column: Column[Any]) -> Sequence[Place]:
+        return [Texts(table=submission, key=key, columns=[column], visible=visible)]
+
+    sha256 = submission.c.sample_sha256
+    return {
+        "id": [Ids(key=key, newest=newest, visible=visible)],
+        "sampleSha256": [
+            Digits(
+                key=key,
+                column=sha256,
+                start=sha256,
+                length=DIGITS["sha256"],
+                newest=newest,
+                visible=visible,
+            )
+        ],
+        "fileName": texts(submission.c.file_name),
+        "mimeType": texts(submission.c.mime_type),
+        "metaData": texts(submission.c.meta),
+        "tlp": [Labels(key=key, column=submission.c.tlp, values=list(Tlp))],
+        "userAgent": texts(submission.c.agent_name),
+    }
 
 
 def get_submission(

@@ -1,17 +1,20 @@
 """
 The list of samples that somebody may see, by words, time and order.
 
-Without words and in its usual order a page is read off one index. Otherwise the newest
-samples of the window are looked through, as many as a list may hold.
+Without words and in its usual order a page is read off one index. Words are found as
+``keywords.py`` does. Another order is that of the newest samples of the window, as many
+as a list may hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Select,
     Subquery,
@@ -24,6 +27,8 @@ from sqlalchemy import (
 )
 
 from orchestrator.db.tables import (
+    ANALYSES_WITH_WORDS,
+    VERDICTS_WITH_WORDS,
     analysis,
     classification,
     link,
@@ -31,6 +36,7 @@ from orchestrator.db.tables import (
     sample_access,
     submission,
     verdict,
+    worker,
 )
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
@@ -39,7 +45,15 @@ from orchestrator.flow.access import (
     visible_findings,
     visible_submissions,
 )
-from orchestrator.flow.keywords import Field, Words, in_columns, matching
+from orchestrator.flow.keywords import (
+    DIGITS,
+    Digits,
+    Place,
+    Texts,
+    Words,
+    find,
+    look_through,
+)
 from orchestrator.flow.read import (
     LIST_MAX,
     UNCOUNTED,
@@ -52,6 +66,9 @@ from orchestrator.flow.read_samples import SampleView, get_samples
 from orchestrator.flow.read_submissions import Window
 
 _DEFAULT = (Order(name="sampleCreatedTimestamp", descending=True),)
+
+#: How many of the newest samples are looked through, one after the other.
+_REACHES = (1_000, 10_000, LIST_MAX)
 
 
 def _newest_of(table: Table) -> ColumnElement[Any]:
@@ -93,27 +110,80 @@ def search_samples(
             asked for and more match than one list may hold.
     """
     order, bound = paging.order or _DEFAULT, count_bound(paging)
-    if words.keywords or order != _DEFAULT:
-        among = _visible(viewer, window, LIST_MAX)
-        found = _looked_through(among, words, order, viewer)
+    if words.keywords:
+        found = _found(tx, words, window, paging, viewer)
+        among, total = found.among(viewer, window), found.total
+        listed = _in_order(among, order)
+    elif order != _DEFAULT:
+        listed = _in_order(_visible(viewer, window, LIST_MAX), order)
+        total = _count(tx, listed, bound)
     else:
-        found = _visible(viewer, window, bound + 1)
-    counted = select(func.count()).select_from(found.limit(bound + 1).subquery())
-    total = int(tx.connection.execute(counted).scalar_one())
-    if total > bound:
-        total = UNCOUNTED
+        total = _count(tx, _visible(viewer, window, bound + 1), bound)
+        # Only as far as the page: the rest of the index is not read.
+        listed = _visible(viewer, window, paging.offset + (paging.limit or LIST_MAX))
+    if total is None:
+        total = _count(tx, listed, bound)
     if not paging.limit and total == UNCOUNTED:
         raise InvalidError(
             f"more than {LIST_MAX} match; ask with a limit, or narrow the window",
             field="limit",
         )
-    if not words.keywords and order == _DEFAULT:
-        # Only as far as the page: the rest of the index is not read.
-        found = _visible(viewer, window, paging.offset + (paging.limit or LIST_MAX))
-    page = found.limit(paging.limit or LIST_MAX).offset(paging.offset)
+    page = listed.limit(paging.limit or LIST_MAX).offset(paging.offset)
     sha256s = list(tx.connection.execute(page).scalars())
     views = get_samples(tx, sha256s, viewer=viewer)
     return Page(items=tuple(views[one] for one in sha256s), total=total)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """Samples with the words; ``total``: -1 for more, ``None``: count what is seen."""
+
+    sha256s: Collection[str]
+    total: int | None
+
+    def among(self, viewer: Viewer, window: Window) -> Select[Any]:
+        """Return those that the viewer may see."""
+        statement = select(sample.c.sha256).where(
+            sample.c.sha256.in_(self.sha256s), *_within(sample.c.created_at, window)
+        )
+        if viewer.customer_ids is None:
+            return statement
+        granted = exists().where(
+            sample_access.c.sample_sha256 == sample.c.sha256,
+            sample_access.c.subject_id.in_(viewer.subjects),
+        )
+        return statement.where(granted)
+
+
+def _found(
+    tx: Transaction, words: Words, window: Window, paging: Paging, viewer: Viewer
+) -> _Found:
+    places = _places(viewer)
+    rare = find(tx, words, places)
+    if rare is not None:
+        return _Found(sha256s=rare, total=None)
+    # One that many have: it turns up soon among the newest, further back if it must.
+    is_by_age = paging.order in {(), _DEFAULT}
+    wanted = paging.offset + (paging.limit or LIST_MAX) if is_by_age else LIST_MAX
+    found: list[str] = []
+    seen = 0
+    for reach in _REACHES:
+        newest = tx.connection.execute(_visible(viewer, window, reach)).scalars().all()
+        new = newest[seen:]
+        holding = look_through(tx, words, places, new) if new else set()
+        found += [one for one in new if one in holding]
+        seen = len(newest)
+        if seen < reach:
+            return _Found(sha256s=found, total=len(found))
+        if len(found) > wanted:
+            break
+    return _Found(sha256s=found, total=UNCOUNTED)
+
+
+def _count(tx: Transaction, listed: Select[Any], bound: int) -> int:
+    counted = select(func.count()).select_from(listed.limit(bound + 1).subquery())
+    total = int(tx.connection.execute(counted).scalar_one())
+    return UNCOUNTED if total > bound else total
 
 
 def _visible(viewer: Viewer, window: Window, cap: int) -> Select[Any]:
@@ -153,63 +223,81 @@ def _within(seen: ColumnElement[Any], window: Window) -> list[ColumnElement[bool
     return conditions
 
 
-def _looked_through(
-    candidates: Select[Any], words: Words, order: tuple[Order, ...], viewer: Viewer
-) -> Select[Any]:
+def _in_order(candidates: Select[Any], order: tuple[Order, ...]) -> Select[Any]:
     among = candidates.subquery("candidates")
     statement = select(sample.c.sha256).join_from(
         among, sample, sample.c.sha256 == among.c.sha256
     )
-    if words.keywords:
-        statement = statement.where(matching(words, _fields(viewer)))
     return statement.order_by(*_order_by(order))
 
 
-def _fields(viewer: Viewer) -> dict[str, Field]:
+def _places(viewer: Viewer) -> dict[str, Sequence[Place]]:
     # Only in what the viewer may see: a hit tells what is written there.
     return {
-        "sha256": in_columns(sample.c.sha256),
-        "sha512": in_columns(sample.c.sha512),
-        "sha1": in_columns(sample.c.sha1),
-        "md5": in_columns(sample.c.md5),
-        "submission": _in_rows_of(
-            submission,
-            visible_submissions(viewer),
-            in_columns(
-                submission.c.file_name, submission.c.mime_type, submission.c.meta
-            ),
-        ),
-        "analysis": _in_rows_of(
-            analysis,
-            visible_findings(analysis, viewer),
-            in_columns(analysis.c.agent_name, analysis.c.tags),
-        ),
-        "link": _in_rows_of(
-            link,
-            visible_findings(link, viewer),
-            in_columns(link.c.type, link.c.reference_sha256),
-        ),
-        "classification": _in_rows_of(
-            classification,
-            true(),
-            in_columns(
-                classification.c.type,
-                classification.c.super_type,
-                classification.c.mime_type,
-            ),
-        ),
-        "verdict": _in_rows_of(
-            verdict, true(), in_columns(verdict.c.tags, verdict.c.comment)
-        ),
+        "sha256": [_digits(sample.c.sha256)],
+        "sha512": [
+            _digits(sample.c.sha512, start=func.left(sample.c.sha512, 16), length=16)
+        ],
+        "sha1": [_digits(sample.c.sha1)],
+        "md5": [_digits(sample.c.md5)],
+        "submission": [
+            _texts(
+                submission,
+                ("file_name", "mime_type", "meta"),
+                visible=visible_submissions(viewer),
+            )
+        ],
+        "analysis": [
+            _texts(
+                analysis,
+                ("agent_name", "tags"),
+                visible=visible_findings(analysis, viewer),
+                indexed=ANALYSES_WITH_WORDS,
+                known=_is_of_workers_name,
+            )
+        ],
+        "link": [
+            _texts(
+                link,
+                ("type", "reference_sha256"),
+                visible=visible_findings(link, viewer),
+            )
+        ],
+        "classification": [
+            _texts(classification, ("type", "super_type", "mime_type"), visible=true())
+        ],
+        "verdict": [
+            _texts(
+                verdict,
+                ("tags", "comment"),
+                visible=true(),
+                indexed=VERDICTS_WITH_WORDS,
+            )
+        ],
     }
 
 
-def _in_rows_of(table: Table, visible: ColumnElement[bool], field: Field) -> Field:
-    def holds(word: str) -> ColumnElement[bool]:
-        of_sample = table.c.sample_sha256 == sample.c.sha256
-        return exists().where(of_sample, visible, field(word))
+def _texts(table: Table, columns: Sequence[str], **more: Any) -> Texts:
+    searched = [table.c[name] for name in columns]
+    return Texts(table=table, key=table.c.sample_sha256, columns=searched, **more)
 
-    return holds
+
+def _digits(
+    column: Column[Any], *, start: ColumnElement[Any] | None = None, length: int = 0
+) -> Digits:
+    newest = select(sample).order_by(sample.c.created_at.desc(), sample.c.sha256.desc())
+    return Digits(
+        key=sample.c.sha256,
+        column=column,
+        start=column if start is None else start,
+        length=length or DIGITS[column.name],
+        newest=newest.limit(LIST_MAX),
+        visible=true(),
+    )
+
+
+def _is_of_workers_name(word: str) -> ColumnElement[bool]:
+    return exists().where(worker.c.short_name.icontains(word, autoescape=True))
 
 
 def _order_by(order: tuple[Order, ...]) -> list[ColumnElement[Any]]:

@@ -13,11 +13,23 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+#: All runs of three characters in a text, for indexes on parts of words: PostgreSQL's
+#: own index for arrays does the rest, without an extension.
+_GRAMS = """
+    CREATE FUNCTION grams(value text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+        SELECT coalesce(array_agg(DISTINCT substr(word, n, 3)), '{}')
+          FROM (SELECT left(lower(value), 8192) AS word) AS lowered,
+               generate_series(1, length(word) - 2) AS n
+    $$
+"""
+
 
 def upgrade() -> None:
     # A migration that waits for a lock makes everybody behind it wait too: give up.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
+    op.execute(_GRAMS)
     op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -1220,6 +1232,62 @@ def upgrade() -> None:
         " VALUES (1, now(), now(), now(), now())"
     )
     op.execute("INSERT INTO policy (id) VALUES (1)")
+    # What keywords are looked for in: orchestrator/db/tables.py, DOCUMENTS.
+    op.create_index(
+        "ix_analysis_grams",
+        "analysis",
+        [sa.text("grams((agent_name || ' ') || tags::text)")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_where=sa.text("tags <> '[]'::jsonb or worker_id is null"),
+    )
+    op.create_index(
+        "ix_classification_grams",
+        "classification",
+        [sa.text("grams((((type || ' ') || super_type) || ' ') || mime_type)")],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_link_grams",
+        "link",
+        [sa.text("grams((type || ' ') || reference_sha256)")],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_submission_grams",
+        "submission",
+        [
+            sa.text(
+                "grams((((((file_name || ' ') || mime_type) || ' ') || agent_name) || ' ') || meta::text)"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_verdict_grams",
+        "verdict",
+        [sa.text("grams((coalesce(comment, '') || ' ') || tags::text)")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_where=sa.text("tags <> '[]'::jsonb or comment is not null"),
+    )
+    op.create_index(
+        "ix_sample_sha512_start",
+        "sample",
+        [sa.text("left(sha512, 16)")],
+        unique=False,
+    )
+    op.create_index("ix_job_started", "job", ["started_at"], unique=False)
+    op.create_index(
+        "ix_job_timeout",
+        "job",
+        ["enqueued_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'timeout'"),
+    )
 
 
 def downgrade() -> None:
@@ -1361,3 +1429,4 @@ def downgrade() -> None:
     op.drop_table("counter")
     op.drop_index(op.f("ix_audit_created_at"), table_name="audit")
     op.drop_table("audit")
+    op.execute("DROP FUNCTION grams(text)")
