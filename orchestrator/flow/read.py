@@ -211,8 +211,9 @@ def _count(
     matches = select(literal(1)).select_from(listing.table).where(*conditions)
     # In order, so that an index is read: a scan that ends early ends late for a
     # customer whose rows are all at the end of the table.
-    ordered = matches.order_by(*_order_by((), listing))
-    bounded = ordered.limit(up_to + 1).subquery()
+    if getattr(listing.sorts[listing.default.name], "table", None) is listing.table:
+        matches = matches.order_by(*_order_by((), listing))
+    bounded = matches.limit(up_to + 1).subquery()
     counted = select(func.count()).select_from(bounded)
     total = int(tx.connection.execute(counted).scalar_one())
     return total if total <= up_to else UNCOUNTED
