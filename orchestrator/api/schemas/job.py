@@ -38,6 +38,10 @@ _ALL_TIMES: tuple[TimeField, ...] = (
 )
 
 
+#: Names in one list. A statement takes 65,535 values, and nobody means so many.
+_NAMES_MAX = 1000
+
+
 def _as_list(value: object) -> object:
     # The contract's schema has lists; its text, and the signatures of its client, have
     # one word.
@@ -90,7 +94,9 @@ class JobAddRequest(Form):
     """An order: analyse this sample. ``workers`` replaces the policy's choice."""
 
     sample_sha256: Sha256
-    workers: tuple[PlainText, ...] | None = None
+    workers: Annotated[tuple[PlainText, ...], Field(max_length=_NAMES_MAX)] | None = (
+        None
+    )
     priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
     options: dict[PlainText, JsonValue] = Field(default_factory=dict)
     file_name: Annotated[PlainText, Field(max_length=1024)] | None = None
@@ -102,8 +108,8 @@ class JobAddRequest(Form):
 class JobSearchRequest(Form):
     """Criteria: all must match; within a list, one."""
 
-    customer: Listed[CustomerRef] = ()
-    sample_sha256: Listed[Sha256] = ()
+    customer: Annotated[Listed[CustomerRef], Field(max_length=_NAMES_MAX)] = ()
+    sample_sha256: Annotated[Listed[Sha256], Field(max_length=_NAMES_MAX)] = ()
     state: Listed[JobState] = ()
     start_timestamp: StrictInt | StrictStr | None = None
     end_timestamp: StrictInt | StrictStr | None = None
