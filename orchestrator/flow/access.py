@@ -18,6 +18,7 @@ from orchestrator.db.tables import job, sample, sample_access, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.policy import Tlp
+from orchestrator.flow.read import one_of
 
 #: What may be shown to every customer of this service that has the sample too.
 _SHARED = (Tlp.CLEAR.value, Tlp.GREEN.value)
@@ -84,7 +85,7 @@ def visible_samples(
     if viewer.customer_ids is None:
         return set(sha256s)
     granted = select(sample_access.c.sample_sha256).where(
-        sample_access.c.sample_sha256.in_(sha256s),
+        one_of(sample_access.c.sample_sha256, sha256s),
         sample_access.c.subject_id.in_(viewer.subjects),
     )
     return set(tx.connection.execute(granted).scalars())

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from orchestrator.db.tables import DOCUMENTS
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
+from orchestrator.flow.read import LIST_MAX, one_of
 
 _ALL = "all"
 
@@ -38,8 +39,14 @@ _ALL = "all"
 #: so many takes some 20 ms; a word in more of a million is soon met.
 RARE_MAX = 10_000
 
+#: Characters that the index takes together: a shorter word is in most rows.
+_GRAM = 3
+
 #: Hashes, and how many digits they have.
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+
+#: How many of the newest rows are looked through, one after the other.
+_REACHES = (1_000, 10_000, LIST_MAX)
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -96,11 +103,14 @@ class Texts:
         """As :class:`Place`."""
         grams = text(f"grams({DOCUMENTS[self.table.name]}) @> grams(:word)")
         found = self._holding(word).where(grams.bindparams(word=word))
-        return [found if self.indexed is None else found.where(text(self.indexed))]
+        if self.indexed is not None:
+            # In parentheses: text brings none of its own, and this one has an OR.
+            found = found.where(text(f"({self.indexed})"))
+        return [found]
 
     def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
         """As :class:`Place`."""
-        return self._holding(word).where(self.key.in_(keys))
+        return self._holding(word).where(one_of(self.key, keys))
 
     def _holding(self, word: str) -> Select[Any]:
         texts = (cast(one, Text) for one in self.columns)
@@ -148,7 +158,7 @@ class Digits:
     def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
         """As :class:`Place`."""
         holds = self.column.contains(word.lower(), autoescape=True)
-        return select(self.key).where(self.visible, self.key.in_(keys), holds)
+        return select(self.key).where(self.visible, one_of(self.key, keys), holds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +186,7 @@ class Ids:
     def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
         """As :class:`Place`."""
         holds = cast(self.key, Text).contains(word.lower(), autoescape=True)
-        return select(self.key).where(self.visible, self.key.in_(keys), holds)
+        return select(self.key).where(self.visible, one_of(self.key, keys), holds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +208,7 @@ class Labels:
     def among(self, word: str, keys: Sequence[Any]) -> Select[Any]:
         """As :class:`Place`."""
         holds = self.column.in_(self._holding(word))
-        return select(self.key).where(self.key.in_(keys), holds)
+        return select(self.key).where(one_of(self.key, keys), holds)
 
     def _holding(self, word: str) -> list[str]:
         return [value for value in self.values if word.lower() in value]
@@ -227,16 +237,42 @@ def find(
     return left
 
 
-def look_through(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newest:
+    """Keys of the newest rows with the words; ``is_whole``: there are no more."""
+
+    keys: list[Any]
+    is_whole: bool
+
+
+def find_newest(
     tx: Transaction,
     words: Words,
     places: Mapping[str, Sequence[Place]],
-    keys: Sequence[Any],
-) -> set[Any]:
-    """Return those of the keys whose rows hold the words."""
+    newest: Callable[[int], Select[Any]],
+    *,
+    wanted: int,
+) -> Newest:
+    """
+    Look for words that many rows have, further back only if it must be.
+
+    Args:
+        newest: Gives what reads the keys of so many rows, the newest first.
+        wanted: How many are enough.
+    """
     searched = _searched(words, places)
-    found = [_hold(tx, word, searched, keys) for word in words.keywords]
-    return set.intersection(*found) if words.match_all else set().union(*found)
+    found: list[Any] = []
+    seen = 0
+    for reach in _REACHES:
+        keys = tx.connection.execute(newest(reach)).scalars().all()
+        holding = _look_through(tx, words, searched, keys[seen:])
+        found += [one for one in keys[seen:] if one in holding]
+        seen = len(keys)
+        if seen < reach:
+            return Newest(keys=found, is_whole=True)
+        if len(found) > wanted:
+            break
+    return Newest(keys=found, is_whole=False)
 
 
 def _searched(words: Words, places: Mapping[str, Sequence[Place]]) -> Sequence[Place]:
@@ -251,9 +287,18 @@ def _searched(words: Words, places: Mapping[str, Sequence[Place]]) -> Sequence[P
     return [place for name in names for place in places[name]]
 
 
+def _look_through(
+    tx: Transaction, words: Words, searched: Sequence[Place], keys: Sequence[Any]
+) -> set[Any]:
+    found = [_hold(tx, word, searched, keys) for word in words.keywords]
+    return set.intersection(*found) if words.match_all else set().union(*found)
+
+
 def _find_rare(
     tx: Transaction, word: str, searched: Sequence[Place]
 ) -> set[Any] | None:
+    if len(word) < _GRAM:
+        return None
     known = [place.everywhere(word) for place in searched]
     if tx.connection.execute(select(or_(false(), *known))).scalar_one():
         return None

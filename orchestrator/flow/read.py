@@ -7,12 +7,22 @@ or there writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Table, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    any_,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from orchestrator.db.tables import api_user, customer
 from orchestrator.db.unit_of_work import Transaction
@@ -116,6 +126,16 @@ def fetch_page(
     return tx.connection.execute(window).all(), total
 
 
+def one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """
+    Return the condition that a column has one of *values*, however many.
+
+    They are one array: each of an ``IN`` is a parameter, of which a statement has at
+    most 65,535.
+    """
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
 def public_number(key: UUID) -> int:
     """
     Return the number by which the contract, which wants one, knows a customer or user.
@@ -188,7 +208,7 @@ def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserV
     rows = tx.connection.execute(
         select(api_user.c.id, api_user.c.name, *customer_columns())
         .join_from(api_user, customer)
-        .where(api_user.c.id.in_(wanted))
+        .where(one_of(api_user.c.id, wanted))
     )
     return {
         row.id: UserView(id=row.id, name=row.name, customer=customer_view(row))

@@ -36,6 +36,7 @@ from orchestrator.flow.read import (
     customer_view,
     fetch_page,
     get_users,
+    one_of,
 )
 from orchestrator.flow.read_samples import require_sample
 
@@ -184,7 +185,7 @@ def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLin
         select(task_analysis.c.analysis_id, job.c.id, job.c.state)
         .join_from(task_analysis, job_task)
         .join(job, job.c.id == job_task.c.job_id)
-        .where(task_analysis.c.analysis_id.in_(analysis_ids))
+        .where(one_of(task_analysis.c.analysis_id, analysis_ids))
         .order_by(task_analysis.c.created_at.desc())
     )
     return {
@@ -194,7 +195,7 @@ def _jobs_of(tx: Transaction, analysis_ids: Sequence[UUID]) -> dict[UUID, JobLin
 
 def _with_evidence(tx: Transaction, analysis_ids: Sequence[UUID]) -> set[UUID]:
     found = select(evidence.c.analysis_id).where(
-        evidence.c.analysis_id.in_(analysis_ids)
+        one_of(evidence.c.analysis_id, analysis_ids)
     )
     return set(tx.connection.execute(found).scalars())
 

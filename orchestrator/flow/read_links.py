@@ -27,6 +27,7 @@ from orchestrator.flow.read import (
     customer_view,
     fetch_page,
     get_users,
+    one_of,
 )
 from orchestrator.flow.read_samples import SampleView, get_samples, require_sample
 
@@ -169,5 +170,5 @@ def _views(
 
 
 def _known(tx: Transaction, sha256s: set[str]) -> set[str]:
-    found = select(sample.c.sha256).where(sample.c.sha256.in_(sha256s))
+    found = select(sample.c.sha256).where(one_of(sample.c.sha256, sha256s))
     return set(tx.connection.execute(found).scalars())

@@ -16,7 +16,7 @@ from orchestrator.db.tables import classification, sample, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.flow.access import Viewer, visible_submissions
-from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page
+from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page, one_of
 from orchestrator.flow.read_verdicts import VerdictView, get_verdicts
 
 _CLASSIFICATIONS = Listing(
@@ -93,7 +93,7 @@ def get_samples(
     tx: Transaction, sha256s: Sequence[str], *, viewer: Viewer
 ) -> dict[str, SampleView]:
     """Return the samples of these that are here; whether they may be seen is asked."""
-    rows = tx.connection.execute(select(sample).where(sample.c.sha256.in_(sha256s)))
+    rows = tx.connection.execute(select(sample).where(one_of(sample.c.sha256, sha256s)))
     found = {row.sha256: row for row in rows}
     seen = _seen(tx, list(found), viewer)
     kinds = _newest_classifications(tx, list(found))
@@ -157,7 +157,7 @@ def _seen(tx: Transaction, sha256s: Sequence[str], viewer: Viewer) -> dict[str, 
             func.min(submission.c.observed_at).label("first_observed_at"),
             func.max(submission.c.observed_at).label("last_observed_at"),
         )
-        .where(submission.c.sample_sha256.in_(sha256s), visible_submissions(viewer))
+        .where(one_of(submission.c.sample_sha256, sha256s), visible_submissions(viewer))
         .group_by(submission.c.sample_sha256)
     )
     return {
@@ -182,7 +182,7 @@ def _newest_classifications(
     rows = tx.connection.execute(
         select(classification)
         .ext(distinct_on(classification.c.sample_sha256))
-        .where(classification.c.sample_sha256.in_(sha256s))
+        .where(one_of(classification.c.sample_sha256, sha256s))
         .order_by(classification.c.sample_sha256, classification.c.created_at.desc())
     )
     return {row.sample_sha256: _classification(row) for row in rows}

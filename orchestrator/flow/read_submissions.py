@@ -22,14 +22,16 @@ from orchestrator.flow.keywords import (
     Digits,
     Ids,
     Labels,
+    Newest,
     Place,
     Texts,
     Words,
     find,
-    look_through,
+    find_newest,
 )
 from orchestrator.flow.read import (
     LIST_MAX,
+    UNCOUNTED,
     CustomerView,
     Listing,
     Order,
@@ -40,6 +42,7 @@ from orchestrator.flow.read import (
     customer_view,
     fetch_page,
     get_users,
+    one_of,
 )
 from orchestrator.flow.read_samples import require_sample
 
@@ -125,27 +128,37 @@ def search(
         conditions.append(submission.c.observed_at >= window.start)
     if window.end is not None:
         conditions.append(submission.c.observed_at <= window.end)
+    is_whole = True
     if words.keywords:
-        conditions.append(submission.c.id.in_(_holding(tx, words, conditions)))
+        found = _holding(tx, words, conditions, paging)
+        conditions, is_whole = [one_of(submission.c.id, found.keys)], found.is_whole
     rows, total = fetch_page(tx, _LISTING, _submissions(), *conditions, paging=paging)
-    return Page(items=_views(tx, rows), total=total)
+    return Page(items=_views(tx, rows), total=total if is_whole else UNCOUNTED)
 
 
 def _holding(
-    tx: Transaction, words: Words, conditions: Sequence[ColumnElement[bool]]
-) -> set[UUID]:
-    newest = (
-        select(submission)
-        .where(*conditions)
-        .order_by(submission.c.observed_at.desc(), submission.c.id.desc())
-        .limit(LIST_MAX)
-    )
-    places = _places(newest, and_(*conditions))
+    tx: Transaction,
+    words: Words,
+    conditions: Sequence[ColumnElement[bool]],
+    paging: Paging,
+) -> Newest:
+    def newest(reach: int) -> Select[Any]:
+        by_age = submission.c.observed_at.desc(), submission.c.id.desc()
+        return select(submission).where(*conditions).order_by(*by_age).limit(reach)
+
+    places = _places(newest(LIST_MAX), and_(*conditions))
     rare = find(tx, words, places)
     if rare is not None:
-        return rare
-    ids = select(newest.subquery("newest").c.id)
-    return look_through(tx, words, places, tx.connection.execute(ids).scalars().all())
+        return Newest(keys=list(rare), is_whole=True)
+    is_by_age = paging.order in {(), (_LISTING.default,)}
+    wanted = paging.offset + (paging.limit or LIST_MAX) if is_by_age else LIST_MAX
+    return find_newest(
+        tx,
+        words,
+        places,
+        lambda reach: select(newest(reach).subquery("newest").c.id),
+        wanted=wanted,
+    )
 
 
 def _places(

@@ -16,7 +16,7 @@ from orchestrator.db.tables import analysis, job_task, task_analysis, task_event
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import Reason, TaskState
-from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page
+from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page, one_of
 from orchestrator.flow.read_jobs import get_job
 
 _TASKS = Listing(
@@ -141,7 +141,7 @@ def _analyses_of(
             analysis.c.agent_version,
         )
         .join_from(task_analysis, analysis)
-        .where(task_analysis.c.task_id.in_(task_ids))
+        .where(one_of(task_analysis.c.task_id, task_ids))
         .order_by(analysis.c.created_at, analysis.c.id)
     )
     found: dict[UUID, tuple[AnalysisLink, ...]] = {}

@@ -25,6 +25,7 @@ from orchestrator.flow.read import (
     UserView,
     fetch_page,
     get_users,
+    one_of,
 )
 
 
@@ -122,7 +123,9 @@ def get_verdicts(
     tx: Transaction, verdict_ids: Sequence[UUID]
 ) -> dict[UUID, VerdictView]:
     """Return the verdicts of these ids."""
-    rows = tx.connection.execute(_verdicts().where(verdict.c.id.in_(verdict_ids))).all()
+    rows = tx.connection.execute(
+        _verdicts().where(one_of(verdict.c.id, verdict_ids))
+    ).all()
     return {row.id: view for row, view in zip(rows, _views(tx, rows), strict=True)}
 
 
@@ -170,7 +173,7 @@ def _contributions_of(
             analysis.c.id == verdict_input.c.analysis_id,
             isouter=True,
         )
-        .where(verdict_input.c.verdict_id.in_(verdict_ids))
+        .where(one_of(verdict_input.c.verdict_id, verdict_ids))
         .order_by(verdict_input.c.short_name)
     )
     found: dict[UUID, tuple[ContributionView, ...]] = {}

@@ -52,7 +52,7 @@ from orchestrator.flow.keywords import (
     Texts,
     Words,
     find,
-    look_through,
+    find_newest,
 )
 from orchestrator.flow.read import (
     LIST_MAX,
@@ -61,14 +61,12 @@ from orchestrator.flow.read import (
     Page,
     Paging,
     count_bound,
+    one_of,
 )
 from orchestrator.flow.read_samples import SampleView, get_samples
 from orchestrator.flow.read_submissions import Window
 
 _DEFAULT = (Order(name="sampleCreatedTimestamp", descending=True),)
-
-#: How many of the newest samples are looked through, one after the other.
-_REACHES = (1_000, 10_000, LIST_MAX)
 
 
 def _newest_of(table: Table) -> ColumnElement[Any]:
@@ -144,7 +142,7 @@ class _Found:
     def among(self, viewer: Viewer, window: Window) -> Select[Any]:
         """Return those that the viewer may see."""
         statement = select(sample.c.sha256).where(
-            sample.c.sha256.in_(self.sha256s), *_within(sample.c.created_at, window)
+            one_of(sample.c.sha256, self.sha256s), *_within(sample.c.created_at, window)
         )
         if viewer.customer_ids is None:
             return statement
@@ -165,19 +163,15 @@ def _found(
     # One that many have: it turns up soon among the newest, further back if it must.
     is_by_age = paging.order in {(), _DEFAULT}
     wanted = paging.offset + (paging.limit or LIST_MAX) if is_by_age else LIST_MAX
-    found: list[str] = []
-    seen = 0
-    for reach in _REACHES:
-        newest = tx.connection.execute(_visible(viewer, window, reach)).scalars().all()
-        new = newest[seen:]
-        holding = look_through(tx, words, places, new) if new else set()
-        found += [one for one in new if one in holding]
-        seen = len(newest)
-        if seen < reach:
-            return _Found(sha256s=found, total=len(found))
-        if len(found) > wanted:
-            break
-    return _Found(sha256s=found, total=UNCOUNTED)
+    newest = find_newest(
+        tx,
+        words,
+        places,
+        lambda reach: _visible(viewer, window, reach),
+        wanted=wanted,
+    )
+    total = len(newest.keys) if newest.is_whole else UNCOUNTED
+    return _Found(sha256s=newest.keys, total=total)
 
 
 def _count(tx: Transaction, listed: Select[Any], bound: int) -> int:
