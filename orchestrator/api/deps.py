@@ -87,7 +87,13 @@ class Caller:
 
     @property
     def owner(self) -> Owner:
-        """Whose what they bring is."""
+        """
+        Whose what they bring is.
+
+        Raises:
+            PermissionDeniedError: The key is limited, and not to that customer.
+        """
+        access.check_customer(self.viewer, self.customer_id)
         return Owner(user_id=self.user_id, customer_id=self.customer_id)
 
     @property

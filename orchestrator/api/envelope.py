@@ -4,13 +4,14 @@ The envelope of every JSON answer, and nothing of what is inside it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from orchestrator.flow.read import Page, Paging
@@ -44,6 +45,18 @@ def _plain(value: str) -> str:
 
 #: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
 PlainText = Annotated[str, AfterValidator(_plain)]
+
+
+def _encodable(value: JsonValue) -> JsonValue:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must not contain half of a surrogate pair") from error
+    return value
+
+
+#: JSON that can be stored and sent again.
+PlainJSON = Annotated[JsonValue, AfterValidator(_encodable)]
 
 
 class MessageType(StrEnum):

@@ -97,10 +97,11 @@ def add_job(
     services: ServicesDep,
 ) -> Envelope[JobResponse]:
     """Order a job; 200 with the first one if its ``idempotencyKey`` came before."""
+    owner = caller.owner
     order = JobOrder(
         sample_sha256=ordered.sample_sha256,
-        submitter_id=caller.user_id,
-        customer_id=caller.customer_id,
+        submitter_id=owner.user_id,
+        customer_id=owner.customer_id,
         priority=ordered.priority,
         workers=ordered.workers,
         options=ordered.options,
@@ -137,7 +138,7 @@ def put_cancel(
     return single(JobResponse.of(view))
 
 
-@router.put("/job/{jobID}/retry")
+@router.put("/job/{jobID}/retry", responses=LIMITED)
 @needs(Role.USER)
 def put_retry(
     job_id: JobID, caller: CallerDep, services: ServicesDep

@@ -27,6 +27,7 @@ from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import Role
 from orchestrator.flow import policy, read_policy
+from orchestrator.flow.access import check_unlimited
 from orchestrator.flow.explain import Explanation, Intention, explain_policy
 from orchestrator.store import measure
 
@@ -50,6 +51,7 @@ def update_policy(
     given: PolicyUpdateRequest, caller: CallerDep, services: ServicesDep
 ) -> Envelope[PolicyResponse]:
     """Replace the workers or the options of the default policy, or both."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         policy.set_policy(tx, given.change(), actor=caller.actor)
         view = read_policy.get_policy(tx)
@@ -69,7 +71,7 @@ def get_intention(
     if not all(equals for _, equals, _ in pairs):
         raise InvalidError("write each as key=value", field="metaData")
     return Intention(
-        customer_id=caller.customer_id,
+        customer_id=caller.owner.customer_id,
         tlp=Tlp(tlp),
         metadata={key: value for key, _, value in pairs},
     )
@@ -121,7 +123,9 @@ def add_rule(
 ) -> Envelope[RuleResponse]:
     """Add an exception to the default policy."""
     with services.database.uow() as tx:
-        rule_id = policy.add_rule(tx, given.change(), actor=caller.actor)
+        rule_id = policy.add_rule(
+            tx, given.change(), actor=caller.actor, viewer=caller.viewer
+        )
         view = read_policy.get_rule(tx, rule_id)
     return created(RuleResponse.of(view), response)
 
@@ -145,7 +149,9 @@ def update_rule(
 ) -> Envelope[RuleResponse]:
     """Change what is given; a match or an action replaces the whole one."""
     with services.database.uow() as tx:
-        policy.update_rule(tx, rule_id, given.change(), actor=caller.actor)
+        policy.update_rule(
+            tx, rule_id, given.change(), actor=caller.actor, viewer=caller.viewer
+        )
         view = read_policy.get_rule(tx, rule_id)
     return single(RuleResponse.of(view))
 
@@ -157,6 +163,6 @@ def delete_rule(
 ) -> Envelope[RuleResponse]:
     """Take a rule out of force; it stays readable, and a repeat changes nothing."""
     with services.database.uow() as tx:
-        policy.delete_rule(tx, rule_id, actor=caller.actor)
+        policy.delete_rule(tx, rule_id, actor=caller.actor, viewer=caller.viewer)
         view = read_policy.get_rule(tx, rule_id)
     return single(RuleResponse.of(view))

@@ -62,7 +62,7 @@ async def upload_sample(
     request: Request, response: Response, caller: CallerDep, services: ServicesDep
 ) -> Envelope[SampleCompleteUploadResponse]:
     """Take a sample in: the raw bytes, of any type; 200 if it was here before."""
-    limits = services.engine.limits
+    limits, owner = services.engine.limits, caller.owner
     chunks = received_chunks(request, limit_bytes=limits.sample_max_bytes)
 
     def store() -> StoredSample:
@@ -73,7 +73,7 @@ async def upload_sample(
             services.store,
             chunks,
             limit_bytes=limits.sample_max_bytes,
-            owner=caller.owner,
+            owner=owner,
         )
 
     stored = await run_reader(request, store)
@@ -151,10 +151,11 @@ def reanalyse_sample(
     sha256: Sha256Path, caller: CallerDep, services: ServicesDep
 ) -> Envelope[JobResponse]:
     """Analyse a sample again; a repeat within a minute answers the first one's job."""
+    owner = caller.owner
     order = JobOrder(
         sample_sha256=sha256,
-        submitter_id=caller.user_id,
-        customer_id=caller.customer_id,
+        submitter_id=owner.user_id,
+        customer_id=owner.customer_id,
         reanalyse=True,
     )
     with services.database.uow() as tx:

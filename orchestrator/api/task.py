@@ -79,6 +79,7 @@ def put_task(
         message=said.message,
         holder=caller.holder,
         actor=caller.actor,
+        viewer=caller.viewer,
     )
     with services.database.uow() as tx:
         update_task(tx, update, engine=services.engine)

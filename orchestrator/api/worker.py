@@ -29,6 +29,7 @@ from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.values import Role
 from orchestrator.flow import read_workers, register
+from orchestrator.flow.access import check_unlimited
 
 router = APIRouter(route_class=GuardedRoute, tags=["worker"])
 
@@ -76,6 +77,7 @@ def add_worker(
     services: ServicesDep,
 ) -> Envelope[WorkerResponse]:
     """Register a worker before any replica of it runs."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         worker_id = register.register_worker(
             tx, given.short_name, given.fields(), actor=caller.actor
@@ -93,6 +95,7 @@ def update_worker(
     services: ServicesDep,
 ) -> Envelope[WorkerResponse]:
     """Change what is given; a worker keeps its short name."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         name = read_workers.get_short_name(tx, named)
         if given.short_name not in {None, name}:
@@ -111,6 +114,7 @@ def delete_worker(
     named: Named, caller: CallerDep, services: ServicesDep
 ) -> Envelope[WorkerResponse]:
     """Disable a worker for good and cancel its open tasks; a repeat changes nothing."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         found = read_workers.get_worker(tx, named, lease=_lease(services))
         register.delete_worker(tx, found.short_name, actor=caller.actor)
@@ -123,6 +127,7 @@ def pause_worker(
     named: Named, caller: CallerDep, services: ServicesDep
 ) -> Envelope[WorkerResponse]:
     """Dispatch no more of a worker's tasks; those that run go on."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         name = read_workers.get_short_name(tx, named)
         register.pause_worker(tx, name, actor=caller.actor)
@@ -135,6 +140,7 @@ def resume_worker(
     named: Named, caller: CallerDep, services: ServicesDep
 ) -> Envelope[WorkerResponse]:
     """Dispatch a worker's tasks again; their clocks stood still meanwhile."""
+    check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         name = read_workers.get_short_name(tx, named)
         register.resume_worker(tx, name, actor=caller.actor)

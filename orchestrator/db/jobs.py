@@ -212,6 +212,14 @@ def find_due(tx: Transaction, *, before: datetime, limit: int) -> list[UUID]:
     return list(rows.scalars())
 
 
+def get_submitter(tx: Transaction, job_id: UUID) -> UUID:
+    """Return whose job it is; it must be there."""
+    submitter_id: UUID = tx.connection.execute(
+        select(job.c.submitter_id).where(job.c.id == job_id)
+    ).scalar_one()
+    return submitter_id
+
+
 def exists(tx: Transaction, job_id: UUID) -> bool:
     """Whether there is such a job."""
     found = select(func.count()).select_from(job).where(job.c.id == job_id)

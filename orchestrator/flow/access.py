@@ -30,17 +30,20 @@ class Viewer:
     Who asks.
 
     ``customer_id``: for whom what they add counts. ``customer_ids``: whose things they
-    see; ``None``: everybody's.
+    see; ``None``: everybody's. ``is_limited``: their key is for those customers alone,
+    whoever else has named its user.
     """
 
     user_id: UUID
     customer_id: UUID
     customer_ids: frozenset[UUID] | None
+    is_limited: bool = False
 
     @property
     def subjects(self) -> tuple[UUID, ...]:
         """To whom samples may have been granted that they see."""
-        return (self.user_id, *sorted(self.customer_ids or ()))
+        own = () if self.is_limited else (self.user_id,)
+        return (*own, *sorted(self.customer_ids or ()))
 
     def acts_for(self, customer_id: UUID) -> bool:
         """Whether things of this customer are theirs to see and to add."""
@@ -144,8 +147,8 @@ def of_customers(table: Table, viewer: Viewer) -> ColumnElement[bool]:
 
 def visible_submissions(viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition for submissions that the viewer may see."""
-    if viewer.customer_ids is None:
-        return true()
+    if viewer.customer_ids is None or viewer.is_limited:
+        return of_customers(submission, viewer)
     named = submission.c.acl.contains([viewer.user_id])
     return or_(of_customers(submission, viewer), named)
 
@@ -159,11 +162,14 @@ def visible_findings(table: Table, viewer: Viewer) -> ColumnElement[bool]:
     """
     if viewer.customer_ids is None:
         return true()
+    own = of_customers(table, viewer)
+    named = or_(
+        table.c.created_by == viewer.user_id, table.c.acl.contains([viewer.user_id])
+    )
     return or_(
         table.c.tlp.in_(_SHARED),
-        of_customers(table, viewer) & (table.c.tlp != Tlp.RED.value),
-        table.c.created_by == viewer.user_id,
-        table.c.acl.contains([viewer.user_id]),
+        own & (table.c.tlp != Tlp.RED.value),
+        own & named if viewer.is_limited else named,
     )
 
 

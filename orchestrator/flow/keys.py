@@ -190,8 +190,15 @@ def viewer_of(key: Key) -> Viewer:
     else:
         home = {key.user.customer_id}
         seen = frozenset(home if limited is None else home & set(limited))
+    acting = key.user.customer_id
+    if seen is not None and acting not in seen and len(seen) == 1:
+        # A key for one other customer is for acting for that one.
+        (acting,) = seen
     return Viewer(
-        user_id=key.user.id, customer_id=key.user.customer_id, customer_ids=seen
+        user_id=key.user.id,
+        customer_id=acting,
+        customer_ids=seen,
+        is_limited=limited is not None,
     )
 
 

@@ -32,6 +32,7 @@ from orchestrator.domain.policy import (
     claims,
 )
 from orchestrator.domain.values import Actor
+from orchestrator.flow.access import Viewer, check_customer, check_unlimited
 from orchestrator.flow.read import find_customer_ids
 
 #: The parts of a worker action, which an option action has too.
@@ -109,7 +110,9 @@ def set_policy(tx: Transaction, change: PolicyChange, *, actor: Actor) -> None:
         audit.record(tx, actor, Action.POLICY_UPDATE, "default", changed)
 
 
-def add_rule(tx: Transaction, given: RuleChange, *, actor: Actor) -> UUID:
+def add_rule(
+    tx: Transaction, given: RuleChange, *, actor: Actor, viewer: Viewer
+) -> UUID:
     """
     Add a rule with all that it says.
 
@@ -117,10 +120,12 @@ def add_rule(tx: Transaction, given: RuleChange, *, actor: Actor) -> UUID:
         ConflictError: Another rule decides about the same samples.
         UnknownWorkerError: A worker is not registered.
         InvalidError: There is no such customer.
+        PermissionDeniedError: It is not about the viewer's customers alone.
     """
     policies.get_policy(tx, for_update=True)
     rule_id = UUID(str(uuid7()))
     values = _values(tx, given)
+    _check_viewer(viewer, values["match"])
     _check_match(tx, rule_id, values["match"])
     policies.add_rule(tx, {"id": rule_id, "created_by": actor.user_id, **values})
     audit.record(tx, actor, Action.RULE_ADD, rule_id, _changed(tx, None, values))
@@ -128,7 +133,12 @@ def add_rule(tx: Transaction, given: RuleChange, *, actor: Actor) -> UUID:
 
 
 def update_rule(
-    tx: Transaction, rule_id: UUID, given: RuleChange, *, actor: Actor
+    tx: Transaction,
+    rule_id: UUID,
+    given: RuleChange,
+    *,
+    actor: Actor,
+    viewer: Viewer,
 ) -> None:
     """
     Change what is given; a match or an action replaces the whole one.
@@ -138,13 +148,17 @@ def update_rule(
         ConflictError: Another rule decides about the same samples.
         UnknownWorkerError: A worker is not registered.
         InvalidError: There is no such customer.
+        PermissionDeniedError: It is, or would be, about others than the viewer's
+            customers.
     """
     policies.get_policy(tx, for_update=True)
     found = policies.find_rule(tx, rule_id)
     if found is None or found.deleted_at is not None:
         raise _unknown(rule_id)
     values = _values(tx, given)
+    _check_viewer(viewer, found.match)
     if "match" in values:
+        _check_viewer(viewer, values["match"])
         _check_match(tx, rule_id, values["match"])
     stamps = {"updated_by": actor.user_id, "updated_at": tx.now}
     policies.save_rule(tx, rule_id, {**values, **stamps})
@@ -153,7 +167,9 @@ def update_rule(
         audit.record(tx, actor, Action.RULE_UPDATE, rule_id, changed)
 
 
-def delete_rule(tx: Transaction, rule_id: UUID, *, actor: Actor) -> bool:
+def delete_rule(
+    tx: Transaction, rule_id: UUID, *, actor: Actor, viewer: Viewer
+) -> bool:
     """
     Take a rule out of force; a repeat changes nothing.
 
@@ -162,11 +178,13 @@ def delete_rule(tx: Transaction, rule_id: UUID, *, actor: Actor) -> bool:
 
     Raises:
         NotFoundError: There is no such rule.
+        PermissionDeniedError: It is not about the viewer's customers alone.
     """
     policies.get_policy(tx, for_update=True)
     found = policies.find_rule(tx, rule_id)
     if found is None:
         raise _unknown(rule_id)
+    _check_viewer(viewer, found.match)
     if found.deleted_at is not None:
         return False
     stamps = {"deleted_by": actor.user_id, "deleted_at": tx.now}
@@ -227,6 +245,16 @@ def _shown(name: str, value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def _check_viewer(viewer: Viewer, document: Mapping[str, Any]) -> None:
+    # A match without customers is about everybody's samples.
+    match = _match(document)
+    if not isinstance(match, CustomerMatch):
+        check_unlimited(viewer)
+        return
+    for one in match.customers:
+        check_customer(viewer, UUID(one))
+
+
 def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) -> None:
     wanted = claims(_match(document))
     for other in policies.get_rules(tx):
@@ -267,7 +295,8 @@ def _action_document(tx: Transaction, action: RuleAction) -> dict[str, Any]:
     workers = {
         part: _ids(tx, named, field_name=f"action.workers.{part}")
         for part in _WORKER_PARTS
-        if (named := getattr(action.workers, part))
+        # Setting nobody is something: then only those that are added run.
+        if (named := getattr(action.workers, part)) or (part == "set" and named == ())
     }
     options: dict[str, Any] = {}
     if action.options.set is not None:

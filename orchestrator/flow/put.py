@@ -7,14 +7,14 @@ The same rules and the same settling as a report, as a batch of one. The holder 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import or_, select, text
 
 from orchestrator.db import analyses, tasks
 from orchestrator.db.analyses import Link
+from orchestrator.db.tables import analysis
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import (
     HeldByOtherError,
@@ -24,8 +24,10 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Actor, Reason, Task, TaskState
+from orchestrator.flow.access import Viewer, visible_findings
 from orchestrator.flow.cancel import cancel_task
 from orchestrator.flow.ports import Engine
+from orchestrator.flow.read import one_of
 from orchestrator.flow.rules import read_rules
 from orchestrator.flow.settle import settle
 
@@ -36,7 +38,7 @@ class TaskUpdate:
     What the caller says of a task.
 
     ``state``: executing, success, failed or cancelled. ``holder``: ``http:<key>``.
-    ``analyses``: of this task's sample, by the worker.
+    ``analyses``: of this task's sample, by no other worker, which ``viewer`` may see.
     """
 
     job_id: UUID
@@ -46,6 +48,7 @@ class TaskUpdate:
     message: str | None = None
     holder: str
     actor: Actor
+    viewer: Viewer
 
 
 _EVENTS = {
@@ -61,7 +64,7 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
 
     Raises:
         NotFoundError: There is no such task in this job.
-        InvalidError: An analysis is unknown or of another sample.
+        InvalidError: An analysis is unknown, hidden, of another sample or worker.
         HeldByOtherError: Somebody else has the task in hand.
         IllegalTransitionError: The task has ended otherwise.
     """
@@ -69,7 +72,10 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
     if given.state is TaskState.CANCELLED:
         cancel_task(tx, given.task_id, engine=engine, actor=given.actor)
         return
-    _check_analyses(tx, task, given.analyses)
+    _check_analyses(tx, task, given)
+    if given.state is TaskState.EXECUTING and task.state is TaskState.EXECUTING:
+        # Two that both were told they have it would both do the work.
+        _check_holder(task, given)
     if _is_repeat(tx, task, given):
         return
     _check_holder(task, given)
@@ -90,18 +96,28 @@ def _locked(tx: Transaction, given: TaskUpdate) -> Task:
     return found
 
 
-def _check_analyses(tx: Transaction, task: Task, named: Sequence[UUID]) -> None:
+def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
+    if not given.analyses:
+        return
+    # What nobody's worker found over HTTP may be this one's: its program has a name of
+    # its own. What another worker found would later count as this one's.
     rows = tx.connection.execute(
-        text(
-            "SELECT id FROM analysis WHERE id = ANY(:ids) AND sample_sha256 = :sample"
-        ),
-        {"ids": list(named), "sample": task.sample_sha256},
+        select(analysis.c.id).where(
+            one_of(analysis.c.id, given.analyses),
+            analysis.c.sample_sha256 == task.sample_sha256,
+            or_(
+                analysis.c.worker_id.is_(None),
+                analysis.c.worker_id == task.worker_id,
+            ),
+            visible_findings(analysis, given.viewer),
+        )
     )
-    unknown = set(named) - set(rows.scalars())
+    unknown = set(given.analyses) - set(rows.scalars())
     if unknown:
         listed = ", ".join(sorted(str(one) for one in unknown))
         raise InvalidError(
-            f"no analyses of this task's sample: {listed}; add them first",
+            f"no analyses of this task's sample by its worker: {listed}; add them"
+            " first",
             field="analyses",
         )
 

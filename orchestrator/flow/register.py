@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -195,7 +195,7 @@ def find_worker(tx: Transaction, name: str, *, for_update: bool = False) -> Row[
     Raises:
         UnknownWorkerError: There is none.
     """
-    query = select(worker).where(_is_named(name))
+    query = select(worker).where(_is_named(name)).order_by(worker.c.short_name != name)
     if for_update:
         query = query.with_for_update(key_share=True)
     row = tx.connection.execute(query).first()
@@ -205,8 +205,9 @@ def find_worker(tx: Transaction, name: str, *, for_update: bool = False) -> Row[
 
 
 def _is_named(name: str) -> Any:
+    # A short name may look like an id, and comes first.
     try:
-        return worker.c.id == UUID(name)
+        return or_(worker.c.short_name == name, worker.c.id == UUID(name))
     except ValueError:
         return worker.c.short_name == name
 

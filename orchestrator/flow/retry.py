@@ -13,6 +13,7 @@ from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Actor
+from orchestrator.flow.limits import check_open_tasks
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.rules import read_rules
 from orchestrator.flow.settle import settle
@@ -28,6 +29,7 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
     Raises:
         NotFoundError: There is no such job.
         IllegalTransitionError: It has no failed or timed-out task.
+        LimitExceededError: Its submitter has too many open tasks.
     """
     rules = read_rules(tx, engine)
     found = tasks.get_tasks_of_job_for_update(tx, job_id)
@@ -43,6 +45,12 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
         raise IllegalTransitionError(
             "the job has no failed or timed-out task to retry", field="jobID"
         )
+    check_open_tasks(
+        tx,
+        jobs.get_submitter(tx, job_id),
+        more=len(retried),
+        at_most=engine.limits.open_tasks_per_user,
+    )
     due_at = tx.now + timedelta(seconds=engine.limits.job_seconds)
     jobs.extend(tx, job_id, due_at=due_at)
     settle(tx, retried, bands=engine.limits.bands)

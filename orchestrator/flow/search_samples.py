@@ -69,29 +69,31 @@ from orchestrator.flow.read_submissions import Window
 _DEFAULT = (Order(name="sampleCreatedTimestamp", descending=True),)
 
 
-def _newest_of(table: Table) -> ColumnElement[Any]:
+def _newest_of(table: Table, visible: ColumnElement[bool]) -> ColumnElement[Any]:
     newest: ColumnElement[Any] = (
         select(func.max(table.c.created_at))
-        .where(table.c.sample_sha256 == sample.c.sha256)
+        .where(table.c.sample_sha256 == sample.c.sha256, visible)
         .scalar_subquery()
     )
     return newest
 
 
-_SORTS: Mapping[str, ColumnElement[Any]] = {
-    "sampleCreatedTimestamp": sample.c.created_at,
-    "sampleSize": sample.c.size_bytes,
-    "sampleClassificationType": (
-        select(classification.c.type)
-        .where(classification.c.sample_sha256 == sample.c.sha256)
-        .order_by(classification.c.created_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    ),
-    "lastUpdatedSubmission": _newest_of(submission),
-    "lastUpdatedAnalysis": _newest_of(analysis),
-    "lastUpdatedLink": _newest_of(link),
-}
+def _sorts(viewer: Viewer) -> Mapping[str, ColumnElement[Any]]:
+    # By what the viewer may see: an order tells when something else came.
+    return {
+        "sampleCreatedTimestamp": sample.c.created_at,
+        "sampleSize": sample.c.size_bytes,
+        "sampleClassificationType": (
+            select(classification.c.type)
+            .where(classification.c.sample_sha256 == sample.c.sha256)
+            .order_by(classification.c.created_at.desc())
+            .limit(1)
+            .scalar_subquery()
+        ),
+        "lastUpdatedSubmission": _newest_of(submission, visible_submissions(viewer)),
+        "lastUpdatedAnalysis": _newest_of(analysis, visible_findings(analysis, viewer)),
+        "lastUpdatedLink": _newest_of(link, visible_findings(link, viewer)),
+    }
 
 
 def search_samples(
@@ -111,9 +113,9 @@ def search_samples(
     if words.keywords:
         found = _found(tx, words, window, paging, viewer)
         among, total = found.among(viewer, window), found.total
-        listed = _in_order(among, order)
+        listed = _in_order(among, order, viewer)
     elif order != _DEFAULT:
-        listed = _in_order(_visible(viewer, window, LIST_MAX), order)
+        listed = _in_order(_visible(viewer, window, LIST_MAX), order, viewer)
         total = _count(tx, listed, bound)
     else:
         total = _count(tx, _visible(viewer, window, bound + 1), bound)
@@ -217,12 +219,14 @@ def _within(seen: ColumnElement[Any], window: Window) -> list[ColumnElement[bool
     return conditions
 
 
-def _in_order(candidates: Select[Any], order: tuple[Order, ...]) -> Select[Any]:
+def _in_order(
+    candidates: Select[Any], order: tuple[Order, ...], viewer: Viewer
+) -> Select[Any]:
     among = candidates.subquery("candidates")
     statement = select(sample.c.sha256).join_from(
         among, sample, sample.c.sha256 == among.c.sha256
     )
-    return statement.order_by(*_order_by(order))
+    return statement.order_by(*_order_by(order, _sorts(viewer)))
 
 
 def _places(viewer: Viewer) -> dict[str, Sequence[Place]]:
@@ -294,14 +298,16 @@ def _is_of_workers_name(word: str) -> ColumnElement[bool]:
     return exists().where(worker.c.short_name.icontains(word, autoescape=True))
 
 
-def _order_by(order: tuple[Order, ...]) -> list[ColumnElement[Any]]:
-    unknown = [one.name for one in order if one.name not in _SORTS]
+def _order_by(
+    order: tuple[Order, ...], sorts: Mapping[str, ColumnElement[Any]]
+) -> list[ColumnElement[Any]]:
+    unknown = [one.name for one in order if one.name not in sorts]
     if unknown:
         raise InvalidError(
-            f"can not sort by '{unknown[0]}'; sort by one of {', '.join(_SORTS)}",
+            f"can not sort by '{unknown[0]}'; sort by one of {', '.join(sorts)}",
             field="sortBy",
         )
-    keys = [_SORTS[one.name] for one in order]
+    keys = [sorts[one.name] for one in order]
     turned = [
         (key.desc() if one.descending else key.asc()).nulls_last()
         for one, key in zip(order, keys, strict=True)

@@ -26,6 +26,7 @@ from orchestrator.domain.clocks import queue_due_at
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
     InvalidError,
+    LimitExceededError,
     NotFoundError,
     UnknownWorkerError,
 )
@@ -200,12 +201,19 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     _check_workers(candidates, order)
     policy = read_policy(tx, rules.by_id.values())
     selection = select(candidates, subject, policy=policy, chosen=order.workers)
-    check_open_tasks(
-        tx,
-        order.submitter_id,
-        more=len(selection.selected),
-        at_most=engine.limits.open_tasks_per_user,
-    )
+    try:
+        check_open_tasks(
+            tx,
+            order.submitter_id,
+            more=len(selection.selected),
+            at_most=engine.limits.open_tasks_per_user,
+        )
+    except LimitExceededError:
+        # The same order may have come in while this one waited for its turn.
+        repeat = _find_repeat(tx, order)
+        if repeat is None:
+            raise
+        return repeat
     in_policy = _in_policy(candidates, subject, order, policy, selection)
     job_id = UUID(str(uuid7()))
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.envelope import Form, PlainJSON, Shape
 from orchestrator.api.schemas.common import (
     AccessControl,
     AccessList,
@@ -55,7 +55,7 @@ class AnalysisAddRequest(Form):
     customer: CustomerRef
     user_agent: UserAgentForm
     tlp: Tlp
-    analysis_result: JsonValue
+    analysis_result: PlainJSON
     analysis_score: Annotated[StrictInt, Field(ge=-1, le=100)]
     acl: AccessList = ()
     profile: SafeText | None = None

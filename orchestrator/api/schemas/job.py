@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, JsonValue, StrictStr
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, PlainJSON, PlainText, Shape
 from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
 from orchestrator.api.schemas.common import (
     CustomerInfo,
@@ -98,7 +98,7 @@ class JobAddRequest(Form):
         None
     )
     priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
-    options: dict[PlainText, JsonValue] = Field(default_factory=dict)
+    options: dict[PlainText, PlainJSON] = Field(default_factory=dict)
     file_name: Annotated[PlainText, Field(max_length=1024)] | None = None
     idempotency_key: (
         Annotated[PlainText, Field(min_length=1, max_length=255)] | None

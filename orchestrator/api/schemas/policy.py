@@ -156,12 +156,9 @@ class ActionForm(Form):
 
     @model_validator(mode="after")
     def _check_something_changes(self) -> Self:
-        parts = [
-            part
-            for one in (self.workers, self.options)
-            for part in (one.set, one.add, one.remove)
-        ]
-        if not any(parts) and self.options.set is None:
+        both = self.workers, self.options
+        is_set = any(one.set is not None for one in both)
+        if not is_set and not any(one.add or one.remove for one in both):
             raise ValueError("changes nothing; set, add or remove workers or options")
         return self
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, PlainJSON, PlainText, Shape
 from orchestrator.api.schemas.common import StrictFloat, StrictInt, UserInfo
 from orchestrator.api.times import Millis
 from orchestrator.contracts.wire import ShortName
@@ -37,7 +37,7 @@ def _json_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 LocalizedTexts = Annotated[dict[PlainText, PlainText], AfterValidator(_with_english)]
-JSONSchema = Annotated[dict[str, JsonValue], AfterValidator(_json_schema)]
+JSONSchema = Annotated[dict[PlainText, PlainJSON], AfterValidator(_json_schema)]
 
 
 class _WorkerSettings(Form):
