@@ -28,11 +28,11 @@ TaskID = Annotated[UUID, Path(alias="taskID")]
 @router.get("/job/{jobID}/tasks")
 @needs(Role.VIEWER)
 def list_tasks(
-    job_id: JobID, paging: PagingDep, services: ServicesDep
+    job_id: JobID, paging: PagingDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[JobTaskResponse]:
     """Return the tasks of a job, by worker."""
     with services.database.uow() as tx:
-        page = read_tasks.list_tasks(tx, job_id, paging)
+        page = read_tasks.list_tasks(tx, job_id, paging, viewer=caller.viewer)
     shaped = [JobTaskResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -40,11 +40,11 @@ def list_tasks(
 @router.get("/job/{jobID}/task/{taskID}")
 @needs(Role.VIEWER)
 def get_task(
-    job_id: JobID, task_id: TaskID, services: ServicesDep
+    job_id: JobID, task_id: TaskID, caller: CallerDep, services: ServicesDep
 ) -> Envelope[JobTaskResponse]:
     """Return one task, and what happened to it out of the ordinary."""
     with services.database.uow() as tx:
-        view = read_tasks.get_task(tx, job_id, task_id)
+        view = read_tasks.get_task(tx, job_id, task_id, viewer=caller.viewer)
     return single(JobTaskResponse.of(view))
 
 
@@ -57,7 +57,7 @@ def find_task(
     with services.database.uow() as tx:
         job_id = read_tasks.get_job_id(tx, task_id)
         check_job(tx, caller.viewer, job_id)
-        view = read_tasks.get_task(tx, job_id, task_id)
+        view = read_tasks.get_task(tx, job_id, task_id, viewer=caller.viewer)
     return single(JobTaskResponse.of(view))
 
 
@@ -83,5 +83,5 @@ def put_task(
     )
     with services.database.uow() as tx:
         update_task(tx, update, engine=services.engine)
-        view = read_tasks.get_task(tx, job_id, task_id)
+        view = read_tasks.get_task(tx, job_id, task_id, viewer=caller.viewer)
     return single(JobTaskResponse.of(view))

@@ -24,11 +24,11 @@ router = APIRouter(route_class=GuardedRoute, tags=["verdict"])
 @router.get("/sample/{sha256}/verdict")
 @needs(Role.VIEWER)
 def list_verdicts(
-    sha256: Sha256Path, paging: PagingDep, services: ServicesDep
+    sha256: Sha256Path, paging: PagingDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[VerdictResponse]:
     """Return the verdicts of a sample, the newest first."""
     with services.database.uow() as tx:
-        page = read_verdicts.list_verdicts(tx, sha256, paging)
+        page = read_verdicts.list_verdicts(tx, sha256, paging, viewer=caller.viewer)
     shaped = [VerdictResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -51,5 +51,5 @@ def post_verdict(
             status_override=StatusOverride(given.status_override),
             actor=caller.actor,
         )
-        view = read_verdicts.get_verdict(tx, verdict_id)
+        view = read_verdicts.get_verdict(tx, verdict_id, viewer=caller.viewer)
     return created(VerdictResponse.of(view), response)

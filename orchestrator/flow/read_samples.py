@@ -98,7 +98,7 @@ def get_samples(
     seen = _seen(tx, list(found), viewer)
     kinds = _newest_classifications(tx, list(found))
     current = [row.verdict_id for row in found.values() if row.verdict_id]
-    verdicts = get_verdicts(tx, current) if current else {}
+    verdicts = get_verdicts(tx, current, viewer=viewer) if current else {}
     return {
         sha256: SampleView(
             sha256=sha256,

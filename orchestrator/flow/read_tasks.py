@@ -16,6 +16,7 @@ from orchestrator.db.tables import analysis, job_task, task_analysis, task_event
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import Reason, TaskState
+from orchestrator.flow.access import Viewer, visible_findings
 from orchestrator.flow.read import Listing, Order, Page, Paging, fetch_page, one_of
 from orchestrator.flow.read_jobs import get_job
 
@@ -78,7 +79,9 @@ class TaskView:
     events: tuple[EventView, ...] | None = None
 
 
-def list_tasks(tx: Transaction, job_id: UUID, paging: Paging) -> Page[TaskView]:
+def list_tasks(
+    tx: Transaction, job_id: UUID, paging: Paging, *, viewer: Viewer
+) -> Page[TaskView]:
     """
     Return one page of a job's tasks.
 
@@ -89,12 +92,14 @@ def list_tasks(tx: Transaction, job_id: UUID, paging: Paging) -> Page[TaskView]:
     get_job(tx, job_id)
     of_job = job_task.c.job_id == job_id
     rows, total = fetch_page(tx, _TASKS, _tasks(), of_job, paging=paging)
-    analyses = _analyses_of(tx, [row.id for row in rows])
+    analyses = _analyses_of(tx, [row.id for row in rows], viewer)
     items = tuple(_task(row, analyses.get(row.id, ())) for row in rows)
     return Page(items=items, total=total)
 
 
-def get_task(tx: Transaction, job_id: UUID, task_id: UUID) -> TaskView:
+def get_task(
+    tx: Transaction, job_id: UUID, task_id: UUID, *, viewer: Viewer
+) -> TaskView:
     """
     Return one task with its events.
 
@@ -106,7 +111,7 @@ def get_task(tx: Transaction, job_id: UUID, task_id: UUID) -> TaskView:
     ).first()
     if row is None:
         raise NotFoundError(f"job {job_id} has no task {task_id}", field="taskID")
-    analyses = _analyses_of(tx, [task_id]).get(task_id, ())
+    analyses = _analyses_of(tx, [task_id], viewer).get(task_id, ())
     return _task(row, analyses, events=_events_of(tx, task_id))
 
 
@@ -130,7 +135,7 @@ def _tasks() -> Select[Any]:
 
 
 def _analyses_of(
-    tx: Transaction, task_ids: Sequence[UUID]
+    tx: Transaction, task_ids: Sequence[UUID], viewer: Viewer
 ) -> dict[UUID, tuple[AnalysisLink, ...]]:
     rows = tx.connection.execute(
         select(
@@ -141,7 +146,10 @@ def _analyses_of(
             analysis.c.agent_version,
         )
         .join_from(task_analysis, analysis)
-        .where(one_of(task_analysis.c.task_id, task_ids))
+        .where(
+            one_of(task_analysis.c.task_id, task_ids),
+            visible_findings(analysis, viewer),
+        )
         .order_by(analysis.c.created_at, analysis.c.id)
     )
     found: dict[UUID, tuple[AnalysisLink, ...]] = {}

@@ -20,7 +20,9 @@ from sqlalchemy import (
     Subquery,
     Table,
     exists,
+    false,
     func,
+    not_,
     select,
     true,
     union,
@@ -36,6 +38,7 @@ from orchestrator.db.tables import (
     sample_access,
     submission,
     verdict,
+    verdict_input,
     worker,
 )
 from orchestrator.db.unit_of_work import Transaction
@@ -268,7 +271,7 @@ def _places(viewer: Viewer) -> dict[str, Sequence[Place]]:
             _texts(
                 verdict,
                 ("tags", "comment"),
-                visible=true(),
+                visible=_is_shown(viewer),
                 indexed=VERDICTS_WITH_WORDS,
             )
         ],
@@ -292,6 +295,19 @@ def _digits(
         newest=newest.limit(LIST_MAX),
         visible=true(),
     )
+
+
+def _is_shown(viewer: Viewer) -> ColumnElement[bool]:
+    # A verdict's tags are those of its analyses. Nobody made those of workers: whether
+    # the viewer did is null then, and no.
+    if viewer.customer_ids is None:
+        return true()
+    hidden = exists().where(
+        verdict_input.c.verdict_id == verdict.c.id,
+        analysis.c.id == verdict_input.c.analysis_id,
+        not_(func.coalesce(visible_findings(analysis, viewer), false())),
+    )
+    return not_(hidden)
 
 
 def _is_of_workers_name(word: str) -> ColumnElement[bool]:

@@ -230,3 +230,209 @@ def test_a_customers_name_is_short_and_its_own(api: API, name: str):
         keys.add_customer(tx, name, name, actor=Actor("test"))
 
     assert caught.value.field == "shortName"
+
+
+# Keys that are limited to customers.
+
+
+@pytest.fixture
+def limited(api: API, blue: Customer) -> httpx.Client:
+    """An analyser of the default customer, with a key for blue alone."""
+    name = f"k{secrets.token_hex(4)}"
+    key = _key(api, user_name=name, role=Role.ANALYZER, customers=[blue.name])
+    return api.with_key(key)
+
+
+def test_a_key_for_one_other_customer_acts_for_that_one(
+    api: API, blue: Customer, red: Customer, limited: httpx.Client
+):
+    answer = limited.post("/sample", content=secrets.token_bytes(32))
+    sha256 = answer.json()["data"]["sample"]["id"]
+    order = {"sampleSha256": sha256, "workers": [api.add_worker()]}
+    ordered = limited.post("/job", json=order).json()["data"]
+
+    assert ordered["customer"]["shortName"] == blue.name
+    assert limited.get(f"/job/{ordered['id']}").status_code == 200
+    assert blue.client.get(f"/sample/{sha256}").status_code == 200
+    assert red.client.get(f"/sample/{sha256}").status_code == 403
+    assert api.as_(Role.USER).get(f"/sample/{sha256}").status_code == 403
+
+
+def test_a_key_that_its_users_customer_is_not_in_does_nothing_for_it(
+    api: API, blue: Customer, red: Customer
+):
+    name = f"k{secrets.token_hex(4)}"
+    order = {"user_name": name, "role": Role.USER, "customer": blue.name}
+    client = api.with_key(_key(api, **order, customers=[red.name]))
+    several = {"role": Role.ANALYZER, "customers": [blue.name, red.name]}
+    both = api.with_key(_key(api, user_name=f"b{secrets.token_hex(4)}", **several))
+    sha256 = blue.upload()
+    before = api.counts()
+
+    refused = [
+        one.post(path, **body)
+        for one in (client, both)
+        for path, body in (
+            ("/sample", {"content": secrets.token_bytes(16)}),
+            ("/job", {"json": {"sampleSha256": sha256}}),
+            ("/policy/default/explain", {"content": b"x"}),
+        )
+    ]
+    refused.append(both.put(f"/sample/{sha256}/reanalyse"))
+
+    assert {one.status_code for one in refused} == {403}
+    assert api.counts() == before
+    assert not api.staged()
+
+
+def test_what_somebody_else_shows_a_user_passes_no_limit_of_its_key(
+    api: API, blue: Customer, red: Customer
+):
+    name = f"k{secrets.token_hex(4)}"
+    whole = _key(api, user_name=name, role=Role.USER, customer=red.name)
+    limited = _key(
+        api,
+        user_name=name,
+        role=Role.USER,
+        customer=red.name,
+        customers=["default"],
+    )
+    uploaded = blue.client.post("/sample", content=secrets.token_bytes(32))
+    data = uploaded.json()["data"]
+    path = f"/sample/{data['sample']['id']}"
+    form = {
+        "challengeToken": data["challenge"],
+        "fileName": "shown.bin",
+        "userAgent": {"name": "by-hand", "version": "1"},
+        "acl": [name],
+    }
+    assert blue.client.post(f"{path}/submission", json=form).status_code == 201
+
+    assert api.with_key(whole).get(f"{path}/raw").status_code == 200
+    assert api.with_key(limited).get(f"{path}/raw").status_code == 403
+    assert api.with_key(limited).get("/submission").json()["count"] == 0
+
+
+def test_an_administrator_of_some_customers_changes_nothing_for_others(
+    api: API, blue: Customer, red: Customer
+):
+    name = f"k{secrets.token_hex(4)}"
+    key = _key(api, user_name=name, role=Role.ADMINISTRATOR, customers=[blue.name])
+    client, worker = api.with_key(key), api.add_worker()
+
+    def rule(match: dict[str, Any]) -> dict[str, Any]:
+        action = {"workers": {"add": [worker]}}
+        return {"name": "r", "description": "", "match": match, "action": action}
+
+    def of(*names: str) -> dict[str, Any]:
+        return {"customer": {"customerOrGroup": list(names)}}
+
+    everybody = {"classification": {"type": [secrets.token_hex(4)]}}
+    others = api.admin.post("/policy/default/rule", json=rule(everybody)).json()["data"]
+    own = client.post("/policy/default/rule", json=rule(of(blue.name)))
+    before = api.counts(), api.run("SELECT count(*), max(updated_at) FROM policy_rule")
+
+    refused = [
+        client.post("/policy/default/rule", json=rule(of(red.name))),
+        client.post("/policy/default/rule", json=rule(of(blue.name, red.name))),
+        client.post("/policy/default/rule", json=rule(everybody)),
+        client.put(
+            f"/policy/default/rule/{own.json()['data']['id']}",
+            json={"match": of(red.name)},
+        ),
+        client.put(f"/policy/default/rule/{others['id']}", json={"name": "mine"}),
+        client.delete(f"/policy/default/rule/{others['id']}"),
+        client.put("/policy/default", json={"workers": [worker]}),
+        client.put(f"/worker/{worker}", json={"weight": 0.5}),
+        client.put(f"/worker/{worker}/pause"),
+        client.put(f"/worker/{worker}/resume"),
+        client.delete(f"/worker/{worker}"),
+    ]
+
+    assert own.status_code == 201, own.text
+    assert [one.status_code for one in refused] == [403] * len(refused)
+    after = api.counts(), api.run("SELECT count(*), max(updated_at) FROM policy_rule")
+    assert after == before
+    for one in (own.json()["data"], others):
+        api.admin.delete(f"/policy/default/rule/{one['id']}")
+
+
+# What verdicts, and the tasks behind them, show of analyses.
+
+
+def _judged(api: API, blue: Customer, red: Customer, tlp: str) -> tuple[str, str]:
+    """Let blue's task end with an analysis; return the sample, of both, and the job."""
+    content = secrets.token_bytes(32)
+    sha256 = blue.upload(content)
+    assert red.upload(content) == sha256
+    worker = api.add_worker()
+    order = {"sampleSha256": sha256, "workers": [worker]}
+    job = blue.client.post("/job", json=order).json()["data"]["id"]
+    given = ANALYSIS | {
+        "customer": blue.name,
+        "tlp": tlp,
+        "analysisScore": 90,
+        "tags": [{"type": "family", "value": f"campaign-{sha256[:12]}"}],
+        "triggeredDetections": [{"name": "Targeted", "assessment": "malicious"}],
+    }
+    added = api.admin.post(f"/sample/{sha256}/analysis", json=given).json()["data"]
+    (task,) = api.tasks(job)
+    said = {"state": "success", "analyses": [added["analysisID"]]}
+    answer = api.admin.put(f"/job/{job}/task/{task['id']}", json=said)
+    assert answer.status_code == 200, answer.text
+    return sha256, job
+
+
+@pytest.mark.parametrize(
+    ("tlp", "blues", "reds"),
+    [("clear", True, True), ("amber", True, False), ("red", False, False)],
+)
+def test_a_verdict_shows_what_it_comes_to_and_only_the_analyses_one_may_see(
+    api: API, blue: Customer, red: Customer, tlp: str, *, blues: bool, reds: bool
+):
+    sha256, job = _judged(api, blue, red, tlp)
+    word = f"campaign-{sha256[:12]}"
+
+    for client, is_shown in ((blue.client, blues), (red.client, reds)):
+        (listed,) = client.get(f"/sample/{sha256}/verdict").json()["data"]
+        latest = client.get(f"/sample/{sha256}").json()["data"]["latestVerdict"]
+        found = [
+            client.get("/sample", params={"keywords": word, **more}).json()["count"]
+            for more in ({}, {"keywordFieldStrategy": "verdict"})
+        ]
+
+        assert listed == latest
+        assert (listed["score"], listed["status"]) == (90, "malicious")
+        assert len(listed["analysis"]) == len(listed["tags"]) == int(is_shown)
+        (part,) = listed["contributions"]
+        assert part["score"] == 90
+        assert (part["analysisID"] is not None) == is_shown
+        assert found == [int(is_shown)] * 2
+    shown = api.admin.get(f"/sample/{sha256}/verdict").json()["data"][0]
+    assert shown["tags"][0]["value"] == word
+    own, other = (
+        one.client.get(f"/sample/{sha256}/verdict").json()["data"][0]["job"]
+        for one in (blue, red)
+    )
+    assert own["id"] == job
+    assert other is None
+    (task,) = blue.client.get(f"/job/{job}/tasks").json()["data"]
+    assert len(task["analyses"]) == int(blues)
+
+
+def test_an_order_tells_nothing_of_what_is_hidden(
+    api: API, blue: Customer, red: Customer
+):
+    first, second = red.upload(), red.upload()
+    for sha256, tlp, customer in (
+        (first, "clear", red.name),
+        (second, "clear", red.name),
+        (first, "red", blue.name),
+    ):
+        given = ANALYSIS | {"tlp": tlp, "customer": customer, "analysisScore": 1}
+        answer = api.admin.post(f"/sample/{sha256}/analysis", json=given)
+        assert answer.status_code == 200, answer.text
+
+    listed = red.client.get("/sample?sortBy=-lastUpdatedAnalysis").json()["data"]
+
+    assert [one["sha256"] for one in listed] == [second, first]

@@ -5,7 +5,9 @@ The envelope and the errors: every answer has the one shape, and says what to ch
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -238,3 +240,50 @@ def test_every_route_documents_its_errors(api_services: Services):
 def test_the_documentation_is_served(api: API):
     assert "Assay" in api.bare.get("/docs").text
     assert api.bare.get("/openapi.json").json()["info"]["title"] == "Assay"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/job/search", {"customer": ["\ud800"]}),
+        ("/job/search", {"sortBy": ["\ud800"]}),
+        ("/job", {"fileName": "inv\ud83d.doc"}),
+        ("/job", {"idempotencyKey": "\ud800"}),
+        ("/job", {"options": {"a": ["\ud800"]}}),
+        ("/job", {"options": {"\ud800": 1}}),
+        ("/sample/{sample}/analysis", {"analysisResult": {"a": "\ud800"}}),
+        ("/sample/{sample}/analysis", {"analysisResult": {"\ud800": 1}}),
+        ("/policy/default/rule", {"name": "\ud800"}),
+        ("/worker", {"schema": {"title": "\ud800"}}),
+        ("/job/search", {"sampleSha256": ["0" * 64] * 1001}),
+        ("/job", {"workers": ["w"] * 1001}),
+    ],
+)
+def test_what_can_not_be_stored_or_is_too_much_is_named(
+    api: API, path: str, body: dict[str, Any]
+):
+    sha256 = api.upload()
+    wholes: dict[str, dict[str, Any]] = {
+        "/job": {"sampleSha256": sha256},
+        "/sample/{sample}/analysis": {
+            "customer": "default",
+            "userAgent": {"name": "a", "version": "1"},
+            "tlp": "amber",
+            "analysisScore": 1,
+        },
+    }
+    whole = wholes.get(path, {})
+    before = api.counts()
+
+    # As clients write it: half of a pair goes as an escape.
+    answer = api.admin.post(
+        path.format(sample=sha256),
+        content=json.dumps(whole | body),
+        headers={"Content-Type": "application/json"},
+    )
+
+    (name,) = body
+    assert answer.status_code == 412, answer.text
+    fields = [str(one["field"]) for one in answer.json()["messages"]]
+    assert any(field.startswith(name) for field in fields), fields
+    assert api.counts() == before

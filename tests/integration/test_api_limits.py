@@ -76,6 +76,38 @@ def test_at_once_no_more_get_through(api: API, limited: httpx.Client):
     assert sorted(one.status_code for one in answers) == [201] * 2 + [429] * 6
 
 
+def test_a_retry_beyond_the_open_tasks_is_refused(api: API, limited: httpx.Client):
+    ended = limited.post("/job", json=_order(api, 3)).json()["data"]["id"]
+    api.run(
+        "UPDATE job_task SET state = 'failed', reason = 'error', ended_at = now(),"
+        " due_at = NULL WHERE job_id = :job",
+        job=ended,
+    )
+    running = limited.post("/job", json=_order(api, 3)).json()["data"]["id"]
+
+    refused = limited.put(f"/job/{ended}/retry")
+
+    assert refused.status_code == 429
+    assert {one["state"] for one in api.tasks(ended)} == {"failed"}
+    limited.put(f"/job/{running}/cancel")
+    assert limited.put(f"/job/{ended}/retry").status_code == 200
+
+
+def test_the_same_order_twice_at_once_is_one_job_and_no_refusal(
+    api: API, limited: httpx.Client
+):
+    for _ in range(3):
+        order = _order(api, 3) | {"idempotencyKey": secrets.token_hex(8)}
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(
+                pool.map(lambda one: limited.post("/job", json=one), [order, order])
+            )
+
+        assert sorted(one.status_code for one in answers) == [200, 201]
+        job = answers[0].json()["data"]["id"]
+        limited.put(f"/job/{job}/cancel")
+
+
 def test_others_are_not_held_up(api: API, limited: httpx.Client):
     limited.post("/job", json=_order(api, OPEN_TASKS))
 

@@ -124,6 +124,24 @@ def test_a_rule_removes_what_the_policy_has(api: API):
     assert set(_ran(api)) == {kept}
 
 
+def test_a_rule_sets_nobody_and_adds_one(api: API):
+    first, second, third = (api.add_worker() for _ in range(3))
+    api.admin.put("/policy/default", json={"workers": [first, second]})
+    rule_id = _add(api, EVERYTHING, workers={"set": [], "add": [third]})
+
+    shown = api.admin.get(f"/policy/default/rule/{rule_id}").json()["data"]
+
+    assert set(_ran(api)) == {third}
+    assert shown["action"]["workers"]["set"] == []
+
+
+def test_a_rule_may_set_nobody_at_all(api: API):
+    api.admin.put("/policy/default", json={"workers": [api.add_worker()]})
+    _add(api, EVERYTHING, workers={"set": []})
+
+    assert _ran(api) == {}
+
+
 def test_a_deleted_rule_stays_readable_and_has_no_effect(api: API):
     kept, removed = api.add_worker(), api.add_worker()
     api.admin.put("/policy/default", json={"workers": [kept, removed]})

@@ -70,6 +70,38 @@ def test_somebody_else_is_told_who_holds_it(api: API, task: dict[str, Any]):
     assert held["holder"] in first_message(answer)["message"]
 
 
+def test_two_that_take_the_same_task_are_not_both_told_that_they_have_it(
+    api: API, task: dict[str, Any]
+):
+    first = _put(api, task, state="executing")
+
+    second = api.admin.put(task["path"], json={"state": "executing"})
+
+    assert first.status_code == 200
+    assert second.status_code == 412
+    assert second.json()["metaData"] == {"code": "held_by_other"}
+
+
+def test_what_another_worker_found_is_not_this_ones(api: API, task: dict[str, Any]):
+    other = api.add_worker()
+    given = {
+        "customer": "default",
+        "userAgent": {"name": other, "version": "1"},
+        "tlp": "amber",
+        "analysisResult": {},
+        "analysisScore": 99,
+    }
+    job = api.admin.get(f"/job/{task['job']}").json()["data"]
+    path = f"/sample/{job['analysedSample']['id']}/analysis"
+    found = api.admin.post(path, json=given).json()["data"]["analysisID"]
+
+    answer = _put(api, task, state="success", analyses=[found])
+
+    assert answer.status_code == 412
+    assert first_message(answer)["field"] == "analyses"
+    assert api.admin.get(task["path"]).json()["data"]["state"] == "enqueued"
+
+
 def test_success_with_an_analysis_rolls_the_verdict(api: API, task: dict[str, Any]):
     added = api.as_(Role.ANALYZER).post(
         f"/sample/{task['sample']}/analysis", json=ANALYSIS

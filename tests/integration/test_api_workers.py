@@ -192,3 +192,13 @@ def test_what_runs_and_what_waits_is_shown(api: API):
     shown = api.admin.get(f"/worker/{name}").json()["data"]
 
     assert (shown["replicas"], shown["slots"], shown["backlog"]) == (1, 4, 1)
+
+
+def test_a_worker_whose_name_looks_like_an_id_goes_by_its_name(api: API):
+    name = api.add_worker(secrets.token_hex(16))
+    worker_id = api.admin.get(f"/worker/{name}").json()["data"]["id"]
+
+    for named in (name, worker_id):
+        assert api.admin.put(f"/worker/{named}/pause").status_code == 200
+        assert api.admin.put(f"/worker/{named}/resume").status_code == 200
+    assert api.admin.delete(f"/worker/{name}").json()["data"]["flags"] == ["deleted"]
