@@ -404,8 +404,8 @@ def test_a_verdict_shows_what_it_comes_to_and_only_the_analyses_one_may_see(
         assert listed == latest
         assert (listed["score"], listed["status"]) == (90, "malicious")
         assert len(listed["analysis"]) == len(listed["tags"]) == int(is_shown)
-        (part,) = listed["contributions"]
-        assert part["score"] == 90
+        # Other workers of the policy stand there too: they did not run.
+        (part,) = (one for one in listed["contributions"] if one["score"] == 90)
         assert (part["analysisID"] is not None) == is_shown
         assert found == [int(is_shown)] * 2
     shown = api.admin.get(f"/sample/{sha256}/verdict").json()["data"][0]
