@@ -208,13 +208,6 @@ def test_a_submission_is_found_by_its_id_and_by_its_sample(
         assert [one["id"] for one in found.json()["data"]] == [whole]
 
 
-def test_all_samples_are_listed_when_asked_for(crowd: API):
-    answer = crowd.as_(Role.USER).get("/sample?limit=0", timeout=60)
-
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["size"] >= MANY
-
-
 # Analyses that came over HTTP are of no registered worker.
 
 
