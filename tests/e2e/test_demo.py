@@ -24,9 +24,11 @@ from tests.fixtures.embedded import STOP_SECONDS, all_gone, end, everything_of
 _SECONDS = 90
 
 
-def assay(*words: str) -> subprocess.CompletedProcess[str]:
+def assay(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; its temporary files stand in *folder*."""
     return subprocess.run(
         [sys.executable, "-m", "orchestrator", *words],
+        env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=_SECONDS,
@@ -34,19 +36,24 @@ def assay(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def left_over(marker: str) -> list[str]:
-    """Return the command lines of processes that name a demo's folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if marker in line:
-            found.append(line)
-    return found
+def left_over(folder: Path) -> list[str]:
+    """Return the command lines of processes that name a folder, and what is in it."""
+    lines = (
+        " ".join(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline"])
+    )
+    naming = [line for line in lines if str(folder) in line]
+    return [*naming, *map(str, folder.iterdir())]
 
 
 @pytest.fixture(scope="module")
-def bundled() -> subprocess.CompletedProcess[str]:
-    return assay("demo", "--json")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def bundled(folder: Path) -> subprocess.CompletedProcess[str]:
+    return assay(folder, "demo", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +102,13 @@ def test_what_was_found_is_named(samples, name, kind):
     assert kind in found
 
 
-def test_nothing_of_it_is_left(bundled):
+def test_nothing_of_it_is_left(bundled, folder):
     assert bundled.returncode == 0
-    assert left_over("assay-demo-") == []
+    assert left_over(folder) == []
 
 
-def test_a_file_that_is_not_there_is_named():
-    done = assay("demo", "/nowhere/at-all")
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    done = assay(tmp_path, "demo", "/nowhere/at-all")
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "assay: there is no file /nowhere/at-all"

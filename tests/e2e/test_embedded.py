@@ -28,6 +28,7 @@ from tests.fixtures.embedded import (
     end,
     everything_of,
     hold,
+    kill,
 )
 from tests.fixtures.field import eventually
 
@@ -154,8 +155,7 @@ def test_a_folder_that_can_not_be_is_refused_in_a_line(
 def test_whatever_is_killed_is_started_again_and_goes_on(running: Up, tmp_path: Path):
     (tmp_path / "sample.txt").write_text(f"after {tmp_path}")
     before = running.processes()
-    for process in before.values():
-        process.kill()
+    kill(before.values())
 
     def has_come_back() -> bool:
         now = running.processes()
@@ -212,8 +212,7 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree(
                 within=20,
             )
         everything = held.everything()
-        for process in everything:
-            process.kill()
+        kill(everything)
         eventually(lambda: all_gone(everything), within=STOP_SECONDS)
 
     with hold(data_dir, "slow_worker", modules=tmp_path) as again, again.client as now:

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,10 @@ def test_requests_one_after_the_other_are_all_answered(api: API, impatient: None
     with _connection(api) as opened:
         for _ in range(3):
             opened.sendall(asked)
-            assert opened.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            answer = HTTPResponse(opened)
+            answer.begin()
+            assert answer.status == 200
+            assert json.loads(answer.read())["limit"] == 1
             time.sleep(_SHORT / 2)
         # Two at once: the second is answered when the first is.
         opened.sendall(asked + asked)
