@@ -21,14 +21,16 @@ from orchestrator.flow.settle import settle
 
 def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) -> int:
     """
-    Retry every failed and timed-out task of a job; what succeeded is left alone.
+    Retry every failed and timed-out task of a job; what succeeded is left alone, and
+    so are the tasks of workers that are no more: they stay what they ended as.
 
     Returns:
         How many tasks were retried.
 
     Raises:
         NotFoundError: There is no such job.
-        IllegalTransitionError: It has no failed or timed-out task.
+        IllegalTransitionError: It has no failed or timed-out task of a worker that is
+            still here.
         LimitExceededError: Its submitter has too many open tasks.
     """
     rules = read_rules(tx, engine)
@@ -39,11 +41,14 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
     changes = [
         change(task, happening, limits=rules.limits[task.worker_id], now=tx.now)
         for task in found
+        if not rules.by_id[task.worker_id].is_deleted
     ]
     retried = [one for one in changes if one.move is Move.RETRY]
     if not retried:
         raise IllegalTransitionError(
-            "the job has no failed or timed-out task to retry", field="jobID"
+            "the job has no failed or timed-out task to retry whose worker is still"
+            " registered",
+            field="jobID",
         )
     check_open_tasks(
         tx,

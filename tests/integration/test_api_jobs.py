@@ -338,6 +338,21 @@ def test_what_has_not_failed_cannot_be_retried(api: API):
     assert first_message(answer)["field"] == "jobID"
 
 
+def test_what_a_deleted_worker_failed_stays_as_it_is(api: API):
+    gone, here = api.add_worker(), api.add_worker()
+    job = api.add_job(workers=[gone, here])
+    for task in api.tasks(job["id"]):
+        path = f"/job/{job['id']}/task/{task['id']}"
+        assert api.admin.put(path, json={"state": "failed"}).status_code == 200
+    assert api.admin.delete(f"/worker/{gone}").status_code == 200
+
+    answer = api.admin.put(f"/job/{job['id']}/retry")
+
+    assert answer.status_code == 200, answer.text
+    states = {one["worker"]: one["state"] for one in api.tasks(job["id"])}
+    assert states == {gone: "failed", here: "enqueued"}
+
+
 def test_explain_names_every_registered_worker_and_why(api: API):
     chosen, other = api.add_worker(), api.add_worker()
     job = api.add_job(workers=[chosen])

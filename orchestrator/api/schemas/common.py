@@ -29,6 +29,9 @@ TEXT_PATTERN = r"""^[\s\w{}$\-().\[\]"'_/\\,*+#:@!?;=]*$"""
 NAME_MAX = 256
 TEXT_MAX = 65_536
 
+#: Names in one list: a thousand are more than anybody means.
+NAMES_MAX = 1000
+
 ShortText = Annotated[
     str,
     StringConstraints(pattern=SHORT_NAME_PATTERN, min_length=1, max_length=NAME_MAX),
@@ -45,7 +48,10 @@ def _as_text(value: object) -> object:
 CustomerRef = Annotated[PlainText, BeforeValidator(_as_text)]
 
 #: Users by name, number or id.
-AccessList = tuple[Annotated[PlainText, BeforeValidator(_as_text)], ...]
+AccessList = Annotated[
+    tuple[Annotated[PlainText, BeforeValidator(_as_text)], ...],
+    Field(max_length=NAMES_MAX),
+]
 
 # JSON has its own numbers and booleans: '5' and 'true' in quotes are mistakes.
 StrictInt = Annotated[int, Strict()]

@@ -4,15 +4,17 @@ Jobs and their tasks, as the API takes and gives them.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, JsonValue, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StrictStr
 
 from orchestrator.api.envelope import Form, PlainJSON, PlainText, Shape
 from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
 from orchestrator.api.schemas.common import (
+    NAMES_MAX,
     CustomerInfo,
     CustomerRef,
     Sha256,
@@ -38,8 +40,14 @@ _ALL_TIMES: tuple[TimeField, ...] = (
 )
 
 
-#: Names in one list. A statement takes 65,535 values, and nobody means so many.
-_NAMES_MAX = 1000
+#: Bytes, as JSON: every assignment of the job carries them through the broker.
+_OPTIONS_MAX_BYTES = 16 * 1024
+
+
+def _small(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(json.dumps(options)) > _OPTIONS_MAX_BYTES:
+        raise ValueError(f"must not be larger than {_OPTIONS_MAX_BYTES} bytes as JSON")
+    return options
 
 
 def _as_list(value: object) -> object:
@@ -49,7 +57,9 @@ def _as_list(value: object) -> object:
 
 
 T = TypeVar("T")
-Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
+Listed = Annotated[
+    tuple[T, ...], Field(max_length=NAMES_MAX), BeforeValidator(_as_list)
+]
 
 
 class SampleInfo(Shape):
@@ -94,11 +104,11 @@ class JobAddRequest(Form):
     """An order: analyse this sample. ``workers`` replaces the policy's choice."""
 
     sample_sha256: Sha256
-    workers: Annotated[tuple[PlainText, ...], Field(max_length=_NAMES_MAX)] | None = (
-        None
-    )
+    workers: Annotated[tuple[PlainText, ...], Field(max_length=NAMES_MAX)] | None = None
     priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
-    options: dict[PlainText, PlainJSON] = Field(default_factory=dict)
+    options: Annotated[dict[PlainText, PlainJSON], AfterValidator(_small)] = Field(
+        default_factory=dict
+    )
     file_name: Annotated[PlainText, Field(max_length=1024)] | None = None
     idempotency_key: (
         Annotated[PlainText, Field(min_length=1, max_length=255)] | None
@@ -108,8 +118,8 @@ class JobAddRequest(Form):
 class JobSearchRequest(Form):
     """Criteria: all must match; within a list, one."""
 
-    customer: Annotated[Listed[CustomerRef], Field(max_length=_NAMES_MAX)] = ()
-    sample_sha256: Annotated[Listed[Sha256], Field(max_length=_NAMES_MAX)] = ()
+    customer: Listed[CustomerRef] = ()
+    sample_sha256: Listed[Sha256] = ()
     state: Listed[JobState] = ()
     start_timestamp: StrictInt | StrictStr | None = None
     end_timestamp: StrictInt | StrictStr | None = None
@@ -244,7 +254,7 @@ class JobTaskUpdateRequest(Form):
     """What a worker that speaks HTTP says of its task."""
 
     state: Literal["executing", "success", "failed", "cancelled"]
-    analyses: tuple[UUID, ...] = ()
+    analyses: Annotated[tuple[UUID, ...], Field(max_length=NAMES_MAX)] = ()
     message: Annotated[PlainText, Field(max_length=65_536)] | None = None
 
 

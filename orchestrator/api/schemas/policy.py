@@ -4,6 +4,7 @@ The default policy and its rules, as the API takes and gives them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from orchestrator.api.envelope import Form, PlainText, Shape
 from orchestrator.api.schemas.common import (
     NAME_MAX,
+    NAMES_MAX,
     TEXT_MAX,
     CustomerInfo,
     CustomerRef,
@@ -38,7 +40,11 @@ from orchestrator.flow.read_policy import PolicyView, RuleView, WorkerName
 
 Name = Annotated[PlainText, Field(min_length=1, max_length=NAME_MAX)]
 Text = Annotated[PlainText, Field(max_length=TEXT_MAX)]
-Names = tuple[Name, ...]
+Names = Annotated[tuple[Name, ...], Field(max_length=NAMES_MAX)]
+
+#: Options in one list, and keys or values of metadata: each with each is what a rule
+#: claims.
+_PAIRS_MAX = 100
 
 
 class Option(Form):
@@ -49,14 +55,16 @@ class Option(Form):
 
 
 def _each_key_once(options: tuple[Option, ...]) -> tuple[Option, ...]:
-    keys = [one.key for one in options]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
+    counted = Counter(one.key for one in options)
+    twice = sorted(key for key, times in counted.items() if times > 1)
     if twice:
         raise ValueError(f"has a key twice: {', '.join(twice)}")
     return options
 
 
-Options = Annotated[tuple[Option, ...], AfterValidator(_each_key_once)]
+Options = Annotated[
+    tuple[Option, ...], Field(max_length=_PAIRS_MAX), AfterValidator(_each_key_once)
+]
 
 
 class PolicyUpdateRequest(Form):
@@ -80,7 +88,9 @@ class PolicyUpdateRequest(Form):
 class CustomerMatchForm(Form):
     """Samples that were submitted for one of these customers."""
 
-    customer_or_group: Annotated[tuple[CustomerRef, ...], Field(min_length=1)]
+    customer_or_group: Annotated[
+        tuple[CustomerRef, ...], Field(min_length=1, max_length=NAMES_MAX)
+    ]
 
 
 class ClassificationMatchForm(Form):
@@ -99,8 +109,12 @@ class ClassificationMatchForm(Form):
 class SubmissionMatchForm(Form):
     """Submissions in whose metadata one of the keys has one of the values."""
 
-    meta_data_key: Annotated[Names, Field(min_length=1)]
-    meta_data_value: Annotated[tuple[Text, ...], Field(min_length=1)]
+    meta_data_key: Annotated[
+        tuple[Name, ...], Field(min_length=1, max_length=_PAIRS_MAX)
+    ]
+    meta_data_value: Annotated[
+        tuple[Text, ...], Field(min_length=1, max_length=_PAIRS_MAX)
+    ]
 
 
 class MatchForm(Form):

@@ -39,12 +39,18 @@ _JOBS = (
     " WHERE state = 'done' AND customer.short_name = %s LIMIT %s"
 )
 
-#: Name → request. ``{job}`` and ``{sample}``: another for each request.
+#: Name → request. ``{job}``, ``{sample}``, ``{start}`` of it: others in each request.
+#: Every submission has ``sample-`` and the start in its file's name.
 _PAGES: Mapping[str, str] = {
     "samples": "/sample",
     "samples_by_hash": "/sample?keywords={sample}",
+    "samples_by_part": "/sample?keywords={start}",
+    "samples_by_name": "/sample?keywords=sample-{start}.bin",
+    "samples_by_word": "/sample?keywords=sample-",
     "submissions": "/submission",
     "submissions_by_hash": "/submission?keywords={sample}",
+    "submissions_by_name": "/submission?keywords=sample-{start}.bin",
+    "submissions_by_word": "/submission?keywords=sample-",
     "jobs": "/job",
     "jobs_search": "POST /job/search",
     "jobs_of_a_week": "POST /job/search "
@@ -63,6 +69,9 @@ _PAGES: Mapping[str, str] = {
     "sample_verdicts": "/sample/{sample}/verdict",
     "workers": "/worker",
 }
+
+#: Digits of a hash in a file's name.
+_START = 12
 
 _POST = "POST "
 
@@ -203,7 +212,11 @@ def _parts(request: str) -> tuple[str, dict[str, Any] | None]:
 
 
 def _path(page: str, job: _Job) -> str:
-    return page.replace("{job}", job[0]).replace("{sample}", job[1])
+    job_id, sample = job
+    values = {"{job}": job_id, "{sample}": sample, "{start}": sample[:_START]}
+    for hole, value in values.items():
+        page = page.replace(hole, value)
+    return page
 
 
 def _plans(found: Ground, rows: Rows) -> dict[str, list[str]]:

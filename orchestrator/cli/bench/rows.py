@@ -34,7 +34,8 @@ class Rows:
     ``tasks``: of all jobs together, rounded up to whole jobs. ``sample_sha256``: of all
     jobs; each has its own, of no bytes, without it. ``is_published``: as if dispatched.
     ``has_ended``: each ended, one job of a thousand by its deadline, spread over the
-    last ``days``; the newest tenth is the customer :data:`LATE`'s.
+    last ``days``; the newest tenth is the customer :data:`LATE`'s. Each was submitted
+    as ``sample-`` and the first twelve digits of its hash.
     """
 
     tasks: int
@@ -146,8 +147,9 @@ _ROWS_ENDED = (
         INSERT INTO submission (id, sample_sha256, customer_id, created_by, job_id,
                                 file_name, mime_type, agent_name, agent_version,
                                 observed_at, content_hash, created_at)
-        SELECT uuidv7(), sha256, owner.customer_id, owner.id, named.id, 'sample',
-               'application/octet-stream', 'bench', '1', past, sha256, past
+        SELECT uuidv7(), sha256, owner.customer_id, owner.id, named.id,
+               'sample-' || left(sha256, 12) || '.bin', 'application/octet-stream',
+               'bench', '1', past, sha256, past
           FROM named, owner
     ), granted AS (
         INSERT INTO sample_access (subject_id, sample_sha256, sample_created_at)
