@@ -55,9 +55,10 @@ test-fast: setup ## Run the tests that need no process: seconds
 	@$(PYTEST) $(PARALLEL) tests/unit tests/architecture tests/contracts/messages
 
 test: test-fast ## Run every test
-	@$(PYTEST) $(PARALLEL) tests/migrations tests/integration tests/contracts tests/broker --ignore=tests/contracts/messages
+	@# What takes longest goes first, so that none is left running alone.
+	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/contracts tests/broker tests/integration tests/migrations --ignore=tests/contracts/messages
 	@$(PYTEST) $(PARALLEL) tests/e2e
-	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder -m "not alone" tests/faults
+	@$(PYTEST) -n 2 --maxschedchunk 1 -m "not alone" tests/faults
 	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Run only the tests that kill and cut things

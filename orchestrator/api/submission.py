@@ -32,6 +32,7 @@ from orchestrator.api.schemas.submission import (
 from orchestrator.api.windows import WindowFormDep, WordsDep
 from orchestrator.domain.values import Role
 from orchestrator.flow import read_submissions
+from orchestrator.flow import search_submissions as search
 from orchestrator.flow.access import check_customer
 from orchestrator.flow.challenge import issue_challenge
 from orchestrator.flow.read import find_customer_ids, find_user_ids
@@ -148,7 +149,7 @@ def search_submissions(
 ) -> ListEnvelope[SubmissionResponse]:
     """Return submissions of every sample, those observed last first."""
     with services.database.uow() as tx:
-        page = read_submissions.search(
+        page = search.search_submissions(
             tx, words, window.window(tx.now), paging, viewer=caller.viewer
         )
     shaped = [SubmissionResponse.of(one) for one in page.items]

@@ -13,7 +13,7 @@ from fastapi import Depends, Query
 from orchestrator.api.envelope import PlainText
 from orchestrator.api.times import parse_time
 from orchestrator.flow.keywords import Words
-from orchestrator.flow.read_submissions import Window
+from orchestrator.flow.read import Window
 
 #: Characters and words. A search is for people; longer ones only cost.
 _WORD_MAX = 256

@@ -65,6 +65,13 @@ DOCUMENTS = {
 ANALYSES_WITH_WORDS = "tags <> '[]'::jsonb or worker_id is null"
 VERDICTS_WITH_WORDS = "tags <> '[]'::jsonb or comment is not null"
 
+SUBMISSIONS_WITH_ACL = "acl <> '{}'"
+
+#: When a job last did something, for those that took, or waited, longer than a day:
+#: all others were ordered at most a day before.
+LONG_JOB_TIME = "coalesce(ended_at, started_at)"
+LONG_JOBS = f"{LONG_JOB_TIME} - enqueued_at > interval '1 day'"
+
 
 def _grams(table: str, *, where: str | None = None) -> Index:
     return Index(
@@ -331,6 +338,7 @@ job = Table(
     Index(None, "customer_id", "enqueued_at", "id"),
     Index("ix_job_started", "started_at"),
     Index("ix_job_ended", "ended_at", postgresql_where=text("ended_at is not null")),
+    Index("ix_job_long", text(LONG_JOB_TIME), postgresql_where=text(LONG_JOBS)),
     # They are few: without it a list of them walks through everything else.
     Index(
         "ix_job_timeout",
@@ -661,6 +669,12 @@ submission = Table(
     Index(None, "observed_at", "id"),
     Index(None, "job_id"),
     _grams("submission"),
+    Index(
+        "ix_submission_acl",
+        "acl",
+        postgresql_using="gin",
+        postgresql_where=text(SUBMISSIONS_WITH_ACL),
+    ),
     Index(
         "ix_submission_expires_at",
         "expires_at",

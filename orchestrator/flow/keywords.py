@@ -42,6 +42,9 @@ RARE_MAX = 10_000
 #: Characters that the index takes together: a shorter word is in most rows.
 _GRAM = 3
 
+#: Characters of an id.
+_ID_LENGTH = 36
+
 #: Hashes, and how many digits they have.
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
@@ -179,7 +182,7 @@ class Ids:
 
     def rare(self, word: str) -> Sequence[Select[Any]]:
         """As :class:`Place`."""
-        if not (_HEX | {"-"}).issuperset(word.lower()):
+        if len(word) > _ID_LENGTH or not (_HEX | {"-"}).issuperset(word.lower()):
             return []
         with suppress(ValueError):
             return [select(self.key).where(self.visible, self.key == UUID(word))]

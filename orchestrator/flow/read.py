@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -82,6 +83,23 @@ class UserView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """From when to when, both inclusive; ``None`` is unbounded."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def has(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """Return the conditions that a time is in it."""
+        bounds: list[ColumnElement[bool]] = []
+        if self.start is not None:
+            bounds.append(column >= self.start)
+        if self.end is not None:
+            bounds.append(column <= self.end)
+        return bounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
     """
     How the rows of a table are listed.
@@ -114,13 +132,13 @@ def fetch_page(
         InvalidError: The order names an unknown field, or everything was asked for and
             more match than one list may hold.
     """
-    order = _order_by(paging.order, listing)
-    total = _count(tx, listing, conditions, up_to=count_bound(paging))
-    if not paging.limit and total == UNCOUNTED:
-        raise InvalidError(
-            f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
-            field="limit",
-        )
+    order = order_by(paging.order, listing)
+    matches = select(literal(1)).select_from(listing.table).where(*conditions)
+    # In order, so that an index is read: a scan that ends early ends late for a
+    # customer whose rows are all at the end of the table.
+    if getattr(listing.sorts[listing.default.name], "table", None) is listing.table:
+        matches = matches.order_by(*order_by((), listing))
+    total = count(tx, matches, paging)
     page = statement.where(*conditions).order_by(*order)
     window = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
     return tx.connection.execute(window).all(), total
@@ -221,25 +239,41 @@ def count_bound(paging: Paging) -> int:
     return COUNT_MAX if paging.limit else LIST_MAX
 
 
-def _count(
-    tx: Transaction,
-    listing: Listing,
-    conditions: Sequence[ColumnElement[bool]],
-    *,
-    up_to: int,
-) -> int:
-    matches = select(literal(1)).select_from(listing.table).where(*conditions)
-    # In order, so that an index is read: a scan that ends early ends late for a
-    # customer whose rows are all at the end of the table.
-    if getattr(listing.sorts[listing.default.name], "table", None) is listing.table:
-        matches = matches.order_by(*_order_by((), listing))
-    bounded = matches.limit(up_to + 1).subquery()
-    counted = select(func.count()).select_from(bounded)
+def count(tx: Transaction, matches: Select[Any], paging: Paging) -> int:
+    """
+    Count what matches, as far as it is counted.
+
+    Raises:
+        InvalidError: As :func:`check_whole`.
+    """
+    bound = count_bound(paging)
+    counted = select(func.count()).select_from(matches.limit(bound + 1).subquery())
     total = int(tx.connection.execute(counted).scalar_one())
-    return total if total <= up_to else UNCOUNTED
+    return check_whole(paging, total if total <= bound else UNCOUNTED)
 
 
-def _order_by(order: Sequence[Order], listing: Listing) -> list[ColumnElement[Any]]:
+def check_whole(paging: Paging, total: int) -> int:
+    """
+    Return *total*.
+
+    Raises:
+        InvalidError: Everything was asked for, and it is more than one list may hold.
+    """
+    if not paging.limit and total == UNCOUNTED:
+        raise InvalidError(
+            f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
+            field="limit",
+        )
+    return total
+
+
+def order_by(order: Sequence[Order], listing: Listing) -> list[ColumnElement[Any]]:
+    """
+    Return the order of a list; the default one if none is asked for.
+
+    Raises:
+        InvalidError: It names an unknown field.
+    """
     keys = tuple(order) or (listing.default,)
     clauses = [_clause(_column(key, listing), key) for key in keys]
     return [*clauses, _clause(listing.table.c[listing.key], keys[-1])]

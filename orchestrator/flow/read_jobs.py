@@ -18,11 +18,15 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal,
     or_,
     select,
+    text,
 )
 
 from orchestrator.db.tables import (
+    LONG_JOB_TIME,
+    LONG_JOBS,
     customer,
     job,
     job_task,
@@ -217,8 +221,26 @@ def _in_states(states: Sequence[JobState]) -> ColumnElement[bool]:
 
 
 def _within(window: TimeWindow) -> ColumnElement[bool]:
+    # A job starts and ends after it was ordered, and mostly within a day: said as well,
+    # it lets the index of orders be read from there to there, and no further.
+    bounds: list[ColumnElement[bool]] = []
+    if window.end is not None:
+        bounds.append(job.c.enqueued_at <= window.end)
+    if window.start is not None:
+        bounds.append(job.c.enqueued_at >= _earliest(window.start))
     matches = [_matches(_JOB_TIMES[name], window) for name in window.fields]
-    return and_(*matches) if window.match_all else or_(*matches)
+    return and_(*bounds, and_(*matches) if window.match_all else or_(*matches))
+
+
+def _earliest(start: datetime) -> ColumnElement[datetime]:
+    """Return before when nothing was ordered that has a time from *start* on."""
+    slow = text(
+        f"SELECT min(enqueued_at) FROM job WHERE {LONG_JOBS}"  # noqa: S608  (constants)
+        f" AND {LONG_JOB_TIME} >= :start"
+    ).bindparams(bindparam("start", start, unique=True))
+    first = slow.columns(job.c.enqueued_at).scalar_subquery()
+    day = text("interval '1 day'")
+    return func.least(literal(start, job.c.enqueued_at.type) - day, first)
 
 
 def _matches(column: ColumnElement[Any], window: TimeWindow) -> ColumnElement[bool]:

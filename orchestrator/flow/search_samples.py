@@ -63,11 +63,13 @@ from orchestrator.flow.read import (
     Order,
     Page,
     Paging,
+    Window,
+    check_whole,
+    count,
     count_bound,
     one_of,
 )
 from orchestrator.flow.read_samples import SampleView, get_samples
-from orchestrator.flow.read_submissions import Window
 
 _DEFAULT = (Order(name="sampleCreatedTimestamp", descending=True),)
 
@@ -112,25 +114,19 @@ def search_samples(
         InvalidError: The order or a field to search in is unknown, or everything was
             asked for and more match than one list may hold.
     """
-    order, bound = paging.order or _DEFAULT, count_bound(paging)
+    order = paging.order or _DEFAULT
     if words.keywords:
         found = _found(tx, words, window, paging, viewer)
         among, total = found.among(viewer, window), found.total
         listed = _in_order(among, order, viewer)
     elif order != _DEFAULT:
         listed = _in_order(_visible(viewer, window, LIST_MAX), order, viewer)
-        total = _count(tx, listed, bound)
+        total = count(tx, listed, paging)
     else:
-        total = _count(tx, _visible(viewer, window, bound + 1), bound)
+        total = count(tx, _visible(viewer, window, count_bound(paging) + 1), paging)
         # Only as far as the page: the rest of the index is not read.
         listed = _visible(viewer, window, paging.offset + (paging.limit or LIST_MAX))
-    if total is None:
-        total = _count(tx, listed, bound)
-    if not paging.limit and total == UNCOUNTED:
-        raise InvalidError(
-            f"more than {LIST_MAX} match; ask with a limit, or narrow the window",
-            field="limit",
-        )
+    total = count(tx, listed, paging) if total is None else check_whole(paging, total)
     page = listed.limit(paging.limit or LIST_MAX).offset(paging.offset)
     sha256s = list(tx.connection.execute(page).scalars())
     views = get_samples(tx, sha256s, viewer=viewer)
@@ -147,7 +143,7 @@ class _Found:
     def among(self, viewer: Viewer, window: Window) -> Select[Any]:
         """Return those that the viewer may see."""
         statement = select(sample.c.sha256).where(
-            one_of(sample.c.sha256, self.sha256s), *_within(sample.c.created_at, window)
+            one_of(sample.c.sha256, self.sha256s), *window.has(sample.c.created_at)
         )
         if viewer.customer_ids is None:
             return statement
@@ -179,18 +175,12 @@ def _found(
     return _Found(sha256s=newest.keys, total=total)
 
 
-def _count(tx: Transaction, listed: Select[Any], bound: int) -> int:
-    counted = select(func.count()).select_from(listed.limit(bound + 1).subquery())
-    total = int(tx.connection.execute(counted).scalar_one())
-    return UNCOUNTED if total > bound else total
-
-
 def _visible(viewer: Viewer, window: Window, cap: int) -> Select[Any]:
     """Return the newest visible samples, at most *cap*, the newest first."""
     if viewer.customer_ids is None:
         seen = sample.c.created_at
         newest = select(sample.c.sha256, seen.label("seen_at"))
-        return _newest_first(newest.where(*_within(seen, window)), seen, cap)
+        return _newest_first(newest.where(*window.has(seen)), seen, cap)
     parts = [_of_subject(one, window, cap) for one in viewer.subjects]
     every: Subquery = union(*(select(part.subquery()) for part in parts)).subquery()
     statement = select(every.c.sha256, every.c.seen_at)
@@ -202,7 +192,7 @@ def _of_subject(subject_id: UUID, window: Window, cap: int) -> Select[Any]:
     seen = sample_access.c.sample_created_at
     statement = select(
         sample_access.c.sample_sha256.label("sha256"), seen.label("seen_at")
-    ).where(sample_access.c.subject_id == subject_id, *_within(seen, window))
+    ).where(sample_access.c.subject_id == subject_id, *window.has(seen))
     ordered = statement.order_by(seen.desc(), sample_access.c.sample_sha256.desc())
     return ordered.limit(cap)
 
@@ -211,15 +201,6 @@ def _newest_first(
     statement: Select[Any], seen: ColumnElement[Any], cap: int
 ) -> Select[Any]:
     return statement.order_by(seen.desc(), sample.c.sha256.desc()).limit(cap)
-
-
-def _within(seen: ColumnElement[Any], window: Window) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if window.start is not None:
-        conditions.append(seen >= window.start)
-    if window.end is not None:
-        conditions.append(seen <= window.end)
-    return conditions
 
 
 def _in_order(

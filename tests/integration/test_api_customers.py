@@ -313,6 +313,42 @@ def test_what_somebody_else_shows_a_user_passes_no_limit_of_its_key(
     assert api.with_key(limited).get("/submission").json()["count"] == 0
 
 
+def test_own_submissions_and_those_that_others_show_are_one_list_by_age(
+    api: API, blue: Customer, red: Customer
+):
+    def submit(client: httpx.Client, observed: str, *acl: str) -> str:
+        uploaded = client.post("/sample", content=secrets.token_bytes(32)).json()
+        form = {
+            "challengeToken": uploaded["data"]["challenge"],
+            "fileName": "listed.bin",
+            "userAgent": {"name": "by-hand", "version": "1"},
+            "observedTimestamp": observed,
+            "acl": acl,
+        }
+        sha256 = uploaded["data"]["sample"]["id"]
+        answer = client.post(f"/sample/{sha256}/submission", json=form)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["data"]["id"])
+
+    oldest = submit(blue.client, "now - 5 days")
+    shown = submit(red.client, "now - 4 days", blue.user)
+    submit(red.client, "now - 3 days")
+    own_too = submit(blue.client, "now - 2 days", blue.user)
+    shown_last = submit(red.client, "now - 1 day", blue.user)
+    every = [shown_last, own_too, shown, oldest]
+
+    for words in ({}, {"keywords": "listed.bin"}, {"sortBy": "-observedTimestamp"}):
+        for offset in range(5):
+            page = blue.client.get(
+                "/submission", params={**words, "limit": 2, "offset": offset}
+            ).json()
+            found = [one["id"] for one in page["data"]]
+            assert (found, page["count"]) == (every[offset : offset + 2], 4)
+    later: dict[str, str | int] = {"indexStartTimestamp": "now - 60 hours", "limit": 0}
+    recent = blue.client.get("/submission", params=later).json()
+    assert [one["id"] for one in recent["data"]] == every[:2]
+
+
 def test_an_administrator_of_some_customers_changes_nothing_for_others(
     api: API, blue: Customer, red: Customer
 ):

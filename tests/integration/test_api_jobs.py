@@ -267,6 +267,56 @@ def test_a_search_may_ask_for_any_time_or_for_all(api: API):
 
 
 @pytest.mark.parametrize(
+    ("fields", "start", "end", "found"),
+    [
+        (["all"], "now - 2 hours", None, True),
+        (["all"], "now - 30 minutes", None, False),
+        (["all"], None, "now - 6 days", False),
+        (["enqueuedTimestamp"], "now - 4 days", None, False),
+        (["enqueuedTimestamp"], "now - 6 days", "now - 4 days", True),
+        (["startTimestamp"], "now - 4 days", "now - 2 days", True),
+        (["startTimestamp"], "now - 2 days", None, False),
+        (["endTimestamp"], "now - 2 days", "now", True),
+        (["endTimestamp"], None, "now - 2 hours", False),
+    ],
+)
+def test_a_job_that_took_days_is_found_by_each_of_its_times(
+    api: API, fields: list[str], start: str | None, end: str | None, *, found: bool
+):
+    job = api.add_job()
+    api.run(
+        "UPDATE job SET state = 'done', enqueued_at = now() - interval '5 days',"
+        " started_at = now() - interval '3 days', ended_at = now() - interval '1 hour'"
+        " WHERE id = :id",
+        id=job["id"],
+    )
+    times = {"startTimestamp": start, "endTimestamp": end}
+
+    answer = _search(
+        api,
+        sampleSha256=[job["analysedSample"]["id"]],
+        timeFieldStrategy=fields,
+        **{name: value for name, value in times.items() if value is not None},
+    )
+
+    assert _ids(answer) == ([job["id"]] if found else [])
+
+
+def test_a_job_that_waited_for_days_is_found_by_its_start(api: API):
+    job = api.add_job()
+    api.run(
+        "UPDATE job SET state = 'executing', enqueued_at = now() - interval '5 days',"
+        " started_at = now() - interval '1 hour'"
+        " WHERE id = :id",
+        id=job["id"],
+    )
+    criteria = {"sampleSha256": [job["analysedSample"]["id"]]}
+
+    assert _ids(_search(api, **criteria, startTimestamp="now - 2 hours")) == [job["id"]]
+    assert _ids(_search(api, **criteria, startTimestamp="now - 30 minutes")) == []
+
+
+@pytest.mark.parametrize(
     ("criteria", "field"),
     [
         ({"startTimestamp": "yesterday"}, "startTimestamp"),

@@ -55,6 +55,7 @@ _PAGES: Mapping[str, str] = {
     "jobs_search": "POST /job/search",
     "jobs_of_a_week": "POST /job/search "
     '{"startTimestamp": "now - 5 weeks", "endTimestamp": "now - 4 weeks"}',
+    "jobs_of_a_day": 'POST /job/search {"startTimestamp": "now - 1 day"}',
     "jobs_far": "/job?offset=1000&limit=100",
     "jobs_done": "/job?state=done",
     "jobs_open": "/job?state=enqueued&state=executing",
