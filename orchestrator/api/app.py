@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-import anyio
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.security import APIKeyHeader
@@ -34,7 +33,7 @@ from orchestrator.api import (
     verdict,
     worker,
 )
-from orchestrator.api.body import READERS_MAX
+from orchestrator.api.body import Readers
 from orchestrator.api.deps import KEY_HEADER, Services
 from orchestrator.api.pace import Paced
 
@@ -66,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
         strict_content_type=False,
     )
     app.state.services = services
-    app.state.readers = anyio.CapacityLimiter(READERS_MAX)
+    app.state.readers = Readers()
     errors.install(app)
     app.add_middleware(Paced)
     app.add_middleware(Surroundings)

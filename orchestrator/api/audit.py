@@ -10,8 +10,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
-from orchestrator.api.envelope import ListEnvelope, PlainText, listing
+from orchestrator.api.envelope import ListEnvelope, listing
 from orchestrator.api.paging import WindowDep
+from orchestrator.api.plain import PlainText
 from orchestrator.api.schemas.audit import AuditResponse
 from orchestrator.api.times import parse_time
 from orchestrator.domain.values import Role

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
 
+import anyio
 from anyio import from_thread
 from fastapi import Request
 from fastapi.responses import StreamingResponse
@@ -23,9 +26,10 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.store import SampleStore
 
-#: Bodies that are read at once. They have threads of their own, so that slow clients
-#: keep nobody waiting but each other.
+#: Bodies that are read at once, and how many of them for one user. They have threads of
+#: their own, so that slow clients keep nobody waiting but each other.
 READERS_MAX = 32
+READERS_PER_USER = 8
 
 #: Known to everybody: it keeps a sample from being opened, not from being read.
 _ZIP_PASSWORD = "infected"  # noqa: S105
@@ -46,14 +50,45 @@ ZIP_ANSWER: dict[int | str, dict[str, Any]] = {
 T = TypeVar("T")
 
 
-async def run_reader(request: Request, read: Callable[[], T]) -> T:
+class Readers:
     """
-    Run what reads the body of *request* in one of the threads set aside for it.
+    Who reads bodies, by the event loop: users share :data:`READERS_MAX` threads, of
+    which none has more than :data:`READERS_PER_USER`; replicas have as many again.
+    """
+
+    def __init__(self) -> None:
+        self._users = anyio.CapacityLimiter(READERS_MAX)
+        self._replicas = anyio.CapacityLimiter(READERS_MAX)
+        self._by_user: WeakValueDictionary[UUID, anyio.CapacityLimiter] = (
+            WeakValueDictionary()
+        )
+
+    async def run(self, read: Callable[[], T], *, user_id: UUID | None) -> T:
+        """
+        Run what reads a body; ``None`` is a replica's.
+
+        Raises:
+            BusyError: No thread became free in time.
+        """
+        if user_id is None:
+            return await in_turn(read, self._replicas)
+        own = self._by_user.get(user_id)
+        if own is None:
+            own = self._by_user[user_id] = anyio.CapacityLimiter(READERS_PER_USER)
+        return await in_turn(read, own, self._users)
+
+
+async def run_reader(
+    request: Request, read: Callable[[], T], *, user_id: UUID | None
+) -> T:
+    """
+    Run what reads the body of *request*, as :meth:`Readers.run`.
 
     Raises:
-        BusyError: None of them became free in time.
+        BusyError: No thread became free in time.
     """
-    return await in_turn(read, limiter=request.app.state.readers)
+    readers: Readers = request.app.state.readers
+    return await readers.run(read, user_id=user_id)
 
 
 def received_chunks(request: Request, *, limit_bytes: int) -> Iterator[bytes]:

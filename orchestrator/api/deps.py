@@ -7,7 +7,9 @@ not even the body is read.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +48,9 @@ _STREAMS = "__assay_streams__"
 _ANYONES = "__assay_anyones__"
 
 _BODY_METHODS = frozenset({"POST", "PUT"})
+
+#: Characters of a wrong key that are repeated to the caller.
+_KEY_MAX = 128
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
@@ -225,4 +230,25 @@ def _bounded(request: Request) -> Request:
             raise HTTPException(413, f"the body is larger than {JSON_MAX_BYTES} bytes")
         return message
 
-    return Request(request.scope, receive)
+    return _JSONRequest(request.scope, receive)
+
+
+class _JSONRequest(Request):
+    """A request whose JSON is in UTF-8 and says nothing twice."""
+
+    @override
+    async def json(self) -> Any:
+        body = await self.body()
+        try:
+            return json.loads(body.decode(), object_pairs_hook=_each_key_once)
+        except UnicodeDecodeError as error:
+            raise json.JSONDecodeError("not UTF-8", "", error.start) from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counted = Counter(key for key, _ in pairs)
+        twice = next(key for key, times in counted.items() if times > 1)
+        raise json.JSONDecodeError(f"the key {twice[:_KEY_MAX]!a} comes twice", "", 0)
+    return found

@@ -4,14 +4,13 @@ The envelope of every JSON answer, and nothing of what is inside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fastapi import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from orchestrator.flow.read import Page, Paging
@@ -30,33 +29,7 @@ class Shape(BaseModel):
 class Form(BaseModel):
     """Base of what the API takes: camelCase, and no field that we do not know."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
-    )
-
-
-def _plain(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not contain the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("must not contain half of a surrogate pair")
-    return value
-
-
-#: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
-PlainText = Annotated[str, AfterValidator(_plain)]
-
-
-def _encodable(value: JsonValue) -> JsonValue:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("must not contain half of a surrogate pair") from error
-    return value
-
-
-#: JSON that can be stored and sent again.
-PlainJSON = Annotated[JsonValue, AfterValidator(_encodable)]
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid")
 
 
 class MessageType(StrEnum):

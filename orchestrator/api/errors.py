@@ -87,6 +87,9 @@ BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     413: {"model": Failure, "description": "The body is too large."},
 }
 
+#: Mistakes that are named, each in a message of its own.
+_MESSAGES_MAX = 100
+
 #: Characters of a wrong value that are repeated to the caller.
 _ECHO_MAX = 128
 
@@ -181,7 +184,10 @@ def _headers(error: errors.AssayError) -> Mapping[str, str]:
 async def _validation_error(_request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, RequestValidationError):
         raise exc
-    messages = list(_validation_messages(exc.errors()))
+    found = exc.errors()
+    messages = list(_validation_messages(found[:_MESSAGES_MAX]))
+    if len(found) > _MESSAGES_MAX:
+        messages.append(general(f"and {len(found) - _MESSAGES_MAX} more"))
     return failure(HTTPStatus.PRECONDITION_FAILED, messages, code="invalid")
 
 
@@ -250,9 +256,9 @@ def _validation_messages(
         # 'body', 'query' and 'path' say where it was; the rest is the field's path.
         where = [str(part) for part in error["loc"]]
         if error["type"] == "json_invalid":
-            position = where[-1]
-            reason = error["ctx"]["error"]
-            yield about_field(f"not JSON: {reason} at {position}", "body")
+            reason, position = error["ctx"]["error"], where[-1]
+            at = f" at {position}" if position != "0" else ""
+            yield about_field(f"not JSON: {reason}{at}", "body")
             continue
         field = ".".join(where[1:]) or where[0]
         yield about_field(_remedy(error), field, _echo(error.get("input")))

@@ -93,6 +93,7 @@ async def upload_evidence(
             limit_bytes=limit,
             viewer=caller.viewer,
         ),
+        user_id=caller.user_id,
     )
     return created(EvidenceResponse.of(view), response, is_new=is_new)
 

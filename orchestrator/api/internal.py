@@ -61,7 +61,9 @@ async def write_file(
     await in_turn(lambda: _admit(services, task_id, attempt, token))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
-    return await run_reader(request, lambda: _keep(services, chunks, limit))
+    return await run_reader(
+        request, lambda: _keep(services, chunks, limit), user_id=None
+    )
 
 
 def _admit(

@@ -68,7 +68,7 @@ def get_intention(
 ) -> Intention:
     """Read how a file would be submitted."""
     pairs = [one.partition("=") for one in metadata or ()]
-    if not all(equals for _, equals, _ in pairs):
+    if not all(key and equals for key, equals, _ in pairs):
         raise InvalidError("write each as key=value", field="metaData")
     return Intention(
         customer_id=caller.owner.customer_id,
@@ -85,6 +85,7 @@ def get_intention(
 async def explain_file(
     request: Request,
     intention: Annotated[Intention, Depends(get_intention)],
+    caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[PolicyExplanation]:
     """Say who would look at a file, the raw bytes, and why; nothing is kept of it."""
@@ -96,7 +97,8 @@ async def explain_file(
         with services.database.uow() as tx:
             return explain_policy(tx, measured, intention, engine=services.engine)
 
-    return single(PolicyExplanation.of(await run_reader(request, explain)))
+    explanation = await run_reader(request, explain, user_id=caller.user_id)
+    return single(PolicyExplanation.of(explanation))
 
 
 @router.get("/policy/default/rule")

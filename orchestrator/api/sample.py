@@ -76,7 +76,7 @@ async def upload_sample(
             owner=owner,
         )
 
-    stored = await run_reader(request, store)
+    stored = await run_reader(request, store, user_id=caller.user_id)
     answer = SampleCompleteUploadResponse.of(stored)
     return created(answer, response, is_new=stored.is_new)
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.api.errors import failure, general
+from orchestrator.api.pace import BYTES_PER_SECOND
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,11 @@ HEAD_SECONDS = 30.0
 
 #: Bytes of the request line and headers: a hundred keywords in an address still fit.
 HEAD_MAX_BYTES = 64 * 1024
+
+#: Seconds after which a client must have taken some of its answer, and bytes that are
+#: some: 128 kbit/s, as for what it sends.
+TAKE_SECONDS = 30.0
+_TAKE_BYTES = int(TAKE_SECONDS * BYTES_PER_SECOND)
 
 #: Seconds that an idle connection is kept for another request.
 _KEEP_ALIVE_SECONDS = 5
@@ -69,17 +75,21 @@ def server_config(
 
 class BoundedProtocol(H11Protocol):
     """
-    One connection: closed when no request has come within :data:`HEAD_SECONDS`.
+    One connection: closed when no request has come within :data:`HEAD_SECONDS`, and
+    cut when the client does not take its answer.
 
-    uvicorn itself only closes a connection on which nothing at all comes.
+    uvicorn itself only closes a connection on which nothing at all comes, and waits for
+    ever for what it sends to be taken.
     """
 
     #: Seconds; a test shortens it.
     head_seconds = HEAD_SECONDS
+    take_seconds = TAKE_SECONDS
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
@@ -89,7 +99,18 @@ class BoundedProtocol(H11Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_expecting()
+        self._stop_watching()
         super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    @override
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
 
     @override
     def handle_events(self) -> None:
@@ -113,6 +134,25 @@ class BoundedProtocol(H11Protocol):
     def _expect_request(self) -> None:
         self._stop_expecting()
         self._deadline = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _watch(self) -> None:
+        # Nothing is added while writing is paused: what is less has been taken.
+        left = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(self.take_seconds, self._cut, left)
+
+    def _cut(self, left: int) -> None:
+        taken = left - self.transport.get_write_buffer_size()
+        if taken >= min(left, _TAKE_BYTES):
+            self._watch()
+        else:
+            log.info("answer.not_taken", left_bytes=left - taken)
+            # Closing would wait for the rest to be taken.
+            self.transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _stop_expecting(self) -> None:
         if self._deadline is not None:

@@ -8,6 +8,7 @@ client wait until it gives up and asks again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import anyio
@@ -21,29 +22,27 @@ T = TypeVar("T")
 WAIT_SECONDS = 2.0
 
 
-async def in_turn(
-    act: Callable[[], T], *, limiter: anyio.CapacityLimiter | None = None
-) -> T:
+async def in_turn(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T:
     """
     Run *act* in a thread as soon as one is free.
 
     Args:
-        limiter: Whose threads; ``None`` is those in which routes run.
+        limiters: What it counts for, one after the other; none is the threads in which
+            routes run.
 
     Raises:
         BusyError: None became free within :data:`WAIT_SECONDS`; nothing was done.
     """
-    threads = limiter or to_thread.current_default_thread_limiter()
     turn = object()
-    with anyio.move_on_after(WAIT_SECONDS) as waiting:
-        await threads.acquire_on_behalf_of(turn)
-    if waiting.cancelled_caught:
-        raise BusyError(
-            "too much is asked for at once; nothing was done, try again in a moment"
-        )
-    try:
+    async with AsyncExitStack() as held:
+        with anyio.move_on_after(WAIT_SECONDS) as waiting:
+            for one in limiters or (to_thread.current_default_thread_limiter(),):
+                await one.acquire_on_behalf_of(turn)
+                held.callback(one.release_on_behalf_of, turn)
+        if waiting.cancelled_caught:
+            raise BusyError(
+                "too much is asked for at once; nothing was done, try again in a moment"
+            )
         # The turn is what is limited. It is no part of the waiting: a thread that has
         # begun is waited for, and may ask the event loop for more.
         return await to_thread.run_sync(act, limiter=anyio.CapacityLimiter(1))
-    finally:
-        threads.release_on_behalf_of(turn)

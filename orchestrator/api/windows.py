@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
-from orchestrator.api.envelope import PlainText
+from orchestrator.api.plain import PlainText
 from orchestrator.api.times import parse_time
 from orchestrator.flow.keywords import Words
 from orchestrator.flow.read import Window

@@ -140,7 +140,14 @@ class Client:
 
 
 def segment(name: str) -> str:
-    """Return what a person typed as one segment of a path, whatever it holds."""
+    """
+    Return what a person typed as one segment of a path, whatever it holds.
+
+    Raises:
+        ClientError: It is nothing, or what a path does not take as a name.
+    """
+    if name in {"", ".", ".."}:
+        raise ClientError(f"'{name}' is no name or id; say which one is meant")
     return quote(name, safe="")
 
 

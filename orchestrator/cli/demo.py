@@ -27,7 +27,7 @@ from orchestrator.cli.demo_report import (
     worker_counts,
 )
 from orchestrator.cli.output import AsJSON, console, errors, print_json
-from orchestrator.cli.submit import FINAL, files_of, submit_files
+from orchestrator.cli.submit import FINAL, files_of, named_path, submit_files
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.places import remove
 from orchestrator.embedded.stack import Stack
@@ -50,7 +50,9 @@ Report = dict[str, Any]
 def demo(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILES", help="Instead of the bundled set."),
+        typer.Argument(
+            parser=named_path, metavar="FILES", help="Instead of the bundled set."
+        ),
     ] = None,
     as_json: AsJSON = False,
 ) -> None:

@@ -33,7 +33,7 @@ def create(
     ] = DEFAULT_CUSTOMER,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     days: Annotated[
-        int | None, typer.Option(min=1, help="How long it is valid.")
+        int | None, typer.Option(min=1, max=36_500, help="How long it is valid.")
     ] = None,
     key_role: Annotated[
         Role | None, typer.Option(help="What the key may do; less than the user.")

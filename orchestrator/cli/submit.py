@@ -41,11 +41,28 @@ FINAL = frozenset({"done", "timeout"})
 Job = dict[str, Any]
 
 
+def named_path(value: str) -> Path:
+    """
+    Read the name of a file or folder.
+
+    Raises:
+        BadParameter: It is empty, as a variable is that nobody set: to a path, that is
+            the working folder.
+    """
+    if not value:
+        raise typer.BadParameter("is empty; name a file or a folder")
+    return Path(value)
+
+
 @app.command()
 def submit(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|DIR…", help="Files, or folders of them."),
+        typer.Argument(
+            parser=named_path,
+            metavar="FILE|DIR…",
+            help="Files, or folders of them.",
+        ),
     ],
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the verdicts.")

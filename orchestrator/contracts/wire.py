@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 #: Version written into every message; a reader refuses any other.
 MESSAGE_VERSION: Final = 1
@@ -22,7 +22,17 @@ TOKEN_HEADER = "assay-token"  # noqa: S105  (a name, not a token)
 SIGNATURE_HEADER = "signature"
 
 SHORT_NAME_PATTERN = r"^[a-zA-Z0-9_:\-.]{1,64}$"
-ShortName = Annotated[str, StringConstraints(pattern=SHORT_NAME_PATTERN)]
+
+
+def _no_step(name: str) -> str:
+    if name in {".", ".."}:
+        raise ValueError("must not be . or .. alone: a path takes them for steps")
+    return name
+
+
+ShortName = Annotated[
+    str, StringConstraints(pattern=SHORT_NAME_PATTERN), AfterValidator(_no_step)
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -44,10 +44,18 @@ def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) -
 
 
 def cancel_task(
-    tx: Transaction, task_id: UUID, *, engine: Engine, actor: Actor
+    tx: Transaction,
+    task_id: UUID,
+    *,
+    engine: Engine,
+    actor: Actor,
+    message: str | None = None,
 ) -> None:
     """
     Cancel one task. Cancelling it again changes nothing.
+
+    Args:
+        message: Why, for people.
 
     Raises:
         NotFoundError: There is no such task.
@@ -56,7 +64,8 @@ def cancel_task(
     found = tasks.get_tasks_for_update(tx, [task_id])
     if task_id not in found:
         raise NotFoundError(f"there is no task {task_id}", field="taskID")
-    changes = _cancel(tx, [found[task_id]], engine=engine, reason=_commanded(actor))
+    reason = _commanded(actor, message)
+    changes = _cancel(tx, [found[task_id]], engine=engine, reason=reason)
     if changes[0].move is Move.REFUSED:
         state = changes[0].before.state
         raise IllegalTransitionError(
@@ -80,9 +89,12 @@ def cancel_disabled(
     return len(_cancel(tx, open_tasks, engine=engine, reason=happening))
 
 
-def _commanded(actor: Actor) -> Happening:
+def _commanded(actor: Actor, message: str | None = None) -> Happening:
     return Happening(
-        event=TaskEvent.CANCELLED, reason=Reason.CANCELLED, actor=actor.name
+        event=TaskEvent.CANCELLED,
+        reason=Reason.CANCELLED,
+        message=message,
+        actor=actor.name,
     )
 
 

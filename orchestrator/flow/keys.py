@@ -38,6 +38,7 @@ _SECRET_BYTES = 32
 _PREFIX_BYTES = 4
 _FORM = re.compile(r"assay_(?P<prefix>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _HEADER = "Argus-API-Key"
+_NAME_MAX = 255
 _CUSTOMER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -76,9 +77,12 @@ def create_key(tx: Transaction, order: KeyOrder, *, actor: Actor) -> IssuedKey:
     Issue a key.
 
     Raises:
-        InvalidError: The user is there with another role or customer, or a limit is
-            none: a customer unknown, a network malformed, a role above the user's.
+        InvalidError: The user's name is none, or is there with another role or
+            customer, or a limit is none: a customer unknown, a network malformed, a
+            role above the user's.
     """
+    _check_name(order.user_name, "user")
+    _check_text(order.label, "label")
     user = _user(tx, order)
     limits = _limits(tx, order)
     prefix = secrets.token_hex(_PREFIX_BYTES)
@@ -108,13 +112,14 @@ def add_customer(
 
     Raises:
         ConflictError: The short name is taken.
-        InvalidError: The short name is none.
+        InvalidError: The short name, or the name, is none.
     """
     if not _CUSTOMER_NAME.fullmatch(short_name):
         raise InvalidError(
             f"'{short_name}' is no short name; use letters, digits, '_', '-' and '.'",
             field="shortName",
         )
+    _check_name(name, "name")
     new = Customer(id=UUID(str(uuid7())), short_name=short_name, name=name)
     if not users.add_customer(tx, new):
         raise ConflictError(
@@ -200,6 +205,20 @@ def viewer_of(key: Key) -> Viewer:
         customer_ids=seen,
         is_limited=limited is not None,
     )
+
+
+def _check_name(value: str, field_name: str) -> None:
+    if not value.strip():
+        raise InvalidError("must not be empty", field=field_name)
+    _check_text(value, field_name)
+
+
+def _check_text(value: str, field_name: str) -> None:
+    if len(value) > _NAME_MAX:
+        raise InvalidError(f"is longer than {_NAME_MAX} characters", field=field_name)
+    if not value.isprintable():
+        # Nor half of a surrogate pair, which stands for bytes that are no text.
+        raise InvalidError("has characters that cannot be shown", field=field_name)
 
 
 def _user(tx: Transaction, order: KeyOrder) -> User:

@@ -57,6 +57,9 @@ _EVENTS = {
     TaskState.FAILED: TaskEvent.FAILED,
 }
 
+#: With what a worker ends, and brings what it found.
+_ENDS = frozenset({TaskState.SUCCESS, TaskState.FAILED})
+
 
 def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
     """
@@ -64,13 +67,21 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
 
     Raises:
         NotFoundError: There is no such task in this job.
-        InvalidError: An analysis is unknown, hidden, of another sample or worker.
+        InvalidError: An analysis is unknown, hidden, of another sample or worker, or
+            comes before the task ends.
         HeldByOtherError: Somebody else has the task in hand.
         IllegalTransitionError: The task has ended otherwise.
     """
     task = _locked(tx, given)
+    if given.analyses and given.state not in _ENDS:
+        raise InvalidError(
+            "come with success or failed; send them when the task ends",
+            field="analyses",
+        )
     if given.state is TaskState.CANCELLED:
-        cancel_task(tx, given.task_id, engine=engine, actor=given.actor)
+        cancel_task(
+            tx, given.task_id, engine=engine, actor=given.actor, message=given.message
+        )
         return
     _check_analyses(tx, task, given)
     if given.state is TaskState.EXECUTING and task.state is TaskState.EXECUTING:

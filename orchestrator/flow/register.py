@@ -63,7 +63,9 @@ def register_worker(
             tx.connection.execute(insert(worker).values(values))
     except IntegrityError:
         raise ConflictError(
-            f"there is a worker {short_name} already", field="shortName"
+            f"there is a worker {short_name} already, or there was, and 'assay worker"
+            " register' brings it back",
+            field="shortName",
         ) from None
     audit.record(tx, actor, Action.WORKER_REGISTER, short_name)
     return worker_id

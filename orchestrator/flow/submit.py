@@ -301,7 +301,9 @@ def _subject(tx: Transaction, order: JobOrder) -> Subject:
 
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
-    unknown = unknown_names(candidates, order.workers or ())
+    # One that was deleted is no more there for whoever names it.
+    here = [one for one in candidates if one.enabled]
+    unknown = unknown_names(here, order.workers or ())
     if unknown:
         raise UnknownWorkerError(
             f"workers: not registered: {', '.join(unknown)}", field="workers"

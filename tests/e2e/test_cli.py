@@ -504,6 +504,31 @@ def test_what_the_api_refuses_is_one_line(
     assert f"({status} " in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", ""),
+        ("demo", ""),
+        ("job", "cancel", ""),
+        ("worker", "show", ".."),
+        ("policy", "explain", __file__, "--meta", "=value"),
+        ("key", "create", "somebody", "--days", "99999999"),
+        ("key", "create", ""),
+        ("key", "create", "u\udcff"),
+        ("customer", "add", "short", "--name", "x\udcff"),
+    ],
+)
+def test_a_word_that_means_nothing_is_said_to(
+    assay: Assay, api_database_url: str, words: tuple[str, ...]
+):
+    done = assay(*words, ASSAY_DATABASE_URL=api_database_url)
+
+    assert done.returncode in {1, 2}
+    assert done.stdout == ""
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_key_without_the_right_or_no_key_at_all_is_one_line(api: API, assay: Assay):
     worker = api.add_worker()
     viewer = assay("worker", "pause", worker, ASSAY_API_KEY=api.key(Role.VIEWER))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -242,7 +243,12 @@ def test_the_documentation_is_served(api: API):
     assert api.bare.get("/openapi.json").json()["info"]["title"] == "Assay"
 
 
+_TAG = {"type": "family", "value": "b"}
 _OPTIONS = [{"key": str(number), "value": ""} for number in range(101)]
+
+
+def _nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +268,16 @@ _OPTIONS = [{"key": str(number), "value": ""} for number in range(101)]
         ("/job/search", {"state": ["done"] * 1001}),
         ("/job", {"workers": ["w"] * 1001}),
         ("/job", {"options": {"a": "x" * 16_384}}),
+        ("/job", {"options": {"a": _nested(102)}}),
+        ("/job", {"options": {"a": _nested(900)}}),
+        ("/job", {"options": {"a": [math.nan]}}),
+        ("/job", {"options": {"a": {"b": math.inf}}}),
+        ("/job", {"sample_sha256": "0" * 64}),
+        ("/sample/{sample}/analysis", {"analysisResult": _nested(102)}),
+        ("/sample/{sample}/analysis", {"analysisResult": {"a": -math.inf}}),
+        ("/sample/{sample}/analysis", {"tags": [_TAG] * 10_001}),
+        ("/worker", {"schema": {"const": _nested(102)}}),
+        ("/worker", {"shortName": ".."}),
         (
             "/policy/default/rule",
             {"action": {"options": {"add": _OPTIONS}}},
@@ -294,6 +310,59 @@ def test_what_can_not_be_stored_or_is_too_much_is_named(
 
     (name,) = body
     assert answer.status_code == 412, answer.text
+    assert len(answer.text) < 2000
     fields = [str(one["field"]) for one in answer.json()["messages"]]
     assert any(field.startswith(name) for field in fields), answer.text
     assert api.counts() == before
+
+
+def test_what_is_nested_as_deep_as_it_may_comes_back(api: API):
+    sha256, deep = api.upload(), _nested(98)
+    order = {"sampleSha256": sha256, "options": {"deep": deep}}
+    worker = api.add_worker()
+
+    job = api.admin.post("/job", json=order | {"workers": [worker]}).json()["data"]
+    analysis = api.admin.post(
+        f"/sample/{sha256}/analysis",
+        json={
+            "customer": "default",
+            "userAgent": {"name": "a", "version": "1"},
+            "tlp": "amber",
+            "analysisScore": 1,
+            "analysisResult": deep,
+        },
+    )
+
+    (task,) = api.tasks(job["id"])
+    assert task["options"] == {"deep": deep}
+    assert analysis.json()["data"]["analysisResult"] == deep
+    assert api.admin.put(f"/job/{job['id']}/cancel").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"limit": 1, "limit": 2}', "the key 'limit' comes twice"),
+        (b'{"a": {"\\ud800": 1, "\\ud800": 2}}', "the key '\\ud800' comes twice"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "BOM"),
+    ],
+)
+def test_json_is_in_utf_8_and_says_nothing_twice(api: API, content: bytes, said: str):
+    answer = api.admin.post(
+        "/job/search", content=content, headers={"Content-Type": "application/json"}
+    )
+
+    assert answer.status_code == 412
+    assert first_message(answer)["field"] == "body"
+    assert said in first_message(answer)["message"]
+
+
+def test_of_very_many_mistakes_the_first_are_named(api: API):
+    answer = api.admin.post("/job/search", json={f"field{n}": 1 for n in range(1000)})
+
+    messages = answer.json()["messages"]
+    assert answer.status_code == 412
+    assert len(messages) == 101
+    assert messages[0]["field"] == "field0"
+    assert messages[-1]["message"] == "and 900 more"

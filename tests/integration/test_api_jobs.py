@@ -108,6 +108,19 @@ def test_an_unknown_worker_is_named_and_nothing_is_written(api: API):
     assert api.counts() == before
 
 
+def test_a_deleted_worker_is_as_unknown_as_any_other(api: API):
+    gone = api.add_worker()
+    assert api.admin.delete(f"/worker/{gone}").status_code == 200
+    order = {"sampleSha256": api.upload(), "workers": [api.add_worker(), gone]}
+    before = api.counts()
+
+    answer = api.admin.post("/job", json=order)
+
+    assert answer.status_code == 412
+    assert gone in first_message(answer)["message"]
+    assert api.counts() == before
+
+
 def test_the_same_order_with_the_same_key_is_the_first_job(api: API):
     order = {
         "sampleSha256": api.upload(),
@@ -143,20 +156,13 @@ def test_another_order_with_the_same_key_answers_412(api: API):
 
 
 def test_a_job_for_nobody_is_done_at_once(api: API):
-    answer = api.admin.post(
-        "/job", json={"sampleSha256": api.upload(), "workers": [_deleted(api)]}
-    )
+    order = {"sampleSha256": api.upload(), "workers": []}
+    answer = api.admin.post("/job", json=order)
 
     assert answer.status_code == 201, answer.text
     job = answer.json()["data"]
     assert (job["state"], job["openTasks"]) == ("done", 0)
     assert api.admin.put(f"/job/{job['id']}/cancel").status_code == 200
-
-
-def _deleted(api: API) -> str:
-    name = api.add_worker()
-    assert api.admin.delete(f"/worker/{name}").status_code == 200
-    return name
 
 
 def test_jobs_are_listed_the_newest_first(api: API, three_jobs: list[dict[str, Any]]):

@@ -25,7 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from orchestrator.api import pace, server, turns
 from orchestrator.api.app import create_app
-from orchestrator.api.body import READERS_MAX
+from orchestrator.api.body import READERS_PER_USER
 from orchestrator.api.pace import BYTES_PER_SECOND, Paced
 from orchestrator.api.turns import in_turn
 from orchestrator.domain.errors import BusyError
@@ -38,6 +38,9 @@ from tests.fixtures.stack import DatabaseServer
 
 #: Seconds; longer than a busy machine takes to answer.
 _SHORT = 0.6
+
+#: More than the system keeps of an answer on its way.
+_LARGE_BYTES = 16 * 1024 * 1024
 
 
 @pytest.fixture
@@ -253,15 +256,15 @@ def test_a_thread_that_does_not_become_free_is_not_waited_for_long(
 
             async def first() -> None:
                 # It began in time, and is waited for however long it takes.
-                said.append(await in_turn(lambda: _wait(release), limiter=limiter))
+                said.append(await in_turn(lambda: _wait(release), limiter))
 
             group.start_soon(first)
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(BusyError):
-                await in_turn(lambda: "second", limiter=limiter)
+                await in_turn(lambda: "second", limiter)
             said.append("busy")
             release.set()
-        said.append(await in_turn(lambda: "third", limiter=limiter))
+        said.append(await in_turn(lambda: "third", limiter))
         return said
 
     assert anyio.run(run) == ["busy", "first", "third"]
@@ -272,18 +275,72 @@ def _wait(release: threading.Event) -> str:
     return "first"
 
 
-def test_uploads_beyond_the_readers_are_asked_to_come_again(api: API):
+def test_who_uploads_more_at_once_than_one_may_keeps_nobody_else_waiting(api: API):
     with contextlib.ExitStack() as stack:
-        for _ in range(READERS_MAX):
+        for _ in range(READERS_PER_USER):
             opened = stack.enter_context(_connection(api))
             opened.sendall(_head(api, "Content-Length: 9"))
-        readers = api.app.state.readers
-        eventually(lambda: readers.borrowed_tokens == READERS_MAX)
-        answer = api.admin.post("/sample", content=b"later")
+        answers: list[httpx.Response] = []
 
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "1"
-    assert answer.json()["metaData"] == {"code": "busy"}
+        def is_busy() -> bool:
+            answers.append(api.admin.post("/sample", content=b"later"))
+            return answers[-1].status_code == 503
+
+        eventually(is_busy)
+        other = api.as_(Role.UPLOADER).post("/sample", content=b"another's")
+
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert answers[-1].json()["metaData"] == {"code": "busy"}
+    assert other.status_code == 201, other.text
+
+
+# Answers that nobody takes.
+
+
+@contextlib.contextmanager
+def _asking_for(api: API, sha256: str) -> Iterator[socket.socket]:
+    """Ask for a sample, with little room for the answer."""
+    url = httpx.URL(api.url)
+    with socket.socket() as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        opened.settimeout(10)
+        opened.connect((url.host, url.port or 0))
+        opened.sendall(_head(api, method="GET", path=f"/sample/{sha256}/raw"))
+        yield opened
+
+
+def test_an_answer_that_is_not_taken_is_cut_off(
+    api: API, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server.BoundedProtocol, "take_seconds", _SHORT)
+    sha256 = api.upload(secrets.token_bytes(_LARGE_BYTES))
+
+    with _asking_for(api, sha256) as opened:
+        time.sleep(4 * _SHORT)
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := opened.recv(1_048_576):
+                received += len(chunk)
+
+    assert received < _LARGE_BYTES
+
+
+def test_an_answer_that_is_taken_slowly_comes_whole(
+    api: API, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server.BoundedProtocol, "take_seconds", 3 * _SHORT)
+    content = secrets.token_bytes(_LARGE_BYTES)
+    sha256 = api.upload(content)
+
+    with _asking_for(api, sha256) as opened:
+        answer = HTTPResponse(opened)
+        answer.begin()
+        parts = []
+        while part := answer.read(_LARGE_BYTES // 20):
+            parts.append(part)
+            time.sleep(_SHORT / 4)
+
+    assert b"".join(parts) == content
 
 
 # A store that is away.

@@ -157,10 +157,11 @@ def test_an_ended_task_does_not_move_again(api: API, task: dict[str, Any]):
 
 
 def test_cancelled_is_the_cancel_command(api: API, task: dict[str, Any]):
-    answer = _put(api, task, state="cancelled")
+    answer = _put(api, task, state="cancelled", message="not needed")
 
     assert answer.status_code == 200
     assert answer.json()["data"]["state"] == "cancelled"
+    assert answer.json()["data"]["message"] == "not needed"
 
 
 def test_analyses_of_another_sample_are_refused(api: API, task: dict[str, Any]):
@@ -181,6 +182,8 @@ def test_analyses_of_another_sample_are_refused(api: API, task: dict[str, Any]):
         ({"state": "timeout"}, "state"),
         ({"state": "success", "analyses": ["17"]}, "analyses"),
         ({"state": "success", "analyses": "17"}, "analyses"),
+        ({"state": "executing", "analyses": [str(uuid4())]}, "analyses"),
+        ({"state": "cancelled", "analyses": [str(uuid4())]}, "analyses"),
         ({"state": "success", "message": 17}, "message"),
         ({"state": "success", "message": "a\x00b"}, "message"),
         ({"state": "success", "score": 1}, "score"),

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from orchestrator.api.envelope import Form, PlainJSON, Shape
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.plain import PlainJSON
 from orchestrator.api.schemas.common import (
     AccessControl,
     AccessList,
@@ -38,6 +39,9 @@ from orchestrator.flow.analyse import Findings
 from orchestrator.flow.evidence import EvidenceView
 from orchestrator.flow.read_analyses import AnalysisSummary, AnalysisView
 
+#: Labels, and detections, of one analysis: as many as a worker may report.
+_ITEMS_MAX = 10_000
+
 #: The largest count that the database's column takes.
 _COUNT_MAX = 2**31 - 1
 
@@ -61,8 +65,10 @@ class AnalysisAddRequest(Form):
     profile: SafeText | None = None
     executed_with_internet_access: StrictBool = False
     possible_detections: Annotated[StrictInt, Field(ge=0, le=_COUNT_MAX)] | None = None
-    triggered_detections: tuple[DetectionForm, ...] = ()
-    tags: tuple[TagForm, ...] = ()
+    triggered_detections: Annotated[
+        tuple[DetectionForm, ...], Field(max_length=_ITEMS_MAX)
+    ] = ()
+    tags: Annotated[tuple[TagForm, ...], Field(max_length=_ITEMS_MAX)] = ()
     verdict_status_override: Override | None = None
 
     def findings(

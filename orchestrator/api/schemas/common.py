@@ -17,7 +17,8 @@ from pydantic import (
     StringConstraints,
 )
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.plain import PlainText
 from orchestrator.api.times import Millis
 from orchestrator.flow.read import CustomerView, UserView, public_number
 
@@ -31,6 +32,9 @@ TEXT_MAX = 65_536
 
 #: Names in one list: a thousand are more than anybody means.
 NAMES_MAX = 1000
+
+#: Bytes of options, as JSON: every assignment carries them through the broker.
+OPTIONS_MAX_BYTES = 16 * 1024
 
 ShortText = Annotated[
     str,

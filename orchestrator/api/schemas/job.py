@@ -11,10 +11,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StrictStr
 
-from orchestrator.api.envelope import Form, PlainJSON, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
 from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
+from orchestrator.api.plain import PlainJSON, PlainText
 from orchestrator.api.schemas.common import (
     NAMES_MAX,
+    OPTIONS_MAX_BYTES,
     CustomerInfo,
     CustomerRef,
     Sha256,
@@ -40,13 +42,9 @@ _ALL_TIMES: tuple[TimeField, ...] = (
 )
 
 
-#: Bytes, as JSON: every assignment of the job carries them through the broker.
-_OPTIONS_MAX_BYTES = 16 * 1024
-
-
 def _small(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if len(json.dumps(options)) > _OPTIONS_MAX_BYTES:
-        raise ValueError(f"must not be larger than {_OPTIONS_MAX_BYTES} bytes as JSON")
+    if len(json.dumps(options)) > OPTIONS_MAX_BYTES:
+        raise ValueError(f"must not be larger than {OPTIONS_MAX_BYTES} bytes as JSON")
     return options
 
 

@@ -11,10 +11,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.plain import PlainText
 from orchestrator.api.schemas.common import (
     NAME_MAX,
     NAMES_MAX,
+    OPTIONS_MAX_BYTES,
     TEXT_MAX,
     CustomerInfo,
     CustomerRef,
@@ -54,16 +56,21 @@ class Option(Form):
     value: Text
 
 
-def _each_key_once(options: tuple[Option, ...]) -> tuple[Option, ...]:
+def _checked(options: tuple[Option, ...]) -> tuple[Option, ...]:
     counted = Counter(one.key for one in options)
     twice = sorted(key for key, times in counted.items() if times > 1)
     if twice:
         raise ValueError(f"has a key twice: {', '.join(twice)}")
+    size = sum(len(one.key.encode()) + len(one.value.encode()) for one in options)
+    if size > OPTIONS_MAX_BYTES:
+        raise ValueError(f"must not be larger than {OPTIONS_MAX_BYTES} bytes in all")
     return options
 
 
 Options = Annotated[
-    tuple[Option, ...], Field(max_length=_PAIRS_MAX), AfterValidator(_each_key_once)
+    tuple[Option, ...],
+    Field(max_length=_PAIRS_MAX),
+    AfterValidator(_checked),
 ]
 
 

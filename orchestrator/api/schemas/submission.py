@@ -11,7 +11,8 @@ from uuid import UUID
 
 from pydantic import Field, StrictStr, StringConstraints
 
-from orchestrator.api.envelope import Form, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.plain import PlainText
 from orchestrator.api.schemas.common import (
     NAME_MAX,
     TEXT_MAX,

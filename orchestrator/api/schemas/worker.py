@@ -10,7 +10,8 @@ from uuid import UUID
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from orchestrator.api.envelope import Form, PlainJSON, PlainText, Shape
+from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.plain import PlainJSON, PlainText
 from orchestrator.api.schemas.common import StrictFloat, StrictInt, UserInfo
 from orchestrator.api.times import Millis
 from orchestrator.contracts.wire import ShortName

@@ -1,0 +1,58 @@
+"""
+Text and JSON that can be stored, sent through the broker, and given out again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, JsonValue
+
+#: Levels of lists and objects in one value. Parsers stop at some 200, a few of which
+#: the envelope and the messages take.
+DEPTH_MAX = 100
+
+
+def _plain(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the character NUL")
+    return _encodable(value)
+
+
+def _encodable(value: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain half of a surrogate pair")
+    return value
+
+
+def _plain_json(value: object) -> object:
+    # Level by level: whatever calls itself has an end of its own.
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        for one in level:
+            if isinstance(one, str):
+                _encodable(one)
+            elif isinstance(one, float) and not math.isfinite(one):
+                raise ValueError("must not contain NaN, Infinity or numbers as large")
+            elif isinstance(one, dict):
+                for key in one:
+                    _encodable(key)
+        level = [below for one in level for below in _below(one)]
+        if not level:
+            return value
+    raise ValueError(f"must not be nested more than {DEPTH_MAX} levels deep")
+
+
+def _below(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+#: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
+PlainText = Annotated[str, AfterValidator(_plain)]
+
+#: JSON that can be stored: a NUL becomes U+FFFD there, for samples have those. Looked
+#: at first: what is nested too deep is not walked.
+PlainJSON = Annotated[JsonValue, BeforeValidator(_plain_json)]
