@@ -156,7 +156,17 @@ def test_another_order_with_the_same_key_answers_412(api: API):
 
 
 def test_a_job_for_nobody_is_done_at_once(api: API):
-    order = {"sampleSha256": api.upload(), "workers": []}
+    worker = api.add_worker()
+    api.run(
+        "WITH told AS (INSERT INTO worker_version (worker_id, version, accepts,"
+        " run_seconds, max_tlp, sends_data_out, max_bytes)"
+        " SELECT id, '1', '{*}', 60, 'red', false, 1 FROM worker"
+        " WHERE short_name = :name RETURNING worker_id)"
+        " UPDATE worker SET version = '1' FROM told WHERE id = worker_id",
+        name=worker,
+    )
+
+    order = {"sampleSha256": api.upload(), "workers": [worker]}
     answer = api.admin.post("/job", json=order)
 
     assert answer.status_code == 201, answer.text
