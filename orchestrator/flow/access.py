@@ -41,7 +41,7 @@ class Viewer:
 
     @property
     def subjects(self) -> tuple[UUID, ...]:
-        """To whom samples may have been granted that they see."""
+        """To whom samples may have been granted that they see; maybe nobody."""
         own = () if self.is_limited else (self.user_id,)
         return (*own, *sorted(self.customer_ids or ()))
 

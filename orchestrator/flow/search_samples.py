@@ -182,6 +182,9 @@ def _visible(viewer: Viewer, window: Window, cap: int) -> Select[Any]:
         newest = select(sample.c.sha256, seen.label("seen_at"))
         return _newest_first(newest.where(*window.has(seen)), seen, cap)
     parts = [_of_subject(one, window, cap) for one in viewer.subjects]
+    if not parts:
+        nothing = select(sample.c.sha256, sample.c.created_at.label("seen_at"))
+        return nothing.where(false())
     every: Subquery = union(*(select(part.subquery()) for part in parts)).subquery()
     statement = select(every.c.sha256, every.c.seen_at)
     ordered = statement.order_by(every.c.seen_at.desc(), every.c.sha256.desc())

@@ -313,6 +313,32 @@ def test_what_somebody_else_shows_a_user_passes_no_limit_of_its_key(
     assert api.with_key(limited).get("/submission").json()["count"] == 0
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sample",
+        "/sample?keywords=abc",
+        "/sample?keywords=a&sortBy=sampleSize",
+        "/sample?sortBy=sampleSize",
+        "/submission",
+        "/submission?keywords=abc",
+        "/submission?keywords=a&limit=0",
+        "/submission?sortBy=fileName",
+        "/job",
+        "/job?state=done",
+    ],
+)
+def test_a_key_for_nobodys_things_sees_none(api: API, red: Customer, path: str):
+    name = f"k{secrets.token_hex(4)}"
+    order = {"user_name": name, "role": Role.USER, "customer": red.name}
+    client = api.with_key(_key(api, **order, customers=["default"]))
+
+    answer = client.get(path)
+
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["data"], answer.json()["count"]) == ([], 0)
+
+
 def test_own_submissions_and_those_that_others_show_are_one_list_by_age(
     api: API, blue: Customer, red: Customer
 ):
