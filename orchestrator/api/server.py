@@ -124,6 +124,13 @@ class BoundedProtocol(H11Protocol):
         # First: the next request may already be there, and stops this.
         self._expect_request()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._close()
 
     @override
     def send_400_response(self, msg: str) -> None:
@@ -165,12 +172,12 @@ class BoundedProtocol(H11Protocol):
             text = f"no whole request came within {self.head_seconds:g} s"
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, text)
         else:
-            self.transport.close()
+            self._close()
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             # An answer is already on its way: it ends here, and the client sees that.
-            self.transport.close()
+            self._close()
             return
         log.info("request.refused", status=status, reason=text)
         code = status.phrase.lower().replace(" ", "_")
@@ -182,4 +189,10 @@ class BoundedProtocol(H11Protocol):
         )
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
+        self._close()
+
+    def _close(self) -> None:
         self.transport.close()
+        if self.transport.get_write_buffer_size():
+            # It waits for ever for the rest to be taken.
+            self.loop.call_later(self.take_seconds, self.transport.abort)
