@@ -310,7 +310,11 @@ def _find_rare(
     if tx.connection.execute(select(or_(false(), *known))).scalar_one():
         return None
     parts = [part for place in searched for part in place.rare(word)]
+    # A planner that knows a word to be frequent reads the table itself, from its start:
+    # all of it, if the word is new.
+    tx.connection.execute(text("SET LOCAL enable_seqscan = off"))
     keys = _keys(tx, [part.limit(RARE_MAX + 1) for part in parts])
+    tx.connection.execute(text("SET LOCAL enable_seqscan = on"))
     return None if len(keys) > RARE_MAX else keys
 
 
