@@ -12,7 +12,7 @@ from fastapi import Depends, Query
 from orchestrator.flow.read import LIST_MAX, Order, Paging
 
 #: The largest number that the database takes.
-OFFSET_MAX = 2**63 - 1
+OFFSET_MAX = 2**53 - 1
 LIMIT_DEFAULT = 25
 
 Limit = Annotated[

@@ -45,6 +45,11 @@ def to_millis(moment: datetime) -> int:
 Millis = Annotated[datetime, PlainSerializer(to_millis, return_type=int)]
 
 
+def whole_millisecond(moment: datetime) -> datetime:
+    """Return the last moment that is shown as the same millisecond as *moment*."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000 + 999)
+
+
 def parse_time(value: int | str, *, now: datetime, field: str) -> datetime:
     """
     Read a moment in any of the three ways.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from orchestrator.api.plain import PlainText
-from orchestrator.api.times import parse_time
+from orchestrator.api.times import parse_time, whole_millisecond
 from orchestrator.flow.keywords import Words
 from orchestrator.flow.read import Window
 
@@ -38,7 +38,9 @@ class WindowForm:
         """
         return Window(
             start=parse_time(self.start, now=now, field="indexStartTimestamp"),
-            end=parse_time(self.end, now=now, field="indexEndTimestamp"),
+            end=whole_millisecond(
+                parse_time(self.end, now=now, field="indexEndTimestamp")
+            ),
         )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 
 from orchestrator.db.tables import job
@@ -101,22 +101,19 @@ def find_by_idempotency_key(
     return (row.id, row.content_hash) if row else None
 
 
-def find_analysing(
+def find_reanalysis(
     tx: Transaction, submitter_id: UUID, sample_sha256: str, *, newer_than: timedelta
 ) -> UUID | None:
     """
-    Return the submitter's newest job of this sample, if it is that new and is open, or
-    was ordered as a reanalysis: that may be over before its answer is missed.
+    Return the submitter's newest reanalysis of this sample, if it is that new, open or
+    over: it may be over before its answer is missed.
     """
     return tx.connection.execute(
         select(job.c.id)
         .where(
             job.c.sample_sha256 == sample_sha256,
             job.c.submitter_id == submitter_id,
-            or_(
-                job.c.is_reanalysis,
-                job.c.state.in_([JobState.ENQUEUED, JobState.EXECUTING]),
-            ),
+            job.c.is_reanalysis,
             job.c.enqueued_at > tx.now - newer_than,
         )
         .order_by(job.c.enqueued_at.desc())

@@ -698,11 +698,12 @@ challenge = Table(
     Column("range_offset", BigInteger, nullable=False),
     Column("range_length", BigInteger, nullable=False),
     Column("answer", Text, nullable=False),
-    #: The submission that used it up; the same one again is answered with that.
+    #: The submission that used it up; the same one again is answered with that. It goes
+    #: with it: a token serves once.
     Column(
         "submission_id",
         UUID(as_uuid=True),
-        ForeignKey("submission.id", ondelete="SET NULL"),
+        ForeignKey("submission.id", ondelete="CASCADE"),
     ),
     _at("expires_at", nullable=False),
     _created(),

@@ -8,6 +8,7 @@ list may be long. What is listed, and in which order, is the business of who sea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    bindparam,
     cast,
     false,
     literal,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     text,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from orchestrator.db.tables import DOCUMENTS
 from orchestrator.db.unit_of_work import Transaction
@@ -85,6 +88,11 @@ class Place(Protocol):
         """Return what finds those of these rows that hold the word."""
 
 
+def _in_json(word: str) -> str:
+    """Return the word as the database writes it within JSON."""
+    return json.dumps(word, ensure_ascii=False)[1:-1]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Texts:
     """
@@ -108,8 +116,12 @@ class Texts:
 
     def rare(self, word: str) -> Sequence[Select[Any]]:
         """As :class:`Place`."""
-        grams = text(f"grams({DOCUMENTS[self.table.name]}) @> grams(:word)")
-        found = self._holding(word).where(grams.bindparams(word=word))
+        has_all = f"grams({DOCUMENTS[self.table.name]}) @> grams(:word)"
+        grams = [
+            text(has_all).bindparams(bindparam("word", form, unique=True))
+            for form in sorted({word, _in_json(word)})
+        ]
+        found = self._holding(word).where(or_(*grams))
         if self.indexed is not None:
             # In parentheses: text brings none of its own, and this one has an OR.
             found = found.where(text(f"({self.indexed})"))
@@ -120,9 +132,13 @@ class Texts:
         return self._holding(word).where(one_of(self.key, keys))
 
     def _holding(self, word: str) -> Select[Any]:
-        texts = (cast(one, Text) for one in self.columns)
-        holds = or_(*(one.icontains(word, autoescape=True) for one in texts))
-        return select(self.key).where(self.visible, holds)
+        holds = (
+            cast(one, Text).icontains(
+                _in_json(word) if isinstance(one.type, JSONB) else word, autoescape=True
+            )
+            for one in self.columns
+        )
+        return select(self.key).where(self.visible, or_(*holds))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

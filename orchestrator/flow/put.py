@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select, text, update
 
 from orchestrator.db import analyses, tasks
 from orchestrator.db.analyses import Link
-from orchestrator.db.tables import analysis
+from orchestrator.db.tables import analysis, job_task
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import (
     HeldByOtherError,
@@ -87,6 +87,9 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
     if given.state is TaskState.EXECUTING and task.state is TaskState.EXECUTING:
         # Two that both were told they have it would both do the work.
         _check_holder(task, given)
+        if given.message:
+            _say(tx, task, given.message)
+        return
     if _is_repeat(tx, task, given):
         return
     _check_holder(task, given)
@@ -131,6 +134,11 @@ def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
             " first",
             field="analyses",
         )
+
+
+def _say(tx: Transaction, task: Task, message: str) -> None:
+    saying = update(job_task).where(job_task.c.id == task.id).values(message=message)
+    tx.connection.execute(saying)
 
 
 def _is_repeat(tx: Transaction, task: Task, given: TaskUpdate) -> bool:

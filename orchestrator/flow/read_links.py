@@ -120,20 +120,20 @@ def summarise_links(tx: Transaction, sha256: str, *, viewer: Viewer) -> LinkSumm
         NotFoundError: There is no such sample.
     """
     require_sample(tx, sha256)
-    newest = (
+    every = (
         select(link.c.type)
         .where(link.c.sample_sha256 == sha256, visible_findings(link, viewer))
         .order_by(link.c.created_at.desc())
-        .limit(SUMMARY_MAX + 1)
-        .subquery()
     )
+    newest = every.limit(SUMMARY_MAX).subquery()
     rows = tx.connection.execute(
         select(newest.c.type, func.count().label("links"))
         .group_by(newest.c.type)
         .order_by(newest.c.type)
     )
     counts = {row.type: int(row.links) for row in rows}
-    return LinkSummary(counts=counts, is_whole=sum(counts.values()) <= SUMMARY_MAX)
+    more = tx.connection.execute(every.offset(SUMMARY_MAX).limit(1)).first()
+    return LinkSummary(counts=counts, is_whole=more is None)
 
 
 def _links() -> Select[Any]:

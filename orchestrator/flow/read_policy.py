@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -69,14 +68,16 @@ class RuleView:
 
 
 def get_policy(tx: Transaction) -> PolicyView:
-    """Return the default policy."""
+    """Return the default policy, with those of its workers that are still here."""
     row = policies.get_policy(tx)
     known = _workers(tx)
+    here = select(worker.c.id).where(worker.c.deleted_at.is_(None))
     if row.worker_ids is None:
-        chosen = _with_manifest(tx)
+        chosen = here.where(worker.c.version.is_not(None))
     else:
-        chosen = [str(one) for one in row.worker_ids]
-    named = [known[one] for one in chosen]
+        chosen = here.where(worker.c.id.in_(row.worker_ids))
+    ids = tx.connection.execute(chosen).scalars()
+    named = [known[str(one)] for one in ids]
     return PolicyView(
         workers=tuple(sorted(named, key=lambda one: one.short_name)),
         options=row.options,
@@ -142,13 +143,6 @@ def _workers(tx: Transaction) -> dict[str, WorkerName]:
         )
         for row in rows
     }
-
-
-def _with_manifest(tx: Transaction) -> list[str]:
-    known: Any = select(worker.c.id).where(
-        worker.c.version.is_not(None), worker.c.deleted_at.is_(None)
-    )
-    return [str(one) for one in tx.connection.execute(known).scalars()]
 
 
 def _customers(tx: Transaction) -> dict[str, CustomerView]:

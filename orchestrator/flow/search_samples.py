@@ -248,6 +248,8 @@ def _places(viewer: Viewer) -> dict[str, Sequence[Place]]:
                 visible=visible_findings(link, viewer),
             )
         ],
+        # The contract's; there are none here.
+        "fact": [],
         "classification": [
             _texts(classification, ("type", "super_type", "mime_type"), visible=true())
         ],

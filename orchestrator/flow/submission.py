@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import ColumnElement, insert, or_, select, text, update
 from uuid_utils.compat import uuid7
 
 from orchestrator.db.tables import submission
@@ -131,9 +131,14 @@ def _has_similar(tx: Transaction, new: NewSubmission) -> bool:
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
         {"key": f"submission {new.sample_sha256} {content_hash}"},
     )
+    # One that is kept for less is none: with it the sample would be gone too soon.
+    kept: list[ColumnElement[bool]] = [submission.c.expires_at.is_(None)]
+    if new.expires_at is not None:
+        kept.append(submission.c.expires_at >= new.expires_at - SIMILAR_WINDOW)
     found = tx.connection.execute(
         select(submission.c.id)
         .where(
+            or_(*kept),
             submission.c.sample_sha256 == new.sample_sha256,
             submission.c.customer_id == new.customer_id,
             submission.c.created_at > tx.now - SIMILAR_WINDOW,

@@ -249,7 +249,7 @@ def _find_repeat(tx: Transaction, order: JobOrder) -> CreatedJob | None:
     if not order.reanalyse:
         return None
     jobs.lock_submissions(tx, order.submitter_id, order.sample_sha256)
-    earlier = jobs.find_analysing(
+    earlier = jobs.find_reanalysis(
         tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSE_WINDOW
     )
     return CreatedJob(job_id=earlier, is_new=False) if earlier else None

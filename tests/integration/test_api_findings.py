@@ -200,6 +200,7 @@ def test_more_links_than_are_counted_say_so(api: API):
     summary = api.admin.get(f"{path}/summary").json()["data"]
 
     assert summary["flags"] == ["incompleteTypeCount"]
+    assert sum(one["count"] for one in summary["linkTypeSummary"]) == 1000
 
 
 @pytest.mark.parametrize(

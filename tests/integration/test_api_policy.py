@@ -62,6 +62,18 @@ def test_until_somebody_sets_it_the_policy_has_every_worker_with_a_manifest(api:
     assert after["lastUpdatedByUser"] is None
 
 
+def test_a_deleted_worker_is_in_the_policy_no_more(api: API):
+    stays, gone = api.add_worker(), api.add_worker()
+    api.admin.put("/policy/default", json={"workers": [stays, gone]})
+
+    assert api.admin.delete(f"/worker/{gone}").status_code == 200
+    shown = api.admin.get("/policy/default").json()["data"]["workers"]
+    names = [one["shortName"] for one in shown]
+
+    assert names == [stays]
+    assert api.admin.put("/policy/default", json={"workers": names}).status_code == 200
+
+
 def test_a_policy_decides_who_runs_and_with_which_options(api: API):
     first, second = api.add_worker(), api.add_worker()
     api.admin.put(

@@ -18,7 +18,6 @@ from argus_api.lib.sampledb.v2 import sample as client
 from argus_api.pagination import paginated_items
 from argus_api.session import ArgusAPISession
 
-from orchestrator.api.body import READERS_MAX
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
 from tests.fixtures.brokers import eventually
@@ -119,8 +118,7 @@ def test_uploads_that_hang_keep_nobody_else_waiting(api: API):
         for _ in range(45):
             connection = socket.create_connection((url.host, url.port or 0))
             stack.enter_context(connection).sendall(head.encode())
-        readers = api.app.state.readers
-        eventually(lambda: readers.borrowed_tokens == READERS_MAX)
+        eventually(lambda: api.admin.post("/sample", content=b"a").status_code == 503)
         answer = api.admin.get("/job?limit=1", timeout=5)
 
     assert answer.status_code == 200
@@ -205,6 +203,16 @@ def test_reanalysing_twice_answers_the_job_that_is_open(api: API):
     assert first.json()["data"]["analysedSample"] == {"id": sha256, "size": 64}
     assert again.json()["data"]["id"] == first.json()["data"]["id"]
     assert other.json()["data"]["id"] != first.json()["data"]["id"]
+
+
+def test_reanalysing_is_another_job_than_one_that_was_ordered(api: API):
+    order = {"sampleSha256": api.upload(), "workers": [api.add_worker()]}
+    ordered = api.admin.post("/job", json=order).json()["data"]
+
+    again = api.admin.put(f"/sample/{order['sampleSha256']}/reanalyse")
+
+    assert again.status_code == 200
+    assert again.json()["data"]["id"] != ordered["id"]
 
 
 def test_reanalysing_an_unknown_sample_answers_404(api: API):

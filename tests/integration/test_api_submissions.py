@@ -25,6 +25,7 @@ from argus_api.lib.sampledb.v2 import sample as client
 from argus_api.lib.sampledb.v2 import submission as all_client
 from argus_api.session import ArgusAPISession
 
+from orchestrator.api.paging import OFFSET_MAX
 from orchestrator.domain.values import Actor, Role
 from orchestrator.flow import keys
 from orchestrator.flow.challenge import SIZE_MIN
@@ -250,6 +251,62 @@ def test_a_similar_one_is_not_stored(api: API):
     assert similar.json()["data"]["id"] is None
     assert other.status_code == 201
     assert _rows(api) == (before[0] + 1, before[1] + 1)
+
+
+def test_one_that_is_to_be_kept_longer_is_stored_as_well(api: API):
+    content = _content()
+    name = {"fileName": "kept.bin"}
+
+    answers = [
+        _submit(api.admin, content, **name, retention="now + 1 hour").status_code,
+        _submit(api.admin, content, **name, retention="now + 1 hour").status_code,
+        _submit(api.admin, content, **name, retention="now + 1 year").status_code,
+        _submit(api.admin, content, **name, retention="now + 1 week").status_code,
+        _submit(api.admin, content, **name).status_code,
+        _submit(api.admin, content, **name, retention="now + 1 hour").status_code,
+    ]
+
+    assert answers == [201, 220, 201, 220, 201, 220]
+
+
+@pytest.mark.parametrize("value", ["C:\\Users\\{}\\a.exe", 'say "{}"', "tab\t{}\nline"])
+def test_words_are_found_in_metadata_as_they_were_written(api: API, value: str):
+    word = value.format(secrets.token_hex(8))
+    stored = _submit(api.admin, _content(), metaData={"where": f"in {word}, there"})
+    sha256 = stored.json()["data"]["sampleSha256"]
+
+    for path, where in (("/submission", "metaData"), ("/sample", "submission")):
+        criteria = {"keywords": word, "keywordFieldStrategy": where}
+        (found,) = api.admin.get(path, params=criteria).json()["data"]
+        assert sha256 in {found.get("sampleSha256"), found.get("sha256")}
+
+
+def test_a_time_that_was_shown_is_in_the_window_that_ends_with_it(api: API):
+    word = secrets.token_hex(8)
+    _submit(api.admin, _content(), fileName=word)
+    search = {"keywords": word}
+    (shown,) = api.admin.get("/submission", params=search).json()["data"]
+    at = shown["observedTimestamp"]
+
+    def found(start: int, end: int) -> int:
+        window = {"indexStartTimestamp": start, "indexEndTimestamp": end}
+        answer = api.admin.get("/submission", params={**search, **window})
+        return int(answer.json()["count"])
+
+    assert found(at, at) == found(at - 1000, at) == 1
+    assert found(at + 1, at + 1000) == found(at - 1000, at - 1) == 0
+
+
+@pytest.mark.parametrize("path", ["/submission", "/sample", "/job"])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMINISTRATOR])
+def test_beyond_the_end_of_a_list_there_is_nothing(api: API, path: str, role: Role):
+    params = {"offset": OFFSET_MAX, "limit": 100}
+    far = api.as_(role).get(path, params=params)
+    further = api.as_(role).get(path, params={**params, "offset": OFFSET_MAX + 1})
+
+    assert (far.status_code, far.json()["data"]) == (200, [])
+    assert further.status_code == 412
+    assert first_message(further)["field"] == "offset"
 
 
 def test_a_token_serves_one_submission_of_one_user_and_sample(api: API):

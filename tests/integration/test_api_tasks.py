@@ -156,6 +156,19 @@ def test_an_ended_task_does_not_move_again(api: API, task: dict[str, Any]):
     assert "failed" in first_message(answer)["message"]
 
 
+def test_executing_again_may_say_something_else(api: API, task: dict[str, Any]):
+    first = _put(api, task, state="executing", message="10 %")
+
+    again = _put(api, task, state="executing", message="50 %")
+    silent = _put(api, task, state="executing")
+
+    assert [one.status_code for one in (first, again, silent)] == [200, 200, 200]
+    assert again.json()["data"]["message"] == "50 %"
+    assert silent.json()["data"]["message"] == "50 %"
+    started = [one.json()["data"]["startTimestamp"] for one in (first, silent)]
+    assert started[0] == started[1]
+
+
 def test_cancelled_is_the_cancel_command(api: API, task: dict[str, Any]):
     answer = _put(api, task, state="cancelled", message="not needed")
 

@@ -80,6 +80,8 @@ class CustomerInfo(Shape):
     id: int
     short_name: str
     name: str
+    #: The contract's; there is one domain here, which has no name.
+    domain: None = None
 
     @classmethod
     def of(cls, view: CustomerView) -> CustomerInfo:
@@ -98,6 +100,7 @@ class UserInfo(Shape):
     type: Literal["user"] = "user"
     customer: CustomerInfo
     flags: tuple[str, ...] = ()
+    domain: None = None
 
     @classmethod
     def of(cls, view: UserView | None) -> UserInfo | None:

@@ -23,7 +23,7 @@ from orchestrator.api.schemas.common import (
     StrictInt,
     UserAgent,
 )
-from orchestrator.api.times import Millis, parse_time
+from orchestrator.api.times import Millis, parse_time, whole_millisecond
 from orchestrator.domain.values import JobState, Reason, TaskState
 from orchestrator.flow.read import LIST_MAX, Paging
 from orchestrator.flow.read_jobs import (
@@ -142,9 +142,10 @@ class JobSearchRequest(Form):
         """
         named = [name for name in self.time_field_strategy if name != "all"]
         every = len(named) < len(self.time_field_strategy) or not named
+        end = _moment(self.end_timestamp, "endTimestamp", now)
         window = TimeWindow(
             start=_moment(self.start_timestamp, "startTimestamp", now),
-            end=_moment(self.end_timestamp, "endTimestamp", now),
+            end=None if end is None else whole_millisecond(end),
             fields=_ALL_TIMES if every else tuple(named),
             match_all=self.time_match_strategy == "all",
         )

@@ -76,6 +76,9 @@ _START = 12
 
 _POST = "POST "
 
+#: What a transaction tells the planner.
+_SETTING = "SET LOCAL "
+
 #: Tables that grow with history.
 _BIG = (
     "sample",
@@ -229,13 +232,17 @@ def _plans(found: Ground, rows: Rows) -> dict[str, list[str]]:
             engine=Engine(limits=Limits(), keys=found.keys),
         )
     )
-    caught: list[tuple[str, Any]] = []
+    caught: list[tuple[str, str, Any]] = []
+    setting = ""
 
     @event.listens_for(found.database.engine, "before_cursor_execute")
     def catch(*arguments: Any) -> None:
+        nonlocal setting
         statement, values = arguments[2:4]
+        if statement.startswith(_SETTING):
+            setting = statement
         if any(f"FROM {table}" in statement for table in _BIG):
-            caught.append((statement, values))
+            caught.append((setting, statement, values))
 
     plans = {}
     for asker in _ASKERS:
@@ -243,6 +250,7 @@ def _plans(found: Ground, rows: Rows) -> dict[str, list[str]]:
         (job,) = _some_jobs(found, rows, 1, asker)
         for name, page in _PAGES.items():
             caught.clear()
+            setting = ""
             asyncio.run(_request(app, _path(page, job), key))
             explained = [_explain(found, *one) for one in caught]
             plans[f"{asker.prefix}{name}"] = explained
@@ -262,6 +270,9 @@ async def _request(app: FastAPI, request: str, key: str) -> None:
         answer.raise_for_status()
 
 
-def _explain(found: Ground, statement: str, values: Any) -> str:
+def _explain(found: Ground, setting: str, statement: str, values: Any) -> str:
     explained = f"EXPLAIN (ANALYZE, BUFFERS) {statement}".encode()
-    return "\n".join(row[0] for row in found.sql.execute(explained, values))
+    with found.sql.transaction():
+        if setting:
+            found.sql.execute(setting.encode())
+        return "\n".join(row[0] for row in found.sql.execute(explained, values))

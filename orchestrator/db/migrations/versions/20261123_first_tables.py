@@ -1160,7 +1160,7 @@ def upgrade() -> None:
             ["submission_id"],
             ["submission.id"],
             name=op.f("fk_challenge_submission_id"),
-            ondelete="SET NULL",
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["api_user.id"], name=op.f("fk_challenge_user_id")
