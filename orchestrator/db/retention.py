@@ -70,22 +70,62 @@ def forget_idempotency_keys(tx: Transaction, *, before: datetime, limit: int) ->
 
 
 def delete_expired_submissions(tx: Transaction, *, limit: int) -> int:
-    """Delete submissions kept long enough, unless the sample is malicious."""
-    return _count(
-        tx,
-        "DELETE FROM submission WHERE id = ANY(ARRAY(SELECT u.id FROM submission u"
-        " JOIN sample s ON s.sha256 = u.sample_sha256"
-        " LEFT JOIN verdict v ON v.id = s.verdict_id"
-        " WHERE u.expires_at < :before AND v.status IS DISTINCT FROM 'malicious'"
-        " ORDER BY u.expires_at LIMIT :limit))",
-        before=tx.now,
-        limit=limit,
-    )
+    """
+    Delete submissions kept long enough, unless the sample is malicious; whoever saw the
+    sample through them alone sees it no more.
+    """
+    gone = tx.connection.execute(
+        _DELETE_SUBMISSIONS, {"before": tx.now, "limit": limit}
+    ).all()
+    pairs = {
+        (subject, row.sample_sha256)
+        for row in gone
+        for subject in (row.customer_id, *row.acl)
+    }
+    if pairs:
+        subjects, sha256s = zip(*sorted(pairs), strict=True)
+        named = {"subjects": list(subjects), "sha256s": list(sha256s)}
+        # Locked first: one who is granted it again at this moment is waited for, and
+        # the next statement sees the submission that came with it.
+        tx.connection.execute(_LOCK_ACCESS, named)
+        tx.connection.execute(_END_ACCESS, named)
+    return len(gone)
 
 
 def _count(tx: Transaction, statement: str, **values: object) -> int:
     return tx.connection.execute(text(statement), values).rowcount
 
+
+_DELETE_SUBMISSIONS = text(
+    """
+    DELETE FROM submission WHERE id = ANY(ARRAY(
+        SELECT u.id FROM submission u
+          JOIN sample s ON s.sha256 = u.sample_sha256
+          LEFT JOIN verdict v ON v.id = s.verdict_id
+         WHERE u.expires_at < :before AND v.status IS DISTINCT FROM 'malicious'
+         ORDER BY u.expires_at LIMIT :limit))
+    RETURNING sample_sha256, customer_id, acl
+    """
+)
+_NAMED = """
+    unnest(CAST(:subjects AS uuid[]), CAST(:sha256s AS text[])) AS named (subject, sha)
+"""
+_LOCK_ACCESS = text(
+    f"""
+    SELECT FROM sample_access JOIN {_NAMED}
+        ON subject_id = subject AND sample_sha256 = sha
+     ORDER BY subject_id, sample_sha256 FOR UPDATE OF sample_access
+    """
+)
+_END_ACCESS = text(
+    f"""
+    DELETE FROM sample_access USING {_NAMED}
+     WHERE subject_id = subject AND sample_sha256 = sha AND NOT EXISTS (
+           SELECT FROM submission u
+            WHERE u.sample_sha256 = sha
+              AND (u.customer_id = subject OR subject = ANY(u.acl)))
+    """
+)
 
 #: By which column, which has an index, the rows of a table age.
 _AGES = {

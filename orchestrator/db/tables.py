@@ -637,7 +637,7 @@ sample_access = Table(
     "sample_access",
     metadata,
     #: A customer, which sees what it submitted or uploaded, or a user whom the access
-    #: list of a submission names.
+    #: list of a submission names; until the last submission goes.
     Column("subject_id", UUID(as_uuid=True), primary_key=True),
     Column("sample_sha256", Text, ForeignKey("sample.sha256"), primary_key=True),
     #: A copy, so that a customer's newest samples are read from one index.

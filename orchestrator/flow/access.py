@@ -51,13 +51,19 @@ class Viewer:
 
 
 def grant_sample(tx: Transaction, sha256: str, subjects: Iterable[UUID]) -> None:
-    """Let customers, and users, see a sample from now on; again changes nothing."""
+    """
+    Let customers, and users, see a sample from now on, as long as they have a
+    submission of it; again changes nothing.
+    """
+    # Again it locks the row: who ends access at this moment waits for this submission.
     tx.connection.execute(
         text(
             "INSERT INTO sample_access (subject_id, sample_sha256, sample_created_at)"
-            " SELECT subject, s.sha256, s.created_at"
+            " SELECT DISTINCT subject, s.sha256, s.created_at"
             " FROM sample s, unnest(CAST(:subjects AS uuid[])) subject"
-            " WHERE s.sha256 = :sha256 ON CONFLICT DO NOTHING"
+            " WHERE s.sha256 = :sha256 ORDER BY subject"
+            " ON CONFLICT (subject_id, sample_sha256)"
+            " DO UPDATE SET sample_created_at = excluded.sample_created_at"
         ),
         {"subjects": list(subjects), "sha256": sha256},
     )

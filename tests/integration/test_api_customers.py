@@ -4,6 +4,7 @@ Customers: each sees its own, and what somebody lets it see.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from orchestrator.domain.errors import ConflictError, InvalidError
 from orchestrator.domain.values import Actor, Role
 from orchestrator.flow import keys
 from orchestrator.flow.keys import KeyOrder
+from orchestrator.flow.ports import Retention
+from orchestrator.flow.prune import prune
 from tests.fixtures.api import API, first_message
 
 ANALYSIS = {
@@ -311,6 +314,58 @@ def test_what_somebody_else_shows_a_user_passes_no_limit_of_its_key(
     assert api.with_key(whole).get(f"{path}/raw").status_code == 200
     assert api.with_key(limited).get(f"{path}/raw").status_code == 403
     assert api.with_key(limited).get("/submission").json()["count"] == 0
+
+
+def test_access_ends_with_the_last_submission_that_gives_it(
+    api: API, blue: Customer, red: Customer
+):
+    def submit(client: httpx.Client, *acl: str, **fields: str) -> dict[str, Any]:
+        data = client.post("/sample", content=content).json()["data"]
+        form = {
+            "challengeToken": data["challenge"],
+            "fileName": secrets.token_hex(4),
+            "userAgent": {"name": "by-hand", "version": "1"},
+            "acl": acl,
+        }
+        answer = client.post(f"{path}/submission", json=form | fields)
+        assert answer.status_code == 201, answer.text
+        return {"token": data["challenge"], **answer.json()["data"]}
+
+    def sees() -> list[int]:
+        clients = (blue.client, red.client)
+        return [client.get(f"{path}/raw").status_code for client in clients]
+
+    content = secrets.token_bytes(32)
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = f"/sample/{sha256}"
+    short = {"retention": "now + 1 hour"}
+    first = submit(blue.client, red.user, red.user, **short)
+    submit(blue.client)
+    assert sees() == [200, 200]
+
+    _expire(api, sha256)
+    assert sees() == [200, 403]
+    used = {"challengeToken": first["token"], "fileName": "again.bin"}
+    agent = {"userAgent": {"name": "by-hand", "version": "1"}}
+    again = blue.client.post(f"{path}/submission", json=used | agent)
+    assert again.status_code == 412, again.text
+
+    api.run(
+        "UPDATE submission SET expires_at = now() WHERE sample_sha256 = :sample",
+        sample=sha256,
+    )
+    _expire(api, sha256)
+    assert sees() == [403, 403]
+    assert blue.client.get("/sample").json()["count"] == 0
+
+
+def _expire(api: API, sha256: str) -> None:
+    api.run(
+        "UPDATE submission SET expires_at = expires_at - interval '2 hours'"
+        " WHERE sample_sha256 = :sample",
+        sample=sha256,
+    )
+    prune(api.services.database, Retention())
 
 
 @pytest.mark.parametrize(
