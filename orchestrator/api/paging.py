@@ -11,7 +11,8 @@ from fastapi import Depends, Query
 
 from orchestrator.flow.read import LIST_MAX, Order, Paging
 
-#: The largest number that the database takes.
+#: The largest number that every JSON client holds exactly. With a page added to it, the
+#: database still takes it.
 OFFSET_MAX = 2**53 - 1
 LIMIT_DEFAULT = 25
 

@@ -38,6 +38,7 @@ _SECRET_BYTES = 32
 _PREFIX_BYTES = 4
 _FORM = re.compile(r"assay_(?P<prefix>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _HEADER = "Argus-API-Key"
+#: Characters. Names are for people, who read them in a line.
 _NAME_MAX = 255
 _CUSTOMER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
