@@ -33,11 +33,7 @@ from workers.analysis import Classification, File
 from workers.attempts import Attempt, Attempts, Key
 from workers.identity import Identity, wall_clock
 from workers.reporting import Reporter
-from workers.results import (
-    INLINE_MAX_BYTES,
-    RejectedResultError,
-    ResultCheck,
-)
+from workers.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
 from workers.sandbox import (
     BadResult,
     Crashed,

@@ -13,15 +13,17 @@ from fastapi import Depends, FastAPI
 from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api import (
+from orchestrator.api.deps import KEY_HEADER, Services
+from orchestrator.api.http import errors
+from orchestrator.api.http.body import Readers
+from orchestrator.api.http.body_deadline import Paced
+from orchestrator.api.routes import (
     analysis,
     audit,
-    errors,
     evidence,
     health,
     internal,
     job,
-    left_out,
     link,
     metrics,
     poison,
@@ -30,12 +32,10 @@ from orchestrator.api import (
     session,
     submission,
     task,
+    unsupported,
     verdict,
     worker,
 )
-from orchestrator.api.body import Readers
-from orchestrator.api.deps import KEY_HEADER, Services
-from orchestrator.api.pace import Paced
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
 
@@ -86,7 +86,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(
             module.router, prefix=SAMPLEDB_PREFIX, dependencies=documented
         )
-    app.include_router(left_out.router, prefix=SAMPLEDB_PREFIX)
+    app.include_router(unsupported.router, prefix=SAMPLEDB_PREFIX)
     app.include_router(session.router, dependencies=documented)
     app.include_router(health.router)
     app.include_router(metrics.router)

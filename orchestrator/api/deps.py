@@ -24,13 +24,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 from typing_extensions import override
 
-from orchestrator.api.errors import BODY_RESPONSES, RESPONSES
-from orchestrator.api.turns import in_turn
+from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
+from orchestrator.api.http.threads import in_turn
+from orchestrator.catalog import keys
+from orchestrator.db import access
+from orchestrator.db.access import Viewer
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
-from orchestrator.flow import access, keys
-from orchestrator.flow.access import Viewer
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.submit import Owner
 from orchestrator.store import SampleStore

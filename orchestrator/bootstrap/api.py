@@ -10,7 +10,7 @@ import uvicorn
 
 from orchestrator.api import deps
 from orchestrator.api.app import create_app
-from orchestrator.api.server import server_config
+from orchestrator.api.http.server import server_config
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
 

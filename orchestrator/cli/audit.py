@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import AsJSON, connect, moment, print_json, print_table
+from orchestrator.cli.options import AsJSON
+from orchestrator.client.http import connect
+from orchestrator.client.output import moment, print_json, print_table
 
 app = typer.Typer()
 

@@ -20,21 +20,15 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from orchestrator.cli.client import Client, ClientError
-from orchestrator.config import (
-    PREFIX,
-    Settings,
-    env_file,
-    require,
-    unknown_settings,
-)
+from orchestrator.client.http import Client, ClientError
+from orchestrator.config import PREFIX, Settings, env_file, require, unknown_settings
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
-from orchestrator.flow.diagnose import Finding, diagnose, fail, ok, warn
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
+from orchestrator.queries.diagnose import Finding, diagnose, fail, ok, warn
 from orchestrator.store import SampleStore
 
 #: What is installed for which purpose, and whether the orchestrator runs without it.

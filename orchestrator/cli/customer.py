@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.catalog import keys
 from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db.unit_of_work import Database
-from orchestrator.flow import keys
 
 app = typer.Typer(
     help="Customers: who sees which samples and jobs.", no_args_is_help=True

@@ -19,10 +19,11 @@ from pydantic import SecretStr
 from rich.text import Text
 
 from orchestrator.cli import checks
-from orchestrator.cli.output import AsJSON, console, print_json, shown
+from orchestrator.cli.options import AsJSON
+from orchestrator.client.output import console, print_json, shown
 from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.flow.diagnose import Finding, Level, fail
+from orchestrator.queries.diagnose import Finding, Level, fail
 
 app = typer.Typer()
 

@@ -14,10 +14,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
-from orchestrator.cli.client import Client, segment
-from orchestrator.cli.output import (
-    AsJSON,
-    connect,
+from orchestrator.cli.options import AsJSON
+from orchestrator.client.http import Client, connect, segment
+from orchestrator.client.output import (
     console,
     errors,
     moment,
@@ -27,7 +26,7 @@ from orchestrator.cli.output import (
     seconds_between,
     table,
 )
-from orchestrator.cli.submit import FINAL
+from orchestrator.client.submit import FINAL
 from orchestrator.domain.errors import NotFoundError
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.catalog import keys
 from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db.unit_of_work import Database
 from orchestrator.db.users import DEFAULT_CUSTOMER, Key
 from orchestrator.domain.values import Role
-from orchestrator.flow import keys
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.client import segment
-from orchestrator.cli.output import AsJSON, connect, moment, print_json, print_table
+from orchestrator.cli.options import AsJSON
 from orchestrator.cli.worker import Name
+from orchestrator.client.http import connect, segment
+from orchestrator.client.output import moment, print_json, print_table
 
 app = typer.Typer(help="Samples of which workers die.", no_args_is_help=True)
 

@@ -10,8 +10,8 @@ import contextlib
 
 import typer
 
-from orchestrator.cli.demo import end, interrupt_on_signals, tell
-from orchestrator.cli.output import console, print_fields
+from orchestrator.client.output import console, print_fields, tell
+from orchestrator.client.signals import end, interrupt_on_signals
 from orchestrator.config import read_settings
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.stack import Stack

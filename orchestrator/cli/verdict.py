@@ -8,15 +8,10 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.client import segment
-from orchestrator.cli.demo_report import CONTRIBUTION_COLUMNS, contribution_rows
-from orchestrator.cli.output import (
-    AsJSON,
-    connect,
-    print_fields,
-    print_json,
-    print_table,
-)
+from orchestrator.cli.options import AsJSON
+from orchestrator.client.http import connect, segment
+from orchestrator.client.output import print_fields, print_json, print_table
+from orchestrator.demo.report import CONTRIBUTION_COLUMNS, contribution_rows
 
 app = typer.Typer(help="Verdicts.", no_args_is_help=True)
 

@@ -13,10 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.client import segment
-from orchestrator.cli.output import (
-    AsJSON,
-    connect,
+from orchestrator.cli.options import AsJSON
+from orchestrator.client.http import connect, segment
+from orchestrator.client.output import (
     errors,
     moment,
     print_fields,
@@ -92,13 +91,9 @@ def register(name: Name, as_json: AsJSON = False) -> None:
             f"NAME: {name!r} must be 1 to 64 of a-z, A-Z, 0-9, _ : - .", field="NAME"
         )
     # Only this command needs the database; the others are HTTP clients.
-    from orchestrator.config import (  # noqa: PLC0415
-        console_actor,
-        read_settings,
-        require,
-    )
+    from orchestrator.catalog.workers import enrol_worker  # noqa: PLC0415
+    from orchestrator.config import console_actor, read_settings, require  # noqa: PLC0415
     from orchestrator.db.unit_of_work import Database  # noqa: PLC0415
-    from orchestrator.flow.register import enrol_worker  # noqa: PLC0415
 
     settings = read_settings()
     keys = settings.engine().keys

@@ -21,6 +21,8 @@ from typing import IO, Any, cast
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from orchestrator.catalog.keys import KeyOrder, authenticate, create_key
+from orchestrator.catalog.workers import enrolment_secret
 from orchestrator.config import console_actor
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
@@ -45,8 +47,6 @@ from orchestrator.embedded.supervisor import (
     supervisor_command,
     write_configuration,
 )
-from orchestrator.flow.keys import KeyOrder, authenticate, create_key
-from orchestrator.flow.register import enrolment_secret
 
 BUNDLED = ("yara", "executable", "document", "strings")
 

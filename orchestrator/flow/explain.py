@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from orchestrator.catalog.policy import read_policy
 from orchestrator.classify import classify
 from orchestrator.contracts.assignment import Classification
 from orchestrator.db import history
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.policy import Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select
-from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.roster import Rules, read_rules
 from orchestrator.store import Measured
 
 

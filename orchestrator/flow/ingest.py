@@ -24,10 +24,10 @@ from orchestrator.db.history import Rejected
 from orchestrator.db.unit_of_work import Database, Transaction, is_transient
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Reason, Task
-from orchestrator.flow.beats import apply_beats
+from orchestrator.flow.heartbeats import apply_beats
 from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.roster import Rules, read_rules
 from orchestrator.flow.settle import settle
 from orchestrator.flow.tally import count_rejected
 from orchestrator.messaging.codec import RawMessage

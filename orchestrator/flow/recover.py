@@ -17,7 +17,7 @@ from orchestrator.domain.states import Change, Happening, TaskEvent, change
 from orchestrator.domain.values import Reason, Task, TaskState
 from orchestrator.flow.cancel import cancel_disabled
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.roster import Rules, read_rules
 from orchestrator.flow.settle import settle
 
 _LIMIT = 500

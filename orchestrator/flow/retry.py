@@ -9,13 +9,13 @@ from uuid import UUID
 
 from orchestrator.db import audit, jobs, tasks
 from orchestrator.db.audit import Action
+from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Actor
-from orchestrator.flow.limits import check_open_tasks
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.rules import read_rules
+from orchestrator.flow.roster import read_rules
 from orchestrator.flow.settle import settle
 
 

@@ -18,9 +18,13 @@ from uuid import UUID
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from orchestrator.catalog.challenges import Token, issue_solved
+from orchestrator.catalog.policy import read_policy
 from orchestrator.classify import CLASSIFIER_VERSION, classify
 from orchestrator.contracts.assignment import Classification
 from orchestrator.db import jobs, tasks
+from orchestrator.db.access import grant_sample
+from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.clocks import queue_due_at
 from orchestrator.domain.errors import (
@@ -32,13 +36,9 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.policy import Policy, Subject, Tlp
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
-from orchestrator.flow.access import grant_sample
-from orchestrator.flow.challenge import Token, issue_solved
 from orchestrator.flow.explain import find_candidates
-from orchestrator.flow.limits import check_open_tasks
-from orchestrator.flow.policy import read_policy
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.rules import Rules, read_rules
+from orchestrator.flow.roster import Rules, read_rules
 from orchestrator.flow.settle import settle_jobs
 from orchestrator.store import Received, SampleStore
 

@@ -18,11 +18,7 @@ from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing
-from orchestrator.messaging.task_message import (
-    task_body,
-    task_headers,
-    task_properties,
-)
+from orchestrator.messaging.task_message import task_body, task_headers, task_properties
 from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from orchestrator.cli.bench import backlog, executing, fanout, history, reports, sweep
-from orchestrator.cli.bench.ground import Ground, ground
-from orchestrator.cli.bench.summary import Result, show
-from orchestrator.cli.demo import interrupt_on_signals
-from orchestrator.cli.output import print_json, print_table
+from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
+from orchestrator.bench.summary import Result, show
+from orchestrator.bench.testbed import Ground, ground
+from orchestrator.client.output import print_json, print_table
+from orchestrator.client.signals import interrupt_on_signals
 from tests.benchmarks.compare import measure_peer
 from tests.benchmarks.marks import marks_of
 from tests.benchmarks.peers import PEERS

@@ -7,11 +7,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from orchestrator.cli.bench.fanout import CLIENTS, LONE_JOBS, Plan
-from orchestrator.cli.bench.ground import Ground, wait_until
-from orchestrator.cli.bench.processes import cpu_seconds
-from orchestrator.cli.bench.summary import Figures, Result, milliseconds
-from orchestrator.cli.demo import tell
+from orchestrator.bench.fanout import CLIENTS, LONE_JOBS, Plan
+from orchestrator.bench.processes import cpu_seconds
+from orchestrator.bench.summary import Figures, Result, milliseconds
+from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.client.output import tell
 from tests.benchmarks.peers import PEERS, Client, Started
 
 _SECONDS = 300

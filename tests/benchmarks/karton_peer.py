@@ -12,12 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from karton.core import (  # type: ignore[import-not-found]  # it is in .venv/bench
-    Config,
-    Consumer,
-    Producer,
-    Task,
-)
+from karton.core import Config, Consumer, Producer, Task  # type: ignore[import-not-found]  # it is in .venv/bench
 
 _HEADERS = {"type": "sample", "kind": "raw"}
 

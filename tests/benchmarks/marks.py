@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.cli.bench.summary import Figures
+from orchestrator.bench.summary import Figures
 
 #: Benchmark or peer → its medians.
 Medians = Mapping[str, Figures]

@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import redis
 
-from orchestrator.cli.bench.fanout import Plan
-from orchestrator.cli.bench.ground import Ground, wait_until
+from orchestrator.bench.fanout import Plan
+from orchestrator.bench.testbed import Ground, wait_until
 from orchestrator.embedded.redis import free_port
 from tests.benchmarks.bench_python import bench_python
 

@@ -19,11 +19,7 @@ from celery import Celery
 from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Outgoing, Publisher
-from orchestrator.messaging.task_message import (
-    task_body,
-    task_headers,
-    task_properties,
-)
+from orchestrator.messaging.task_message import task_body, task_headers, task_properties
 from tests.fixtures.brokers import Broker, eventually, start_child
 
 JOB, TASK = UUID(int=1), UUID(int=2)

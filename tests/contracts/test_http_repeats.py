@@ -17,11 +17,7 @@ from argus_api.session import ArgusAPISession
 
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, open_services, run_api
-from tests.fixtures.forgetful_proxy import (
-    ForgetfulProxy,
-    Forgetting,
-    forgetful_proxy,
-)
+from tests.fixtures.forgetful_proxy import ForgetfulProxy, Forgetting, forgetful_proxy
 from tests.fixtures.stack import DatabaseServer
 
 AGENT = {"name": "contract", "version": "1"}

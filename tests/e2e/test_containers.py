@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.cli.submit import submit_files
+from orchestrator.client.submit import submit_files
 from tests.fixtures.containers import Composed, composed
 from tests.fixtures.field import eventually
 

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from orchestrator.cli.submit import submit_files
+from orchestrator.client.submit import submit_files
 from orchestrator.embedded.places import places
 from tests.fixtures.embedded import (
     ODD_NAME,

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import redis
 
-from orchestrator.cli.submit import submit_files
+from orchestrator.client.submit import submit_files
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import TOKEN_HEADER
 from tests.fixtures.containers import Composed, composed

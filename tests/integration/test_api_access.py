@@ -14,11 +14,11 @@ from fastapi import FastAPI
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
+from orchestrator.catalog import keys
+from orchestrator.catalog.keys import IssuedKey, KeyOrder
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError, NotFoundError
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow import keys
-from orchestrator.flow.keys import IssuedKey, KeyOrder
 from tests.fixtures.api import API, first_message
 from tests.fixtures.operations import ROLES
 

@@ -12,12 +12,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import create_engine, text
 
+from orchestrator.catalog import keys, workers
+from orchestrator.catalog.keys import KeyOrder
 from orchestrator.db.audit import Action
 from orchestrator.db.migrate import head_revision, upgrade
 from orchestrator.domain.errors import ConflictError
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow import keys, register
-from orchestrator.flow.keys import KeyOrder
 from tests.fixtures.api import API, first_message, worker_form
 
 #: Who changes what is changed on the database itself.
@@ -87,7 +87,7 @@ def _enrol(api: API) -> tuple[str, Any]:
     def introduce() -> None:
         # As `assay up` does at every start.
         with api.services.database.uow() as tx:
-            secret = register.enrolment_secret(tx, name, keys=known, actor=CONSOLE)
+            secret = workers.enrolment_secret(tx, name, keys=known, actor=CONSOLE)
         assert secret not in str(rows(api, object=name))
 
     return _repeated(introduce, name)

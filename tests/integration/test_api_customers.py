@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.catalog import keys
+from orchestrator.catalog.keys import KeyOrder
 from orchestrator.domain.errors import ConflictError, InvalidError
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow import keys
-from orchestrator.flow.keys import KeyOrder
 from orchestrator.flow.ports import Retention
 from orchestrator.flow.prune import prune
 from tests.fixtures.api import API, first_message

@@ -15,9 +15,9 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from orchestrator.api import errors as api_errors
 from orchestrator.api.app import Surroundings, create_app
 from orchestrator.api.deps import Services
+from orchestrator.api.http import errors as api_errors
 from orchestrator.domain import errors
 from tests.fixtures.api import API, first_message
 

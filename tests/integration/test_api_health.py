@@ -13,7 +13,7 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.flow.read_health import find_missing
+from orchestrator.queries.health import find_missing
 from tests.fixtures.api import API, serve
 
 LEASE = timedelta(seconds=15)

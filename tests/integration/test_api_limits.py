@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
+from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow.keys import KeyOrder, create_key
 from tests.fixtures.api import API, PREFIX, first_message, serve
 
 OPEN_TASKS = 5

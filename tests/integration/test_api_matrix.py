@@ -17,10 +17,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from orchestrator.catalog import keys
+from orchestrator.catalog.keys import KeyOrder
 from orchestrator.db.tables import metadata
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow import keys
-from orchestrator.flow.keys import KeyOrder
 from tests.fixtures.api import API, worker_form
 from tests.fixtures.operations import ROLES
 

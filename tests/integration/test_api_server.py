@@ -23,11 +23,11 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from orchestrator.api import pace, server, turns
 from orchestrator.api.app import create_app
-from orchestrator.api.body import READERS_PER_USER
-from orchestrator.api.pace import BYTES_PER_SECOND, Paced
-from orchestrator.api.turns import in_turn
+from orchestrator.api.http import body_deadline, server, threads
+from orchestrator.api.http.body import READERS_PER_USER
+from orchestrator.api.http.body_deadline import BYTES_PER_SECOND, Paced
+from orchestrator.api.http.threads import in_turn
 from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
 from orchestrator.store import SampleStore
@@ -224,7 +224,7 @@ def test_a_slow_upload_is_answered_and_leaves_nothing(
     api: API, monkeypatch: pytest.MonkeyPatch
 ):
     before = api.counts()
-    monkeypatch.setattr(pace, "SILENCE_SECONDS", _SHORT)
+    monkeypatch.setattr(body_deadline, "SILENCE_SECONDS", _SHORT)
 
     with serve(create_app(api.services)) as bare:
         url = httpx.URL(bare.base_url)
@@ -246,7 +246,7 @@ def test_a_slow_upload_is_answered_and_leaves_nothing(
 def test_a_thread_that_does_not_become_free_is_not_waited_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "WAIT_SECONDS", 0.05)
     release = threading.Event()
 
     async def run() -> list[str]:

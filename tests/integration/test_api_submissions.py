@@ -25,10 +25,10 @@ from argus_api.lib.sampledb.v2 import sample as client
 from argus_api.lib.sampledb.v2 import submission as all_client
 from argus_api.session import ArgusAPISession
 
-from orchestrator.api.paging import OFFSET_MAX
+from orchestrator.api.http.paging import OFFSET_MAX
+from orchestrator.catalog import keys
+from orchestrator.catalog.challenges import SIZE_MIN
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow import keys
-from orchestrator.flow.challenge import SIZE_MIN
 from tests.fixtures.api import API, first_message
 
 AGENT = {"name": "mail-gateway", "version": "1.0"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.api.times import parse_time, to_millis
+from orchestrator.api.http.times import parse_time, to_millis
 from orchestrator.domain.errors import InvalidError
 
 NOW = datetime(2024, 3, 31, 12, 30, tzinfo=UTC)

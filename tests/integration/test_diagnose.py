@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from orchestrator.catalog.workers import pause_worker
 from orchestrator.domain.values import Actor
-from orchestrator.flow.diagnose import Finding, Level, diagnose
-from orchestrator.flow.register import pause_worker
+from orchestrator.queries.diagnose import Finding, Level, diagnose
 from tests.fixtures.engine import Rig
 
 LEASE = timedelta(seconds=15)

@@ -19,15 +19,15 @@ from sqlalchemy import event, text
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
+from orchestrator.catalog.workers import pause_worker
 from orchestrator.contracts.report import ReportedAnalysis
 from orchestrator.db import counters
 from orchestrator.db.counters import REPORTS_REJECTED, TASKS_ENQUEUED, Tally
 from orchestrator.db.unit_of_work import Database, set_local_timeout
 from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
-from orchestrator.flow.measure import BACKLOG_COUNTED_MAX
-from orchestrator.flow.register import pause_worker
 from orchestrator.flow.retry import retry_job
+from orchestrator.queries.measure import BACKLOG_COUNTED_MAX
 from orchestrator.store import SampleStore
 from tests.fixtures.api import serve
 from tests.fixtures.engine import Rig, raw

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow.keys import KeyOrder, create_key
-from orchestrator.flow.keywords import RARE_MAX
-from orchestrator.flow.read import LIST_MAX
+from orchestrator.queries.keywords import RARE_MAX
+from orchestrator.queries.lists import LIST_MAX
 from tests.fixtures.api import API, open_services, run_api
 from tests.fixtures.stack import DatabaseServer
 

@@ -4,12 +4,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
-from orchestrator.db.migrate import (
-    current_revision,
-    downgrade,
-    head_revision,
-    upgrade,
-)
+from orchestrator.db.migrate import current_revision, downgrade, head_revision, upgrade
 from orchestrator.db.tables import metadata
 
 

@@ -13,9 +13,9 @@ import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name, String
 
-from orchestrator.cli.demo_files.archives import zip_of
-from orchestrator.cli.demo_files.compound_file import compound_file
-from orchestrator.cli.demo_files.vba_project import MODULE_NAME, compress, vba_project
+from orchestrator.demo.files.archives import zip_of
+from orchestrator.demo.files.compound_file import compound_file
+from orchestrator.demo.files.vba_project import MODULE_NAME, compress, vba_project
 from workers import Analysis, Sample, Unsupported
 from workers.analyzers.document import document
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from orchestrator.cli import demo_files
+from orchestrator.demo import files as demo_files
 from workers import Analysis, Sample, Unsupported
 from workers.analyzers.executable import executable
 from workers.analyzers.executable_program import Import, Program, Section

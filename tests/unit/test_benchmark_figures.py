@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.cli.bench.summary import Result, percentile
+from orchestrator.bench.summary import Result, percentile
 from tests.benchmarks.marks import MARKS, marks_of
 
 FANOUT = {

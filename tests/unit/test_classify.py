@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.classify import classify
-from orchestrator.cli.demo_files import build
 from orchestrator.contracts.assignment import Classification
+from orchestrator.demo.files import build
 from orchestrator.store import HEAD_BYTES, TAIL_BYTES
 
 #: (type, super type, platform) that the bundled files have.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from orchestrator.cli.client import Client, ClientError, segment
+from orchestrator.client.http import Client, ClientError, segment
 from orchestrator.domain.errors import ConfigurationError
 
 

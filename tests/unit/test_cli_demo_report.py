@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.demo_files import Expectation
-from orchestrator.cli.demo_report import (
+from orchestrator.demo.files import Expectation
+from orchestrator.demo.report import (
     contribution_rows,
     key_findings,
     progress_line,

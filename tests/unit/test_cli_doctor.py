@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from orchestrator.cli.checks import unmet
 from orchestrator.cli.doctor import patiently, secrets_of, without
 from orchestrator.config import Settings
-from orchestrator.flow.diagnose import Finding, Level, fail, ok
+from orchestrator.queries.diagnose import Finding, Level, fail, ok
 
 
 def test_a_package_is_missed_for_what_it_is_needed():

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.classify import classify
-from orchestrator.cli import demo_files
-from orchestrator.cli.demo_files import DemoFile
-from orchestrator.cli.demo_files.vba_project import compress
+from orchestrator.demo import files as demo_files
+from orchestrator.demo.files import DemoFile
+from orchestrator.demo.files.vba_project import compress
 from workers import Analysis, Analyzer, Sample, Unsupported
 from workers.analyzers import BUNDLED
 from workers.analyzers.document import document

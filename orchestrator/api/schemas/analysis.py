@@ -10,8 +10,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.plain import PlainJSON
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.storable import PlainJSON
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import (
     AccessControl,
     AccessList,
@@ -32,12 +33,11 @@ from orchestrator.api.schemas.common import (
     access_controls,
 )
 from orchestrator.api.schemas.job import AnalysisInfo
-from orchestrator.api.times import Millis
+from orchestrator.catalog.analyses import Findings
+from orchestrator.catalog.evidence import EvidenceView
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import StatusOverride
-from orchestrator.flow.analyse import Findings
-from orchestrator.flow.evidence import EvidenceView
-from orchestrator.flow.read_analyses import AnalysisSummary, AnalysisView
+from orchestrator.queries.analyses import AnalysisSummary, AnalysisView
 
 #: Labels, and detections, of one analysis: as many as a worker may report.
 _ITEMS_MAX = 10_000

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
-from orchestrator.api.envelope import Shape
-from orchestrator.api.times import Millis
-from orchestrator.flow.read_audit import AuditView
+from orchestrator.api.http.envelope import Shape
+from orchestrator.api.http.times import Millis
+from orchestrator.queries.audit import AuditView
 
 
 class AuditResponse(Shape):

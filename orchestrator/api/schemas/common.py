@@ -9,18 +9,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    Strict,
-    StringConstraints,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.plain import PlainText
-from orchestrator.api.times import Millis
-from orchestrator.flow.read import CustomerView, UserView, public_number
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.times import Millis
+from orchestrator.queries.lists import CustomerView, UserView, public_number
 
 #: The contract's classes of characters. The first is for names, the second for text.
 SHORT_NAME_PATTERN = r"^[a-zA-Z0-9_:\-.]*$"

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StrictStr
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
-from orchestrator.api.plain import PlainJSON, PlainText
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
+from orchestrator.api.http.storable import PlainJSON, PlainText
+from orchestrator.api.http.times import Millis, parse_time, whole_millisecond
 from orchestrator.api.schemas.common import (
     NAMES_MAX,
     OPTIONS_MAX_BYTES,
@@ -23,17 +24,16 @@ from orchestrator.api.schemas.common import (
     StrictInt,
     UserAgent,
 )
-from orchestrator.api.times import Millis, parse_time, whole_millisecond
 from orchestrator.domain.values import JobState, Reason, TaskState
-from orchestrator.flow.read import LIST_MAX, Paging
-from orchestrator.flow.read_jobs import (
+from orchestrator.queries.jobs import (
     ChoiceView,
     JobFilter,
     JobView,
     TimeField,
     TimeWindow,
 )
-from orchestrator.flow.read_tasks import AnalysisLink, EventView, TaskView
+from orchestrator.queries.lists import LIST_MAX, Paging
+from orchestrator.queries.tasks import AnalysisLink, EventView, TaskView
 
 _ALL_TIMES: tuple[TimeField, ...] = (
     "enqueuedTimestamp",

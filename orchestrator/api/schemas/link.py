@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import (
     AccessControl,
     AccessList,
@@ -21,9 +22,8 @@ from orchestrator.api.schemas.common import (
     access_controls,
 )
 from orchestrator.api.schemas.sample import SampleMetaData
-from orchestrator.api.times import Millis
-from orchestrator.flow.link import LinkType, NewLink
-from orchestrator.flow.read_links import LinkSummary, LinkView
+from orchestrator.catalog.links import LinkType, NewLink
+from orchestrator.queries.links import LinkSummary, LinkView
 
 
 class LinkAddRequest(Form):

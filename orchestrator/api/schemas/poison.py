@@ -4,9 +4,9 @@ Poison, as the API gives it.
 
 from __future__ import annotations
 
-from orchestrator.api.envelope import Shape
-from orchestrator.api.times import Millis
-from orchestrator.flow.poison import PoisonView
+from orchestrator.api.http.envelope import Shape
+from orchestrator.api.http.times import Millis
+from orchestrator.catalog.poison import PoisonView
 
 
 class PoisonResponse(Shape):

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.plain import PlainText
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import (
     NAME_MAX,
     NAMES_MAX,
@@ -22,7 +23,12 @@ from orchestrator.api.schemas.common import (
     CustomerRef,
     UserInfo,
 )
-from orchestrator.api.times import Millis
+from orchestrator.catalog.policy import (
+    PolicyChange,
+    RuleAction,
+    RuleChange,
+    WorkerNames,
+)
 from orchestrator.contracts.assignment import Classification
 from orchestrator.domain.policy import (
     ClassificationMatch,
@@ -32,13 +38,7 @@ from orchestrator.domain.policy import (
     SubmissionMatch,
 )
 from orchestrator.flow.explain import Explanation
-from orchestrator.flow.policy import (
-    PolicyChange,
-    RuleAction,
-    RuleChange,
-    WorkerNames,
-)
-from orchestrator.flow.read_policy import PolicyView, RuleView, WorkerName
+from orchestrator.queries.policy import PolicyView, RuleView, WorkerName
 
 Name = Annotated[PlainText, Field(min_length=1, max_length=NAME_MAX)]
 Text = Annotated[PlainText, Field(max_length=TEXT_MAX)]

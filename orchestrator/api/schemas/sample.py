@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.api.envelope import Shape
+from orchestrator.api.http.envelope import Shape
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.job import SampleInfo
 from orchestrator.api.schemas.submission import ChallengeToken
 from orchestrator.api.schemas.verdict import VerdictResponse
-from orchestrator.api.times import Millis
-from orchestrator.flow.read_samples import ClassificationView, SampleView
 from orchestrator.flow.submit import StoredSample
+from orchestrator.queries.samples import ClassificationView, SampleView
 
 
 class SampleCompleteUploadResponse(Shape):

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from pydantic import Field, StrictStr, StringConstraints
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.plain import PlainText
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.times import Millis, parse_time
 from orchestrator.api.schemas.common import (
     NAME_MAX,
     TEXT_MAX,
@@ -25,12 +26,11 @@ from orchestrator.api.schemas.common import (
     UserAgentForm,
     access_controls,
 )
-from orchestrator.api.times import Millis, parse_time
+from orchestrator.catalog.challenges import Challenge, Token
+from orchestrator.catalog.submissions import NewSubmission
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.policy import Tlp
-from orchestrator.flow.challenge import Challenge, Token
-from orchestrator.flow.read_submissions import SubmissionView
-from orchestrator.flow.submission import NewSubmission
+from orchestrator.queries.submissions import SubmissionView
 
 _FILE_NAME_MAX = 1024
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from orchestrator.api.envelope import Form, Shape
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.analysis import JobInfo
 from orchestrator.api.schemas.common import (
     Detection,
@@ -19,9 +20,8 @@ from orchestrator.api.schemas.common import (
     UserAgent,
     UserInfo,
 )
-from orchestrator.api.times import Millis
 from orchestrator.domain.verdict import Source, Why
-from orchestrator.flow.read_verdicts import ContributionView, VerdictView
+from orchestrator.queries.verdicts import ContributionView, VerdictView
 
 
 class VerdictAddRequest(Form):

@@ -10,13 +10,13 @@ from uuid import UUID
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from orchestrator.api.envelope import Form, Shape
-from orchestrator.api.plain import PlainJSON, PlainText
+from orchestrator.api.http.envelope import Form, Shape
+from orchestrator.api.http.storable import PlainJSON, PlainText
+from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import StrictFloat, StrictInt, UserInfo
-from orchestrator.api.times import Millis
+from orchestrator.catalog.workers import WorkerFields
 from orchestrator.contracts.wire import ShortName
-from orchestrator.flow.read_workers import WorkerView
-from orchestrator.flow.register import WorkerFields
+from orchestrator.queries.workers import WorkerView
 
 _ENGLISH = "english"
 #: The largest count that the database's column takes.

@@ -1,0 +1,96 @@
+"""
+The envelope of every JSON answer, and nothing of what is inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from orchestrator.queries.lists import Page, Paging
+
+T = TypeVar("T")
+
+
+class Shape(BaseModel):
+    """Base of what the API answers: camelCase outside, snake_case inside."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True
+    )
+
+
+class Form(BaseModel):
+    """Base of what the API takes: camelCase, and no field that we do not know."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid")
+
+
+class MessageType(StrEnum):
+    """What kind of message it is."""
+
+    FIELD_ERROR = "FIELD_ERROR"
+    ACTION_ERROR = "ACTION_ERROR"
+    WARNING = "WARNING"
+    NOTIFICATION = "NOTIFICATION"
+    INFO = "INFO"
+
+
+class ResultMessage(Shape):
+    """One message. Clients rely on every key being there, ``field`` too."""
+
+    message: str
+    message_template: str
+    type: MessageType
+    field: str | None = None
+    parameter: str | None = None
+
+
+class Envelope(Shape, Generic[T]):
+    """One object; ``count``, ``size``, ``limit``, ``offset`` are of lists: 0 here."""
+
+    response_code: int
+    limit: int = 0
+    offset: int = 0
+    count: int = 0
+    size: int = 0
+    meta_data: dict[str, Any] = Field(default_factory=dict)
+    messages: list[ResultMessage] = Field(default_factory=list)
+    data: T | None = None
+
+
+class ListEnvelope(Envelope[list[T]], Generic[T]):
+    """A list. ``count``: all that match; -1 when that was too many to count."""
+
+
+class Failure(Envelope[None]):
+    """What went wrong: ``messages`` for people, ``metaData.code`` for programs."""
+
+
+def single(data: T, *, messages: Sequence[ResultMessage] = ()) -> Envelope[T]:
+    """Wrap one object."""
+    return Envelope(response_code=HTTPStatus.OK, data=data, messages=list(messages))
+
+
+def created(data: T, response: Response, *, is_new: bool = True) -> Envelope[T]:
+    """Wrap an object that this request made: 201, or 200 if it was there before."""
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    return Envelope(response_code=response.status_code, data=data)
+
+
+def listing(data: Sequence[T], *, page: Page[Any], paging: Paging) -> ListEnvelope[T]:
+    """Wrap a page of a list, with what was asked for."""
+    return ListEnvelope(
+        response_code=HTTPStatus.OK,
+        limit=paging.limit,
+        offset=paging.offset,
+        count=page.total,
+        size=len(data),
+        data=list(data),
+    )

@@ -1,0 +1,165 @@
+"""
+Jobs over HTTP: ordering, reading, cancelling, retrying, explaining.
+"""
+
+# ruff: noqa: FAST003  (jobID is the alias in JobID)
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, NoReturn
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from starlette.exceptions import HTTPException
+
+from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.http.envelope import (
+    Envelope,
+    ListEnvelope,
+    created,
+    listing,
+    single,
+)
+from orchestrator.api.http.errors import LIMITED
+from orchestrator.api.http.paging import PagingDep
+from orchestrator.api.schemas.job import (
+    Choice,
+    JobAddRequest,
+    JobExplanation,
+    JobResponse,
+    JobSearchRequest,
+)
+from orchestrator.db.access import check_sample
+from orchestrator.domain.values import JobState, Role
+from orchestrator.flow.cancel import cancel_job
+from orchestrator.flow.retry import retry_job
+from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.queries import jobs
+from orchestrator.queries.jobs import JobFilter
+
+router = APIRouter(route_class=GuardedRoute, tags=["job"])
+
+JobID = Annotated[UUID, Path(alias="jobID")]
+
+
+@router.get("/job")
+@needs(Role.VIEWER)
+def list_jobs(
+    paging: PagingDep,
+    caller: CallerDep,
+    services: ServicesDep,
+    state: Annotated[list[JobState] | None, Query()] = None,
+) -> ListEnvelope[JobResponse]:
+    """Return jobs, the newest first."""
+    with services.database.uow() as tx:
+        wanted = JobFilter(states=state or ())
+        page = jobs.list_jobs(tx, wanted, paging, viewer=caller.viewer)
+    shaped = [JobResponse.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=paging)
+
+
+@router.post("/job/search")
+@needs(Role.VIEWER)
+def search_jobs(
+    wanted: JobSearchRequest, caller: CallerDep, services: ServicesDep
+) -> ListEnvelope[JobResponse]:
+    """Return the jobs that match every criterion."""
+    paging = wanted.paging()
+    with services.database.uow() as tx:
+        found = wanted.filter(tx.now)
+        page = jobs.list_jobs(tx, found, paging, viewer=caller.viewer)
+    shaped = [JobResponse.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=paging)
+
+
+@router.get("/job/search", include_in_schema=False, response_model=None)
+@needs(Role.VIEWER)
+def refuse_search() -> NoReturn:
+    """
+    Say how to search, before the word is taken for a job's id.
+
+    Raises:
+        HTTPException: Always.
+    """
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, "send the criteria with POST")
+
+
+@router.post(
+    "/job",
+    status_code=HTTPStatus.CREATED,
+    responses={
+        200: {
+            "model": Envelope[JobResponse],
+            "description": "A job with this ``idempotencyKey`` was here before.",
+        },
+        **LIMITED,
+    },
+)
+@needs(Role.USER)
+def add_job(
+    ordered: JobAddRequest,
+    response: Response,
+    caller: CallerDep,
+    services: ServicesDep,
+) -> Envelope[JobResponse]:
+    """Order a job; 200 with the first one if its ``idempotencyKey`` came before."""
+    owner = caller.owner
+    order = JobOrder(
+        sample_sha256=ordered.sample_sha256,
+        submitter_id=owner.user_id,
+        customer_id=owner.customer_id,
+        priority=ordered.priority,
+        workers=ordered.workers,
+        options=ordered.options,
+        file_name=ordered.file_name,
+        idempotency_key=ordered.idempotency_key,
+    )
+    with services.database.uow() as tx:
+        check_sample(tx, caller.viewer, order.sample_sha256)
+        made = create_job(tx, order, engine=services.engine)
+        view = jobs.get_job(tx, made.job_id)
+    return created(JobResponse.of(view), response, is_new=made.is_new)
+
+
+@router.get("/job/{jobID}")
+@needs(Role.VIEWER)
+def get_job(job_id: JobID, services: ServicesDep) -> Envelope[JobResponse]:
+    """Return one job."""
+    with services.database.uow() as tx:
+        view = jobs.get_job(tx, job_id)
+    return single(JobResponse.of(view))
+
+
+@router.put("/job/{jobID}/cancel")
+@needs(Role.USER)
+def put_cancel(
+    job_id: JobID, caller: CallerDep, services: ServicesDep
+) -> Envelope[JobResponse]:
+    """Cancel a job's open tasks; one that is over stays as it is."""
+    with services.database.uow() as tx:
+        # A job without tasks is over, and has nothing that could be cancelled.
+        if jobs.get_job(tx, job_id).open_tasks:
+            cancel_job(tx, job_id, engine=services.engine, actor=caller.actor)
+        view = jobs.get_job(tx, job_id)
+    return single(JobResponse.of(view))
+
+
+@router.put("/job/{jobID}/retry", responses=LIMITED)
+@needs(Role.USER)
+def put_retry(
+    job_id: JobID, caller: CallerDep, services: ServicesDep
+) -> Envelope[JobResponse]:
+    """Try a job's failed and timed-out tasks again."""
+    with services.database.uow() as tx:
+        retry_job(tx, job_id, engine=services.engine, actor=caller.actor)
+        view = jobs.get_job(tx, job_id)
+    return single(JobResponse.of(view))
+
+
+@router.get("/job/{jobID}/explain")
+@needs(Role.VIEWER)
+def explain_job(job_id: JobID, services: ServicesDep) -> Envelope[JobExplanation]:
+    """Return, for every worker, whether it was selected and what decided that."""
+    with services.database.uow() as tx:
+        choices = jobs.get_selection(tx, job_id)
+    return single(JobExplanation(workers=tuple(map(Choice.of, choices))))

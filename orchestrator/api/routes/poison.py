@@ -1,0 +1,49 @@
+"""
+Poison over HTTP: listing what workers die of, and clearing it.
+"""
+
+# ruff: noqa: FAST003  (the aliases are in Sha256Path and Named)
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
+from orchestrator.api.http.paging import WindowDep
+from orchestrator.api.schemas.common import Sha256Path
+from orchestrator.api.schemas.poison import PoisonCleared, PoisonResponse
+from orchestrator.catalog import poison
+from orchestrator.db.access import check_unlimited
+from orchestrator.domain.values import Role
+from orchestrator.queries import workers
+
+router = APIRouter(route_class=GuardedRoute, tags=["poison"])
+
+Named = Annotated[str, Path(alias="idOrShortName")]
+
+
+@router.get("/poison")
+@needs(Role.ADMINISTRATOR)
+def list_poison(
+    window: WindowDep, caller: CallerDep, services: ServicesDep
+) -> ListEnvelope[PoisonResponse]:
+    """Return the samples that kill workers and are not given to them, newest first."""
+    check_unlimited(caller.viewer)
+    with services.database.uow() as tx:
+        page = poison.list_poison(tx, window)
+    shaped = [PoisonResponse.of(one) for one in page.items]
+    return listing(shaped, page=page, paging=window)
+
+
+@router.put("/poison/{sha256}/{idOrShortName}/clear")
+@needs(Role.ADMINISTRATOR)
+def clear_poison(
+    sha256: Sha256Path, named: Named, caller: CallerDep, services: ServicesDep
+) -> Envelope[PoisonCleared]:
+    """Let a worker look at a sample again; a repeat changes nothing."""
+    with services.database.uow() as tx:
+        name = workers.get_short_name(tx, named)
+        cleared = poison.clear_poison(tx, sha256, name, actor=caller.actor)
+    return single(PoisonCleared(cleared=cleared))

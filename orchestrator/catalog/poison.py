@@ -1,0 +1,109 @@
+"""
+Poison as operators see it: what samples a worker's version dies of, and clearing that.
+
+Deaths are counted by ``flow/ingest.py``; what is poison is refused by selection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from orchestrator.catalog.workers import find_worker
+from orchestrator.db import audit
+from orchestrator.db.audit import Action
+from orchestrator.db.tables import poison, worker
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import Actor
+from orchestrator.queries.lists import Page, Paging
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoisonView:
+    """
+    A sample of which a version of a worker died three times.
+
+    ``in_force``: later jobs skip it; not so after a newer version came.
+    """
+
+    sample_sha256: str
+    worker: str
+    version: str
+    deaths: int
+    first_at: datetime
+    last_at: datetime
+    poisoned_at: datetime
+    in_force: bool
+
+
+def list_poison(tx: Transaction, paging: Paging) -> Page[PoisonView]:
+    """Return what is poison and was not cleared, the newest first."""
+    standing = (poison.c.poisoned_at.is_not(None), poison.c.cleared_at.is_(None))
+    counted = select(func.count()).select_from(poison).where(*standing)
+    total = tx.connection.execute(counted).scalar_one()
+    query = (
+        select(poison, worker.c.short_name, worker.c.version.label("newest"))
+        .join_from(poison, worker)
+        .where(*standing)
+        .order_by(
+            poison.c.poisoned_at.desc(), poison.c.sample_sha256, poison.c.worker_id
+        )
+        .limit(paging.limit or None)
+        .offset(paging.offset)
+    )
+    rows = tx.connection.execute(query)
+    return Page(items=tuple(map(_view, rows)), total=total)
+
+
+def clear_poison(
+    tx: Transaction, sample_sha256: str, worker_name: str, *, actor: Actor
+) -> int:
+    """
+    Let a worker look at a sample again, whatever versions died of it; deaths are
+    counted anew. What has ended stays so until somebody retries the job.
+
+    Returns:
+        How many versions were cleared; 0 if all had been before.
+
+    Raises:
+        UnknownWorkerError: No worker has this name or id.
+        NotFoundError: The sample never was poison for this worker.
+    """
+    found = find_worker(tx, worker_name)
+    of_pair = (
+        poison.c.sample_sha256 == sample_sha256,
+        poison.c.worker_id == found.id,
+        poison.c.poisoned_at.is_not(None),
+    )
+    if tx.connection.execute(select(poison.c.version).where(*of_pair)).first() is None:
+        raise NotFoundError(
+            f"{sample_sha256} is no poison for {found.short_name}", field="sha256"
+        )
+    cleared = tx.connection.execute(
+        update(poison)
+        .where(*of_pair, poison.c.cleared_at.is_(None))
+        .values(cleared_at=tx.now, cleared_by=actor.name)
+        .returning(poison.c.version)
+    )
+    versions = sorted(cleared.scalars())
+    if versions:
+        detail = {"worker": found.short_name, "versions": versions}
+        audit.record(tx, actor, Action.POISON_CLEAR, sample_sha256, detail)
+    return len(versions)
+
+
+def _view(row: Row[Any]) -> PoisonView:
+    return PoisonView(
+        sample_sha256=row.sample_sha256,
+        worker=row.short_name,
+        version=row.version,
+        deaths=row.deaths,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        poisoned_at=row.poisoned_at,
+        in_force=row.version == row.newest,
+    )

@@ -1,0 +1,170 @@
+"""
+Submissions: somebody saw the sample, and wants it analysed. One commit for all of it.
+
+The token that proves possession is used up with the submission; its job is created with
+it. A client that sends the same again gets what it got.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, insert, or_, select, text, update
+from uuid_utils.compat import uuid7
+
+from orchestrator.catalog.challenges import Token, check_token, use_token
+from orchestrator.db.access import grant_sample
+from orchestrator.db.tables import submission
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.policy import Tlp
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.queries.samples import require_sample
+
+#: A submission that only differs in when it was seen is not stored again so soon.
+SIMILAR_WINDOW = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewSubmission:
+    """
+    What a submitter says.
+
+    ``metadata``: {key: value} of the submitter's own. ``acl``: ids of users who may see
+    it besides the customer's. ``expires_at``: until when it is to be kept; ``None`` for
+    good. ``observed_at`` ``None`` is now.
+    """
+
+    sample_sha256: str
+    customer_id: UUID
+    user_id: UUID
+    token: Token
+    file_name: str
+    mime_type: str
+    agent_name: str
+    agent_version: str
+    tlp: Tlp = Tlp.AMBER
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    acl: tuple[UUID, ...] = ()
+    observed_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    def content_hash(self) -> str:
+        """Return what makes two submissions of a sample similar."""
+        content = [
+            str(self.customer_id),
+            self.file_name,
+            self.mime_type,
+            self.agent_name,
+            self.agent_version,
+            self.tlp.value,
+            dict(self.metadata),
+            sorted(map(str, self.acl)),
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddedSubmission:
+    """``id`` is ``None`` for a similar one, which is not stored."""
+
+    id: UUID | None
+    is_new: bool
+
+
+def add_submission(
+    tx: Transaction, new: NewSubmission, *, engine: Engine
+) -> AddedSubmission:
+    """
+    Store a submission and create its job.
+
+    Raises:
+        NotFoundError: There is no such sample.
+        InvalidError: The token proves nothing.
+        ConflictError: The token was used for another submission.
+    """
+    require_sample(tx, new.sample_sha256)
+    used = check_token(tx, new.token, new.sample_sha256, user_id=new.user_id)
+    if used is not None:
+        return _repeat(tx, new, used)
+    if _has_similar(tx, new):
+        return AddedSubmission(id=None, is_new=False)
+    submission_id = UUID(str(uuid7()))
+    _add(tx, new, submission_id)
+    use_token(tx, new.token, submission_id)
+    grant_sample(tx, new.sample_sha256, [new.customer_id, *new.acl])
+    order = JobOrder(
+        sample_sha256=new.sample_sha256,
+        submitter_id=new.user_id,
+        customer_id=new.customer_id,
+        file_name=new.file_name,
+    )
+    job_id = create_job(tx, order, engine=engine).job_id
+    tx.connection.execute(
+        update(submission).where(submission.c.id == submission_id).values(job_id=job_id)
+    )
+    return AddedSubmission(id=submission_id, is_new=True)
+
+
+def _repeat(tx: Transaction, new: NewSubmission, used: UUID) -> AddedSubmission:
+    content_hash = tx.connection.execute(
+        select(submission.c.content_hash).where(submission.c.id == used)
+    ).scalar_one_or_none()
+    if content_hash != new.content_hash():
+        raise ConflictError(
+            "the token was used for another submission; ask for a new challenge",
+            field="challengeToken",
+        )
+    return AddedSubmission(id=used, is_new=False)
+
+
+def _has_similar(tx: Transaction, new: NewSubmission) -> bool:
+    content_hash = new.content_hash()
+    # Two at once: the second waits, and then finds the first.
+    tx.connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
+        {"key": f"submission {new.sample_sha256} {content_hash}"},
+    )
+    # One that is kept for less is none: with it the sample would be gone too soon.
+    kept: list[ColumnElement[bool]] = [submission.c.expires_at.is_(None)]
+    if new.expires_at is not None:
+        kept.append(submission.c.expires_at >= new.expires_at - SIMILAR_WINDOW)
+    found = tx.connection.execute(
+        select(submission.c.id)
+        .where(
+            or_(*kept),
+            submission.c.sample_sha256 == new.sample_sha256,
+            submission.c.customer_id == new.customer_id,
+            submission.c.created_at > tx.now - SIMILAR_WINDOW,
+            submission.c.content_hash == content_hash,
+        )
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+def _add(tx: Transaction, new: NewSubmission, submission_id: UUID) -> None:
+    tx.connection.execute(
+        insert(submission).values(
+            id=submission_id,
+            sample_sha256=new.sample_sha256,
+            customer_id=new.customer_id,
+            created_by=new.user_id,
+            file_name=new.file_name,
+            mime_type=new.mime_type,
+            meta=dict(new.metadata),
+            tlp=new.tlp.value,
+            acl=list(new.acl),
+            agent_name=new.agent_name,
+            agent_version=new.agent_version,
+            observed_at=new.observed_at or tx.now,
+            expires_at=new.expires_at,
+            content_hash=new.content_hash(),
+        )
+    )

@@ -1,0 +1,106 @@
+"""
+Applies heartbeats: a replica's row, its manifest, and a ``stop`` for what is over.
+
+A heartbeat touches no task. A worker that nobody has registered is registered by the
+first heartbeat of an enrolled replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from orchestrator.contracts.alive import Alive, Held
+from orchestrator.contracts.assignment import celery_id
+from orchestrator.db import workers
+from orchestrator.db.history import Rejected
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import TaskState
+from orchestrator.flow.roster import Rules
+from orchestrator.flow.settle import notify_stop
+
+
+def apply_beats(
+    tx: Transaction, alives: Sequence[Alive], *, rules: Rules
+) -> list[Rejected]:
+    """
+    Apply heartbeats in order, and have replicas told what of theirs is over.
+
+    Returns:
+        Those of workers that are not registered; nothing of them was written.
+    """
+    rejected: list[Rejected] = []
+    newest: dict[str, Alive] = {}
+    for alive in alives:
+        known = rules.by_name.get(alive.worker)
+        if known is None:
+            reason = f"unknown_worker: {alive.worker} is not registered"
+            body = alive.model_dump_json().encode()
+            rejected.append(Rejected(reason=reason, body=body))
+            continue
+        if _save(tx, known.id, alive):
+            newest[alive.replica] = alive
+    _stop_what_is_over(tx, newest.values())
+    return rejected
+
+
+def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
+    saved = workers.save_beat(
+        tx,
+        workers.Beat(
+            replica=alive.replica,
+            worker_id=worker_id,
+            version=alive.worker_version,
+            slots=alive.slots,
+            sequence=alive.sequence,
+            holds=[celery_id(held.task_id, held.attempt) for held in alive.holds],
+            leaving=alive.leaving,
+        ),
+    )
+    if saved and alive.manifest is not None:
+        workers.add_version(tx, worker_id, alive)
+    if saved and (alive.sequence == 1 or alive.leaving):
+        # A replica came or went: the window has changed.
+        tx.notify("work")
+    return saved
+
+
+def _stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
+    # An unconfirmed attempt has ended already: only its report is on the way.
+    listed = [
+        (alive.replica, held)
+        for alive in alives
+        for held in alive.holds
+        if held.state != "unconfirmed"
+    ]
+    if not listed:
+        return
+    present = _attempts(tx, {held.task_id for _, held in listed})
+    over: dict[str, list[str]] = {}
+    for replica, held in listed:
+        if _is_over(replica, held, present.get(held.task_id)):
+            over.setdefault(replica, []).append(celery_id(held.task_id, held.attempt))
+    for replica, attempts in over.items():
+        notify_stop(tx, replica, attempts)
+
+
+_Present = tuple[int, TaskState, str | None]
+
+
+def _attempts(tx: Transaction, ids: set[UUID]) -> dict[UUID, _Present]:
+    rows = tx.connection.execute(
+        text("SELECT id, attempt, state, holder FROM job_task WHERE id = ANY(:ids)"),
+        {"ids": list(ids)},
+    )
+    return {row.id: (row.attempt, TaskState(row.state), row.holder) for row in rows}
+
+
+def _is_over(replica: str, held: Held, present: _Present | None) -> bool:
+    if present is None:
+        return True
+    attempt, state, holder = present
+    if attempt != held.attempt or state.is_final:
+        return True
+    return holder is not None and holder != replica

@@ -1,0 +1,197 @@
+"""
+A task's update over HTTP: the reports of workers that speak no broker's language.
+
+The same rules and the same settling as a report, as a batch of one. The holder is
+``http:<key>``; it has no lease, only the run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import or_, select, text, update
+
+from orchestrator.db import analyses, tasks
+from orchestrator.db.access import Viewer, visible_findings
+from orchestrator.db.analyses import Link
+from orchestrator.db.tables import analysis, job_task
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import (
+    HeldByOtherError,
+    IllegalTransitionError,
+    InvalidError,
+    NotFoundError,
+)
+from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.values import Actor, Reason, Task, TaskState
+from orchestrator.flow.cancel import cancel_task
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.roster import read_rules
+from orchestrator.flow.settle import settle
+from orchestrator.queries.lists import one_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskUpdate:
+    """
+    What the caller says of a task.
+
+    ``state``: executing, success, failed or cancelled. ``holder``: ``http:<key>``.
+    ``analyses``: of this task's sample, by no other worker, which ``viewer`` may see.
+    """
+
+    job_id: UUID
+    task_id: UUID
+    state: TaskState
+    analyses: tuple[UUID, ...] = ()
+    message: str | None = None
+    holder: str
+    actor: Actor
+    viewer: Viewer
+
+
+_EVENTS = {
+    TaskState.EXECUTING: TaskEvent.EXECUTING,
+    TaskState.SUCCESS: TaskEvent.SUCCESS,
+    TaskState.FAILED: TaskEvent.FAILED,
+}
+
+#: With what a worker ends, and brings what it found.
+_ENDS = frozenset({TaskState.SUCCESS, TaskState.FAILED})
+
+
+def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
+    """
+    Apply an update; a repeat of the row's present state changes nothing.
+
+    Raises:
+        NotFoundError: There is no such task in this job.
+        InvalidError: An analysis is unknown, hidden, of another sample or worker, or
+            comes before the task ends.
+        HeldByOtherError: Somebody else has the task in hand.
+        IllegalTransitionError: The task has ended otherwise.
+    """
+    task = _locked(tx, given)
+    if given.analyses and given.state not in _ENDS:
+        raise InvalidError(
+            "come with success or failed; send them when the task ends",
+            field="analyses",
+        )
+    if given.state is TaskState.CANCELLED:
+        cancel_task(
+            tx, given.task_id, engine=engine, actor=given.actor, message=given.message
+        )
+        return
+    _check_analyses(tx, task, given)
+    if given.state is TaskState.EXECUTING and task.state is TaskState.EXECUTING:
+        # Two that both were told they have it would both do the work.
+        _check_holder(task, given)
+        if given.message:
+            _say(tx, task, given.message)
+        return
+    if _is_repeat(tx, task, given):
+        return
+    _check_holder(task, given)
+    rules = read_rules(tx, engine)
+    limits = rules.limits[task.worker_id]
+    made = change(task, _happening(task, given), limits=limits, now=tx.now)
+    _link_analyses(tx, made, given)
+    _check_move(made)
+    settle(tx, [made], bands=engine.limits.bands)
+
+
+def _locked(tx: Transaction, given: TaskUpdate) -> Task:
+    found = tasks.get_tasks_for_update(tx, [given.task_id]).get(given.task_id)
+    if found is None or found.job_id != given.job_id:
+        raise NotFoundError(
+            f"there is no task {given.task_id} in job {given.job_id}", field="taskID"
+        )
+    return found
+
+
+def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
+    if not given.analyses:
+        return
+    # What nobody's worker found over HTTP may be this one's: its program has a name of
+    # its own. What another worker found would later count as this one's.
+    rows = tx.connection.execute(
+        select(analysis.c.id).where(
+            one_of(analysis.c.id, given.analyses),
+            analysis.c.sample_sha256 == task.sample_sha256,
+            or_(
+                analysis.c.worker_id.is_(None),
+                analysis.c.worker_id == task.worker_id,
+            ),
+            visible_findings(analysis, given.viewer),
+        )
+    )
+    unknown = set(given.analyses) - set(rows.scalars())
+    if unknown:
+        listed = ", ".join(sorted(str(one) for one in unknown))
+        raise InvalidError(
+            f"no analyses of this task's sample by its worker: {listed}; add them"
+            " first",
+            field="analyses",
+        )
+
+
+def _say(tx: Transaction, task: Task, message: str) -> None:
+    saying = update(job_task).where(job_task.c.id == task.id).values(message=message)
+    tx.connection.execute(saying)
+
+
+def _is_repeat(tx: Transaction, task: Task, given: TaskUpdate) -> bool:
+    if task.state is not given.state or (given.message or None) != task.message:
+        return False
+    rows = tx.connection.execute(
+        text("SELECT analysis_id FROM task_analysis WHERE task_id = :task"),
+        {"task": task.id},
+    )
+    return set(rows.scalars()) == set(given.analyses)
+
+
+def _check_holder(task: Task, given: TaskUpdate) -> None:
+    if task.holder is not None and task.holder != given.holder:
+        raise HeldByOtherError(
+            f"the task is held by {task.holder}; only its holder may update it",
+            field="state",
+        )
+
+
+def _happening(task: Task, given: TaskUpdate) -> Happening:
+    failed = given.state is TaskState.FAILED
+    return Happening(
+        event=_EVENTS[given.state],
+        attempt=task.attempt,
+        reporter=given.holder,
+        reason=Reason.ERROR if failed else None,
+        message=given.message,
+        actor=given.actor.name,
+    )
+
+
+def _link_analyses(tx: Transaction, made: Change, given: TaskUpdate) -> None:
+    if made.move not in {Move.SUCCEED, Move.LATE, Move.FAIL}:
+        return
+    analyses.add_links(
+        tx,
+        [
+            Link(
+                task_id=made.after.id,
+                analysis_id=one,
+                attempt=made.after.attempt,
+                late=made.move is Move.LATE,
+            )
+            for one in given.analyses
+        ],
+    )
+
+
+def _check_move(made: Change) -> None:
+    if made.move in {Move.STALE, Move.DROPPED, Move.REFUSED}:
+        raise IllegalTransitionError(
+            f"the task is {made.before.state}; it can not become"
+            f" {made.happening.event} from there",
+            field="state",
+        )

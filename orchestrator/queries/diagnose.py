@@ -1,0 +1,180 @@
+"""
+What the database says of the whole system, for ``assay doctor``: each thing with what
+is to be done about it. It changes nothing.
+
+Whether jobs move at all is ``flow/read_health.py``'s; this adds why, and what may go
+wrong next. Dependencies other than the database are the command's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import func, select, text
+
+from orchestrator.db.tables import poison, rejected_report, stream
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.queries.health import Missing, find_missing
+from orchestrator.queries.lists import Paging
+from orchestrator.queries.workers import BACKLOG_MAX, WorkerView, list_workers
+
+#: As the processes call their connections to the database.
+_PROCESSES = {
+    "consumer": ("assay consumer lock", "assay consume"),
+    "dispatcher": ("assay dispatcher", "assay dispatch"),
+}
+
+_POSTGRESQL_MIN = 15
+
+#: How far back refused messages are of interest.
+_REJECTED_WITHIN = timedelta(hours=1)
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    #: Works, but somebody should know, or it will not for long.
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``remedy``: what to do, where it is not well."""
+
+    what: str
+    level: Level
+    detail: str
+    remedy: str | None = None
+
+
+def ok(what: str, detail: str) -> Finding:
+    """Return that something is as it should be."""
+    return Finding(what=what, level=Level.OK, detail=detail)
+
+
+def warn(what: str, detail: str, remedy: str) -> Finding:
+    """Return that somebody should know something."""
+    return Finding(what=what, level=Level.WARN, detail=detail, remedy=remedy)
+
+
+def fail(what: str, detail: str, remedy: str) -> Finding:
+    """Return that something does not work."""
+    return Finding(what=what, level=Level.FAIL, detail=detail, remedy=remedy)
+
+
+def diagnose(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+    """
+    Look at everything that the database knows.
+
+    Args:
+        lease: How long a silent replica counts as alive.
+    """
+    yield _version(tx)
+    missing = {one.what: one for one in find_missing(tx, lease=lease)}
+    if "migrations" in missing:
+        # Against another schema the other questions would only fail.
+        yield fail("migrations", missing["migrations"].detail, "run: assay db upgrade")
+        return
+    yield ok("migrations", "the newest are in")
+    reports, dispatch = missing.get("reports"), missing.get("dispatcher")
+    yield _process(tx, "consumer", works=reports is None)
+    yield _as_finding("reports", reports, healthy=_canary_age(tx))
+    yield _process(tx, "dispatcher", works=dispatch is None)
+    yield _as_finding("backlog", dispatch, healthy="is dispatched")
+    yield from _workers(tx, lease=lease)
+    yield _poison(tx)
+    yield _rejected(tx)
+
+
+def _version(tx: Transaction) -> Finding:
+    number = tx.connection.execute(text("SHOW server_version_num")).scalar_one()
+    version = tx.connection.execute(text("SHOW server_version")).scalar_one()
+    if int(number) // 10_000 < _POSTGRESQL_MIN:
+        remedy = f"upgrade it to {_POSTGRESQL_MIN} or newer"
+        return fail("database", f"PostgreSQL {version} is too old", remedy)
+    return ok("database", f"PostgreSQL {version}")
+
+
+def _as_finding(what: str, missing: Missing | None, *, healthy: str) -> Finding:
+    if missing is None:
+        return ok(what, healthy)
+    return fail(what, missing.detail, missing.remedy)
+
+
+def _process(tx: Transaction, name: str, *, works: bool) -> Finding:
+    application, command = _PROCESSES[name]
+    running = tx.connection.execute(
+        text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = :name"
+        ),
+        {"name": application},
+    ).scalar_one()
+    if running:
+        return ok(f"{name}s", f"{running} connected")
+    # Where its work is done all the same, it may be one that we are not shown.
+    level = warn if works else fail
+    return level(f"{name}s", "none is connected", f"start one: {command}")
+
+
+def _canary_age(tx: Transaction) -> str:
+    seen = tx.connection.execute(select(stream.c.canary_at)).scalar_one_or_none()
+    age = "never" if seen is None else f"{(tx.now - seen).total_seconds():.1f} s ago"
+    return f"are read; the last canary came through {age}"
+
+
+def _workers(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+    page = list_workers(tx, Paging(limit=0), include_deleted=False, lease=lease)
+    if not page.items:
+        remedy = "enrol one: assay worker register NAME"
+        yield warn("workers", "none is registered; jobs have no task", remedy)
+    for view in page.items:
+        yield _worker(view)
+
+
+def _worker(view: WorkerView) -> Finding:
+    name = view.short_name
+    what = f"worker {name}"
+    more = "+" if view.backlog >= BACKLOG_MAX else ""
+    waiting = f"{view.backlog}{more} tasks wait"
+    if view.paused_at is not None:
+        remedy = f"when it may go on: assay worker resume {name}"
+        return warn(what, f"is paused; {waiting}", remedy)
+    if not view.replicas:
+        start = f"start a replica: assay worker run {name}"
+        if view.backlog:
+            return fail(what, f"no replica lives; {waiting}", start)
+        return warn(what, "no replica lives; its tasks will wait", start)
+    living = f"{view.replicas} replicas with {view.slots} slots live"
+    return ok(what, f"{living}; {waiting}")
+
+
+def _poison(tx: Transaction) -> Finding:
+    standing = (poison.c.poisoned_at.is_not(None), poison.c.cleared_at.is_(None))
+    count = select(func.count()).select_from(poison).where(*standing)
+    found = tx.connection.execute(count).scalar_one()
+    if not found:
+        return ok("poison", "no worker dies of a sample")
+    remedy = "see assay poison list; mend the worker, or assay poison clear"
+    return warn("poison", f"{found} samples are kept from workers", remedy)
+
+
+def _rejected(tx: Transaction) -> Finding:
+    recent = rejected_report.c.created_at > tx.now - _REJECTED_WITHIN
+    count = select(func.count()).select_from(rejected_report).where(recent)
+    found = tx.connection.execute(count).scalar_one()
+    if not found:
+        return ok("rejected", "no message was refused in the last hour")
+    newest = tx.connection.execute(
+        select(rejected_report.c.reason)
+        .where(recent)
+        .order_by(rejected_report.c.id.desc())
+        .limit(1)
+    ).scalar_one()
+    remedy = "see that every replica has its own, newest ASSAY_WORKER_SECRET"
+    return warn("rejected", f"{found} messages in an hour, last: {newest}", remedy)

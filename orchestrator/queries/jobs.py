@@ -1,0 +1,263 @@
+"""
+Reading jobs; their tasks are in ``read_tasks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
+
+from orchestrator.db.access import Viewer, of_customers
+from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import JobState, TaskState
+from orchestrator.queries.lists import (
+    CustomerView,
+    Listing,
+    Order,
+    Page,
+    Paging,
+    customer_columns,
+    customer_view,
+    fetch_page,
+    find_customer_ids,
+)
+
+TimeField = Literal["enqueuedTimestamp", "startTimestamp", "endTimestamp"]
+
+_JOB_TIMES: Mapping[str, ColumnElement[Any]] = {
+    "enqueuedTimestamp": job.c.enqueued_at,
+    "startTimestamp": job.c.started_at,
+    "endTimestamp": job.c.ended_at,
+}
+_JOBS = Listing(
+    table=job,
+    sorts={**_JOB_TIMES, "state": job.c.state},
+    default=Order(name="enqueuedTimestamp", descending=True),
+)
+#: Not all: what selection said of every worker would weigh more than the rest.
+_JOB_COLUMNS = (
+    job.c.id,
+    job.c.state,
+    job.c.sample_sha256,
+    job.c.priority,
+    job.c.file_name,
+    job.c.enqueued_at,
+    job.c.started_at,
+    job.c.ended_at,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobView:
+    """A job, with how many of its tasks are not over."""
+
+    id: UUID
+    state: JobState
+    sample_sha256: str
+    size_bytes: int
+    customer: CustomerView
+    priority: int
+    file_name: str | None
+    open_tasks: int
+    enqueued_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChoiceView:
+    """What became of one worker when a job was created, and why."""
+
+    worker: str
+    selected: bool
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeWindow:
+    """``start`` and ``end`` (inclusive) for any, or all, of some times of a job."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    fields: tuple[TimeField, ...] = (
+        "enqueuedTimestamp",
+        "startTimestamp",
+        "endTimestamp",
+    )
+    match_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFilter:
+    """Which jobs; an empty part does not filter."""
+
+    states: Sequence[JobState] = ()
+    sample_sha256s: Sequence[str] = ()
+    customers: Sequence[str] = ()
+    window: TimeWindow = field(default_factory=TimeWindow)
+
+
+def list_jobs(
+    tx: Transaction, wanted: JobFilter, paging: Paging, *, viewer: Viewer
+) -> Page[JobView]:
+    """
+    Return one page of the jobs that the viewer may see.
+
+    Raises:
+        InvalidError: The order names an unknown field, or there is no such customer.
+    """
+    conditions = [*_conditions(tx, wanted), *_visible(viewer)]
+    rows, total = fetch_page(tx, _JOBS, _jobs(), *conditions, paging=paging)
+    return Page(items=tuple(_job(row) for row in rows), total=total)
+
+
+def get_job(tx: Transaction, job_id: UUID) -> JobView:
+    """
+    Return one job.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    row = tx.connection.execute(_jobs().where(job.c.id == job_id)).first()
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}", field="jobID")
+    return _job(row)
+
+
+def get_selection(tx: Transaction, job_id: UUID) -> tuple[ChoiceView, ...]:
+    """
+    Return what selection said of every worker when the job was created.
+
+    Raises:
+        NotFoundError: There is no such job.
+    """
+    found = tx.connection.execute(
+        select(job.c.selection).where(job.c.id == job_id)
+    ).first()
+    if found is None:
+        raise NotFoundError(f"there is no job {job_id}", field="jobID")
+    return tuple(
+        ChoiceView(
+            worker=choice["worker"],
+            selected=choice["selected"],
+            reason=choice["reason"],
+            detail=choice["detail"],
+        )
+        for choice in found.selection
+    )
+
+
+def _jobs() -> Select[Any]:
+    return (
+        select(*_JOB_COLUMNS, sample.c.size_bytes, _open_tasks(), *customer_columns())
+        .join_from(job, sample)
+        .join(customer, customer.c.id == job.c.customer_id)
+    )
+
+
+def _open_tasks() -> ColumnElement[int]:
+    open_states = [state.value for state in TaskState if not state.is_final]
+    # Counted, not looked for: with the states as a condition an index of all open tasks
+    # seems cheap to a planner whose statistics are old; so it is the job's own tasks.
+    counted: ScalarSelect[int] = (
+        select(func.count().filter(job_task.c.state.in_(open_states)))
+        .where(job_task.c.job_id == job.c.id)
+        .scalar_subquery()
+    )
+    return counted.label("open_tasks")
+
+
+def _conditions(tx: Transaction, wanted: JobFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.states:
+        conditions.append(_in_states(wanted.states))
+    if wanted.sample_sha256s:
+        conditions.append(job.c.sample_sha256.in_(wanted.sample_sha256s))
+    if wanted.customers:
+        ids = find_customer_ids(tx, wanted.customers)
+        conditions.append(job.c.customer_id.in_(ids))
+    if wanted.window.start is not None or wanted.window.end is not None:
+        conditions.append(_within(wanted.window))
+    return conditions
+
+
+def _visible(viewer: Viewer) -> list[ColumnElement[bool]]:
+    return [] if viewer.customer_ids is None else [of_customers(job, viewer)]
+
+
+def _in_states(states: Sequence[JobState]) -> ColumnElement[bool]:
+    # As constants: only then does the planner see that an index of open jobs is enough.
+    words = [state.value for state in states]
+    return job.c.state.in_(
+        bindparam("states", words, expanding=True, literal_execute=True)
+    )
+
+
+def _within(window: TimeWindow) -> ColumnElement[bool]:
+    # A job starts and ends after it was ordered, and mostly within a day: said as well,
+    # it lets the index of orders be read from there to there, and no further.
+    bounds: list[ColumnElement[bool]] = []
+    if window.end is not None:
+        bounds.append(job.c.enqueued_at <= window.end)
+    if window.start is not None:
+        bounds.append(job.c.enqueued_at >= _earliest(window.start))
+    matches = [_matches(_JOB_TIMES[name], window) for name in window.fields]
+    return and_(*bounds, and_(*matches) if window.match_all else or_(*matches))
+
+
+def _earliest(start: datetime) -> ColumnElement[datetime]:
+    """Return before when nothing was ordered that has a time from *start* on."""
+    # The offset keeps the planner from looking for the first by order, past everything
+    # that was before.
+    slow = text(
+        "SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM job"  # noqa: S608  (a constant)
+        f" WHERE is_long AND {JOB_TIME} >= :start OFFSET 0) AS slow"
+    ).bindparams(bindparam("start", start, unique=True))
+    first = slow.columns(job.c.enqueued_at).scalar_subquery()
+    day = text("interval '1 day'")
+    return func.least(literal(start, job.c.enqueued_at.type) - day, first)
+
+
+def _matches(column: ColumnElement[Any], window: TimeWindow) -> ColumnElement[bool]:
+    bounds: list[ColumnElement[bool]] = []
+    if window.start is not None:
+        bounds.append(column >= window.start)
+    if window.end is not None:
+        bounds.append(column <= window.end)
+    return and_(*bounds)
+
+
+def _job(row: Row[Any]) -> JobView:
+    return JobView(
+        id=row.id,
+        state=JobState(row.state),
+        sample_sha256=row.sample_sha256,
+        size_bytes=row.size_bytes,
+        customer=customer_view(row),
+        priority=row.priority,
+        file_name=row.file_name,
+        open_tasks=row.open_tasks,
+        enqueued_at=row.enqueued_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,287 @@
+"""
+Reading lists: one page, in a given order, with the count of all that match.
+
+What the lists hold is in ``read_jobs.py``, ``read_samples.py`` and so on. Nothing here
+or there writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, Table, any_, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from orchestrator.db.tables import api_user, customer
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import InvalidError
+
+T = TypeVar("T")
+
+#: The most that one list may hold.
+LIST_MAX = 100_000
+
+#: How far matches are counted: some 2 ms. More would cost with history.
+COUNT_MAX = 10_000
+UNCOUNTED = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One key of an order, by the name that the API gives it."""
+
+    name: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paging:
+    """Which part of a list; ``limit`` 0 asks for all of it, up to :data:`LIST_MAX`."""
+
+    limit: int = 25
+    offset: int = 0
+    order: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list; ``total`` is -1 where more match than are counted."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerView:
+    """A customer."""
+
+    id: UUID
+    short_name: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserView:
+    """Who did something."""
+
+    id: UUID
+    name: str
+    customer: CustomerView
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """From when to when, both inclusive; ``None`` is unbounded."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def has(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """Return the conditions that a time is in it."""
+        bounds: list[ColumnElement[bool]] = []
+        if self.start is not None:
+            bounds.append(column >= self.start)
+        if self.end is not None:
+            bounds.append(column <= self.end)
+        return bounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """
+    How the rows of a table are listed.
+
+    ``sorts``: by what, API name to column. ``default``: the order when none is asked
+    for. The column ``key`` decides ties, so that pages never overlap.
+    """
+
+    table: Table
+    sorts: Mapping[str, ColumnElement[Any]]
+    default: Order
+    key: str = "id"
+
+
+def fetch_page(
+    tx: Transaction,
+    listing: Listing,
+    statement: Select[Any],
+    *conditions: ColumnElement[bool],
+    paging: Paging,
+) -> tuple[Sequence[Row[Any]], int]:
+    """
+    Read one page of the rows that meet *conditions*, and count all of them.
+
+    Args:
+        statement: What is read of each row of the listed table.
+        conditions: On columns of the listed table alone: only that one is counted.
+
+    Raises:
+        InvalidError: The order names an unknown field, or everything was asked for and
+            more match than one list may hold.
+    """
+    order = order_by(paging.order, listing)
+    matches = select(literal(1)).select_from(listing.table).where(*conditions)
+    # In order, so that an index is read: a scan that ends early ends late for a
+    # customer whose rows are all at the end of the table.
+    if getattr(listing.sorts[listing.default.name], "table", None) is listing.table:
+        matches = matches.order_by(*order_by((), listing))
+    total = count(tx, matches, paging)
+    page = statement.where(*conditions).order_by(*order)
+    window = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
+    return tx.connection.execute(window).all(), total
+
+
+def one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """
+    Return the condition that a column has one of *values*, however many.
+
+    They are one array: each of an ``IN`` is a parameter, of which a statement has at
+    most 65,535.
+    """
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def public_number(key: UUID) -> int:
+    """
+    Return the number by which the contract, which wants one, knows a customer or user.
+
+    Both halves of the id count: ids of one moment, or set by hand, differ in one.
+    """
+    high, low = divmod(key.int, 1 << 64)
+    return (high ^ low) & ((1 << 63) - 1)
+
+
+def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of customers given by short name, number or id.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    known = tx.connection.execute(select(customer.c.id, customer.c.short_name)).all()
+    by_name = {row.short_name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no customer '{unknown[0]}'", field="customer")
+    return [by_name[name] for name in names]
+
+
+def find_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of users given by name, number or id; each once.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    if not names:
+        return []
+    known = tx.connection.execute(select(api_user.c.id, api_user.c.name)).all()
+    by_name = {row.name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no user '{unknown[0]}'", field="acl")
+    return list(dict.fromkeys(by_name[name] for name in names))
+
+
+def customer_columns() -> list[ColumnElement[Any]]:
+    """Return the columns that :func:`customer_view` reads."""
+    return [
+        customer.c.id.label("owner_id"),
+        customer.c.short_name.label("owner_short_name"),
+        customer.c.name.label("owner_name"),
+    ]
+
+
+def customer_view(row: Row[Any]) -> CustomerView:
+    """Build the customer of a row that has :func:`customer_columns`."""
+    return CustomerView(
+        id=row.owner_id,
+        short_name=row.owner_short_name,
+        name=row.owner_name,
+    )
+
+
+def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
+    """Return the users of these ids; those that are not there are left out."""
+    wanted = [one for one in ids if one is not None]
+    if not wanted:
+        return {}
+    rows = tx.connection.execute(
+        select(api_user.c.id, api_user.c.name, *customer_columns())
+        .join_from(api_user, customer)
+        .where(one_of(api_user.c.id, wanted))
+    )
+    return {
+        row.id: UserView(id=row.id, name=row.name, customer=customer_view(row))
+        for row in rows
+    }
+
+
+def count_bound(paging: Paging) -> int:
+    """Return how far matches are counted: all the way where all are asked for."""
+    return COUNT_MAX if paging.limit else LIST_MAX
+
+
+def count(tx: Transaction, matches: Select[Any], paging: Paging) -> int:
+    """
+    Count what matches, as far as it is counted.
+
+    Raises:
+        InvalidError: As :func:`check_whole`.
+    """
+    bound = count_bound(paging)
+    counted = select(func.count()).select_from(matches.limit(bound + 1).subquery())
+    total = int(tx.connection.execute(counted).scalar_one())
+    return check_whole(paging, total if total <= bound else UNCOUNTED)
+
+
+def check_whole(paging: Paging, total: int) -> int:
+    """
+    Return *total*.
+
+    Raises:
+        InvalidError: Everything was asked for, and it is more than one list may hold.
+    """
+    if not paging.limit and total == UNCOUNTED:
+        raise InvalidError(
+            f"more than {LIST_MAX} match; ask with a limit, or narrow the search",
+            field="limit",
+        )
+    return total
+
+
+def order_by(order: Sequence[Order], listing: Listing) -> list[ColumnElement[Any]]:
+    """
+    Return the order of a list; the default one if none is asked for.
+
+    Raises:
+        InvalidError: It names an unknown field.
+    """
+    keys = tuple(order) or (listing.default,)
+    clauses = [_clause(_column(key, listing), key) for key in keys]
+    return [*clauses, _clause(listing.table.c[listing.key], keys[-1])]
+
+
+def _column(key: Order, listing: Listing) -> ColumnElement[Any]:
+    column = listing.sorts.get(key.name)
+    if column is None:
+        known = ", ".join(listing.sorts)
+        raise InvalidError(
+            f"can not sort by '{key.name}'; sort by one of {known}", field="sortBy"
+        )
+    return column
+
+
+def _clause(column: ColumnElement[Any], key: Order) -> ColumnElement[Any]:
+    clause = column.desc() if key.descending else column.asc()
+    # What is not known comes last in both directions. A column that always has a value
+    # goes without: NULLS LAST would keep a descending sort off the index.
+    return clause.nulls_last() if getattr(column, "nullable", True) else clause
