@@ -15,7 +15,8 @@ from workers.analysis import (
     Tag,
     Unsupported,
 )
-from workers.analyzer import Analyzer, analyzer
+from workers.analyzer import Analyzer
+from workers.register import analyzer
 from workers.sample import Sample
 
 __all__ = [

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
+from orchestrator.contracts import names
 from workers.analyzer import Analyzer
 
 
@@ -45,7 +46,7 @@ def find_analyzer(name: str) -> Analyzer:
     Raises:
         UsageError: There is no such module, or not exactly one analyzer in it.
     """
-    module = _import_any(f"workers.analyzers.{name}", name)
+    module = _import_any(f"workers.analyzers.{name}.analyzer", name)
     found = {
         id(value): value
         for value in vars(module).values()
@@ -69,17 +70,10 @@ def _import_any(*candidates: str) -> ModuleType:
                 raise UsageError(
                     f"{candidate} imports {error.name}: not found"
                 ) from error
+    bundled = ", ".join(names.BUNDLED_WORKERS)
     raise UsageError(
-        f"{candidates[-1]}: neither a bundled analyzer ({', '.join(_bundled())}) nor a "
-        "module that can be imported from here"
-    )
-
-
-def _bundled() -> list[str]:
-    # By their text: importing them all, to name them, would take seconds.
-    files = (Path(__file__).parent / "analyzers").glob("*.py")
-    return sorted(
-        path.stem for path in files if "\n@analyzer(" in path.read_text("utf-8")
+        f"{candidates[-1]}: neither a bundled analyzer ({bundled}) nor a module that"
+        " can be imported from here"
     )
 
 
@@ -107,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     analyzer = find_analyzer(options.name)
-    from workers.app import run_replica  # noqa: PLC0415  (Celery: only to run)
+    from workers.replica.app import run_replica  # noqa: PLC0415  (Celery: only to run)
 
     return run_replica(analyzer, slots=options.slots)
 

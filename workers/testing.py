@@ -28,8 +28,8 @@ from typing import Self
 
 from workers.analysis import JSON, Analysis, Classification, Detection, File, Tag
 from workers.analyzer import Analyzer
-from workers.results import RejectedResultError, ResultCheck
-from workers.sandbox import (
+from workers.replica.results import RejectedResultError, ResultCheck
+from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,

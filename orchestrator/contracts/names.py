@@ -1,5 +1,5 @@
 """
-Every queue of the system, built in one place for both sides.
+The names that both sides know, and every queue of the system, built in one place.
 
 The publisher passes these objects: names of workers registered later are unknown to
 Celery's settings.
@@ -8,6 +8,10 @@ Celery's settings.
 from __future__ import annotations
 
 from kombu import Exchange, Queue
+
+#: Short name of each worker that comes with Assay; also of its package in
+#: ``workers/analyzers``.
+BUNDLED_WORKERS = ("document", "executable", "strings", "yara")
 
 REPORTS = "reports"
 MAINTENANCE = "maintenance"

@@ -24,6 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from orchestrator.catalog.keys import KeyOrder, authenticate, create_key
 from orchestrator.catalog.workers import enrolment_secret
 from orchestrator.config import console_actor
+from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database, Transaction
@@ -47,8 +48,6 @@ from orchestrator.embedded.supervisor import (
     supervisor_command,
     write_configuration,
 )
-
-BUNDLED = ("yara", "executable", "document", "strings")
 
 _ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
 
@@ -91,7 +90,7 @@ class Stack:
         data_dir: Path,
         *,
         api_port: int | None = None,
-        workers: Sequence[str] = BUNDLED,
+        workers: Sequence[str] = BUNDLED_WORKERS,
         slots: int | None = None,
         flower_port: int | None = None,
         extra_env: Mapping[str, str] | None = None,

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from orchestrator import cli
 from orchestrator.config import read_settings, unknown_settings
-from orchestrator.embedded.stack import BUNDLED
+from orchestrator.contracts.names import BUNDLED_WORKERS
 from tests.fixtures.containers import (
     COMPOSE,
     ENGINE,
@@ -29,7 +29,7 @@ from tests.fixtures.containers import (
     make_secrets,
 )
 from workers.__main__ import _parser, find_analyzer
-from workers.settings import Settings
+from workers.replica.settings import Settings
 
 OURS = ENGINE | REPLICAS
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -45,7 +45,7 @@ def secrets(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_every_process_and_every_bundled_worker_has_a_service():
     assert {one["command"][0] for one in ENGINE.values()} == {*PROCESSES, "db"}
-    assert {one["command"][1] for one in REPLICAS.values()} == set(BUNDLED)
+    assert {one["command"][1] for one in REPLICAS.values()} == set(BUNDLED_WORKERS)
 
 
 @pytest.mark.parametrize("name", sorted(ENGINE))

@@ -52,11 +52,11 @@ def test_only_the_edges_read_the_environment():
         # It takes a variable away that would open Flower to everybody.
         "orchestrator/flower_app.py",
         "workers/__main__.py",
-        "workers/app.py",
-        "workers/child.py",
-        "workers/settings.py",
-        "workers/spawner.py",
-        "workers/template.py",
+        "workers/replica/app.py",
+        "workers/sandbox/inside/child.py",
+        "workers/replica/settings.py",
+        "workers/sandbox/spawner.py",
+        "workers/sandbox/inside/template.py",
     }
 
 
@@ -115,7 +115,7 @@ def test_the_readmes_commands_exist(words: str):
         ("orchestrator.bootstrap.processes", "fastapi alembic"),
         ("orchestrator.bootstrap.library", "fastapi alembic"),
         ("orchestrator.celery_app", "fastapi sqlalchemy"),
-        ("workers.app", "fastapi sqlalchemy"),
+        ("workers.replica.app", "fastapi sqlalchemy"),
     ],
 )
 def test_an_import_loads_no_more_than_it_must(module: str, absent: str):

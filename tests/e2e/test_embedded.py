@@ -189,7 +189,10 @@ def test_kill_9_of_the_supervisor_ends_that_stack_and_no_other(
 def test_kill_9_of_the_holder_takes_everything_down(data_dir: Path):
     with hold(data_dir) as held:
         everything = held.everything()
-        assert any("workers.template" in " ".join(p.cmdline()) for p in everything)
+        assert any(
+            "workers.sandbox.inside.template" in " ".join(p.cmdline())
+            for p in everything
+        )
 
         held.process.kill()
 

@@ -18,10 +18,11 @@ from orchestrator.contracts.assignment import Assignment, celery_id
 from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
 from tests.fixtures.servers import RedisServer, eventually
-from workers import Analysis, Analyzer, broker
-from workers.attempts import Attempt, Attempts
-from workers.identity import Identity
-from workers.reporting import Line, Reporter
+from workers import Analysis, Analyzer
+from workers.replica import broker
+from workers.replica.attempts import Attempt, Attempts
+from workers.replica.identity import Identity
+from workers.replica.reporting import Line, Reporter
 
 QUEUE = names.worker_queue("actor", rabbitmq=False).name
 

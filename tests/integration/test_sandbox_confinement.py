@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
-from workers import landlock, seccomp
 from workers.analysis import JSON
-from workers.confinement import code_paths, missing_walls
-from workers.sandbox import Finished, Sandbox
+from workers.sandbox.inside import landlock, seccomp
+from workers.sandbox.inside.confinement import code_paths, missing_walls
+from workers.sandbox.sandbox import Finished, Sandbox
 
 SECRET = "ASSAY_SECRET_KEY=k:00112233"
 SANDBOXES = Path(ANALYZERS).with_name("sandboxes.py")

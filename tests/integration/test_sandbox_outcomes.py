@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
 from workers.analysis import File
-from workers.sandbox import (
+from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,

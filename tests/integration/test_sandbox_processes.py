@@ -25,9 +25,9 @@ from tests.fixtures.sandboxes import (
     wait_until,
 )
 from workers.analysis import JSON
-from workers.confinement import protect_process
-from workers.processes import children_of
-from workers.sandbox import (
+from workers.sandbox.inside.confinement import protect_process
+from workers.sandbox.inside.processes import children_of
+from workers.sandbox.sandbox import (
     RUNS_PER_CHILD,
     Crashed,
     Finished,
@@ -52,7 +52,8 @@ def _template() -> int:
     (pid,) = [
         one
         for one in children_of([os.getpid()])
-        if b"workers.template" in Path(f"/proc/{one}/cmdline").read_bytes()
+        if b"workers.sandbox.inside.template"
+        in Path(f"/proc/{one}/cmdline").read_bytes()
     ]
     return pid
 

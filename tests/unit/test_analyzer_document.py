@@ -17,7 +17,7 @@ from orchestrator.demo.files.archives import zip_of
 from orchestrator.demo.files.compound_file import compound_file
 from orchestrator.demo.files.vba_project import MODULE_NAME, compress, vba_project
 from workers import Analysis, Sample, Unsupported
-from workers.analyzers.document import document
+from workers.analyzers.document.analyzer import document
 
 CONTENT_TYPES = {"[Content_Types].xml": b"<Types/>"}
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

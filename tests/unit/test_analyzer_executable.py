@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.demo import files as demo_files
 from workers import Analysis, Sample, Unsupported
-from workers.analyzers.executable import executable
-from workers.analyzers.executable_program import Import, Program, Section
-from workers.analyzers.executable_rules import KINDS, judge
+from workers.analyzers.executable.analyzer import executable
+from workers.analyzers.executable.program import Import, Program, Section
+from workers.analyzers.executable.rules import KINDS, judge
 from workers.analyzers.findings import Findings
 
 CODE = Section(

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import Analysis, Sample
-from workers.analyzers import strings_scan
-from workers.analyzers.strings import HIGHEST_SCORE, strings
-from workers.analyzers.strings_indicators import LIST_LIMIT, Indicators
-from workers.analyzers.strings_scan import Scan
+from workers.analyzers.strings import scan as strings_scan
+from workers.analyzers.strings.analyzer import HIGHEST_SCORE, strings
+from workers.analyzers.strings.indicators import LIST_LIMIT, Indicators
+from workers.analyzers.strings.scan import Scan
 
 
 @pytest.fixture

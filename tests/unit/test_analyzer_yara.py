@@ -9,7 +9,7 @@ import pytest
 import yara_x
 
 from workers import Analysis, Sample, Tag
-from workers.analyzers.yara import RULES_FOLDER, load_rules, yara
+from workers.analyzers.yara.analyzer import RULES_FOLDER, load_rules, yara
 
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR" + b"-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 

@@ -20,15 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.classify import classify
+from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.demo import files as demo_files
 from orchestrator.demo.files import DemoFile
 from orchestrator.demo.files.vba_project import compress
 from workers import Analysis, Analyzer, Sample, Unsupported
-from workers.analyzers import BUNDLED
-from workers.analyzers.document import document
-from workers.analyzers.executable import executable
-from workers.analyzers.strings import strings
-from workers.analyzers.yara import yara
+from workers.analyzers.document.analyzer import document
+from workers.analyzers.executable.analyzer import executable
+from workers.analyzers.strings.analyzer import strings
+from workers.analyzers.yara.analyzer import yara
 
 ANALYZERS: dict[str, Analyzer] = {
     made.name: made for made in (document, executable, strings, yara)
@@ -68,7 +68,7 @@ def assert_expectation(item: DemoFile) -> None:
 
 
 def test_every_bundled_analyzer_is_tried_here():
-    assert set(ANALYZERS) == set(BUNDLED)
+    assert set(ANALYZERS) == set(BUNDLED_WORKERS)
 
 
 def test_there_are_many_files_of_different_kinds(tmp_path: Path):
@@ -224,7 +224,7 @@ import importlib, json, os, resource, sys
 from pathlib import Path
 from workers import Sample, Unsupported
 name, folder = sys.argv[1:]
-analyzer = getattr(importlib.import_module(f"workers.analyzers.{name}"), name)
+analyzer = getattr(importlib.import_module(f"workers.analyzers.{name}.analyzer"), name)
 if child := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 resource.setrlimit(resource.RLIMIT_AS, (analyzer.memory_bytes,) * 2)
@@ -241,7 +241,7 @@ os._exit(0 if done else 1)
 """
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", BUNDLED_WORKERS)
 def test_analyzers_work_in_a_forked_child_of_bounded_memory(tmp_path: Path, name: str):
     """A sandbox child is forked from a template that has imported the analyzer."""
     demo_files.build(tmp_path)

@@ -22,9 +22,9 @@ structlog.contextvars.clear_contextvars()
 """
 REPLICA = """
 import logging, threading, warnings
-from workers import logs
+from workers.replica import logs
 logs.configure(worker="yara", replica="yara-1@host")
-log = logging.getLogger("workers.app")
+log = logging.getLogger("workers.replica.app")
 """
 SIDES = {"engine": ENGINE, "replica": REPLICA}
 

@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from workers.attempts import Attempts
-from workers.runtime import parse_key
+from workers.replica.attempts import Attempts
+from workers.replica.runtime import parse_key
 
 TASK = UUID("0197a000-0000-7000-8000-000000000001")
 

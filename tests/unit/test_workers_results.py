@@ -3,7 +3,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
-from workers.results import RejectedResultError, ResultCheck, clean_text
+from workers.replica.results import RejectedResultError, ResultCheck, clean_text
 
 SCHEMA = {
     "type": "object",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.scratch import SlotDirectory
+from workers.sandbox.scratch import SlotDirectory
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.contracts import names
 from workers import Analysis, Analyzer, Sample
-from workers.app import build_app, new_replica_id
-from workers.settings import Settings, SettingsError
+from workers.replica.app import build_app, new_replica_id
+from workers.replica.settings import Settings, SettingsError
 
 COMPLETE = {
     "ASSAY_BROKER_URL": "redis://127.0.0.1:1/0",

@@ -11,7 +11,13 @@ import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
 from tests.fixtures.servers import StoreServer, free_port
-from workers.transfer import AbandonedError, Grant, Transfer, TransferError, Upload
+from workers.replica.transfer import (
+    AbandonedError,
+    Grant,
+    Transfer,
+    TransferError,
+    Upload,
+)
 
 CONTENT = b"content" * 1000
 

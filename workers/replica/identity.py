@@ -19,8 +19,8 @@ from orchestrator.contracts.report import (
     ReportKind,
 )
 from workers.analyzer import Analyzer
-from workers.attempts import Attempt, Attempts
-from workers.results import clean_text
+from workers.replica.attempts import Attempt, Attempts
+from workers.replica.results import clean_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,17 +34,17 @@ from kombu.connection import Connection
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name
 from orchestrator.contracts.wire import TOKEN_HEADER
-from workers import broker, logs
 from workers.analyzer import Analyzer
-from workers.attempts import Attempts
-from workers.confinement import protect_process
-from workers.identity import Identity
-from workers.reporting import Line, Reporter
-from workers.results import ResultCheck
-from workers.runtime import Runtime, parse_key
-from workers.sandbox import Sandbox
-from workers.settings import Settings, SettingsError
-from workers.transfer import Transfer
+from workers.replica import broker, logs
+from workers.replica.attempts import Attempts
+from workers.replica.identity import Identity
+from workers.replica.reporting import Line, Reporter
+from workers.replica.results import ResultCheck
+from workers.replica.runtime import Runtime, parse_key
+from workers.replica.settings import Settings, SettingsError
+from workers.replica.transfer import Transfer
+from workers.sandbox.inside.confinement import protect_process
+from workers.sandbox.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 

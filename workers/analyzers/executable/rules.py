@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workers.analyzers.executable_program import Program, Section
+from workers.analyzers.executable.program import Program, Section
 from workers.analyzers.findings import Findings, Kind
 
 KINDS = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from workers import Analysis, Sample, Unsupported, analyzer
 from workers.analysis import JSON
-from workers.analyzers.executable_program import Import, Overlay, Program, Section
-from workers.analyzers.executable_readers import read_program
-from workers.analyzers.executable_rules import KINDS, judge
+from workers.analyzers.executable.program import Import, Overlay, Program, Section
+from workers.analyzers.executable.readers import read_program
+from workers.analyzers.executable.rules import KINDS, judge
 from workers.analyzers.findings import Findings, array, schema, strict
 
 #: Shown of each list; the counts beside them are of everything that was read.

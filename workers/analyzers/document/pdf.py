@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pikepdf
 
 from workers import Unsupported
-from workers.analyzers.document_facts import PARSER_ERRORS, Document
+from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.findings import clean
 
 # qpdf logs what it repairs; a replica's log is no place for that.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from workers import landlock, seccomp
+from workers.sandbox.inside import landlock, seccomp
 
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_KEEPCAPS = 1, 4, 8
 _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 36, 38
@@ -131,7 +131,7 @@ def confine(walls: Walls) -> None:
     Put up every wall that this kernel has around the calling process, for ever.
 
     Call it in a process with one thread, before it sees anything hostile. What holds
-    afterwards is said in :mod:`workers.sandbox`.
+    afterwards is said in :mod:`workers.sandbox.sandbox`.
 
     Raises:
         OSError: A wall that this kernel has could not be put up.

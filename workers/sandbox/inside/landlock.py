@@ -1,7 +1,7 @@
 """
 Landlock through raw system calls: which files, ports and signals a process may reach.
 
-Decides nothing: the rules come from ``workers.confinement``. Standard library only.
+Decides nothing: the rules come from ``confinement``. Standard library only.
 Source: the kernel's ``include/uapi/linux/landlock.h`` and userspace-api/landlock.rst.
 """
 

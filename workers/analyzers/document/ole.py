@@ -12,8 +12,8 @@ from itertools import islice
 import olefile  # type: ignore[import-untyped]  # it has no stubs
 from oletools.oleobj import OleNativeStream
 
-from workers.analyzers.document_facts import PARSER_ERRORS, PART_BYTES, Document
-from workers.analyzers.document_macros import read_macros
+from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
+from workers.analyzers.document.macros import read_macros
 from workers.analyzers.findings import clean
 
 _MOST_STREAMS = 2000

@@ -8,8 +8,8 @@ import re
 
 from oletools.rtfobj import RtfObject, RtfObjParser
 
-from workers.analyzers.document_facts import PARSER_ERRORS, Document
-from workers.analyzers.document_ole import read_ole
+from workers.analyzers.document.facts import PARSER_ERRORS, Document
+from workers.analyzers.document.ole import read_ole
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """
 The replica's end of the template: starts it, and asks it to fork and kill children.
 
-Knows processes and sockets; what children are for is ``workers.sandbox``'s matter.
+Knows processes and sockets; what children are for is ``sandbox``'s matter.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.processes import kill_trees, pids
-from workers.template import PACKET_MAX_BYTES, Settings
+from workers.sandbox.inside.processes import kill_trees, pids
+from workers.sandbox.inside.template import PACKET_MAX_BYTES, Settings
 
 #: Seconds. The heaviest bundled module imports in one.
 _IMPORT_SECONDS = 120.0
@@ -139,7 +139,7 @@ def kill_strays(uids: Iterable[int]) -> None:
     Kill what a killed template's children have left: processes of theirs that forked.
 
     Found by their user (*uids*), else because they fell to this process (see
-    :func:`workers.confinement.protect_process`) and carry a filter that we do not.
+    ``protect_process`` in ``inside/confinement.py``) and carry a filter that we do not.
     """
     users = set(uids)
     own_filters = _status("self").get("Seccomp_filters", "0")
@@ -159,7 +159,13 @@ def _start(recipe: Recipe, home: Path, control: int) -> subprocess.Popen[bytes]:
         memory_bytes=recipe.memory_bytes,
     )
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "workers.template", settings.to_json()],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "workers.sandbox.inside.template",
+            settings.to_json(),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=2,
         pass_fds=[control],

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from oletools.olevba import OlevbaBaseException, VBA_Parser, VBA_Scanner
 
-from workers.analyzers.document_facts import PARSER_ERRORS, Document
+from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.findings import clean
 
 #: Characters of one module that are scanned. Real ones rarely pass a tenth of it.

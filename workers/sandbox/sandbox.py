@@ -38,8 +38,8 @@ from pathlib import Path
 from time import monotonic
 
 from workers.analysis import JSON, Classification, File
-from workers.confinement import can_change_user
-from workers.outcome import (
+from workers.sandbox.inside.confinement import can_change_user
+from workers.sandbox.outcome import (
     BadResult,
     Crashed,
     Finished,
@@ -51,9 +51,14 @@ from workers.outcome import (
     TimedOut,
     judge,
 )
-from workers.scratch import NoUserError, SlotDirectory, SlotUser, UnsafeFileError
-from workers.slot import Child, Slot
-from workers.spawner import (
+from workers.sandbox.scratch import (
+    NoUserError,
+    SlotDirectory,
+    SlotUser,
+    UnsafeFileError,
+)
+from workers.sandbox.slot import Child, Slot
+from workers.sandbox.spawner import (
     Recipe,
     SandboxError,
     Spawner,

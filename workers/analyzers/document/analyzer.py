@@ -10,13 +10,13 @@ from __future__ import annotations
 import zipfile
 
 from workers import Analysis, Sample, Unsupported, analyzer
-from workers.analyzers.document_facts import KINDS, PARSER_ERRORS, Document
-from workers.analyzers.document_macros import read_macros
-from workers.analyzers.document_odf import is_odf, read_odf
-from workers.analyzers.document_ole import read_ole
-from workers.analyzers.document_ooxml import CONTENT_TYPES, read_ooxml
-from workers.analyzers.document_pdf import read_pdf
-from workers.analyzers.document_rtf import read_rtf
+from workers.analyzers.document.facts import KINDS, PARSER_ERRORS, Document
+from workers.analyzers.document.macros import read_macros
+from workers.analyzers.document.odf import is_odf, read_odf
+from workers.analyzers.document.ole import read_ole
+from workers.analyzers.document.ooxml import CONTENT_TYPES, read_ooxml
+from workers.analyzers.document.pdf import read_pdf
+from workers.analyzers.document.rtf import read_rtf
 from workers.analyzers.findings import Findings, array, schema, strict
 
 #: Documents are read into memory as a whole, and olevba copies them several times.

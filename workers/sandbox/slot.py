@@ -2,7 +2,7 @@
 One slot of a sandbox: its directory, the child in it, and the talk with that child.
 
 The child is not believed: it may send anything, at any speed, or nothing. What its
-answers mean is ``workers.outcome``'s matter.
+answers mean is ``workers.sandbox.outcome``'s matter.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, assert_never
 
-from workers.child import ANSWER_MAX_BYTES, LENGTH
-from workers.outcome import BadResult, Crashed, Outcome, Stopped, TimedOut
-from workers.processes import has_children
-from workers.scratch import SlotDirectory
-from workers.spawner import SandboxError, Spawner, TemplateLostError
+from workers.sandbox.inside.child import ANSWER_MAX_BYTES, LENGTH
+from workers.sandbox.inside.processes import has_children
+from workers.sandbox.outcome import BadResult, Crashed, Outcome, Stopped, TimedOut
+from workers.sandbox.scratch import SlotDirectory
+from workers.sandbox.spawner import SandboxError, Spawner, TemplateLostError
 
 #: Seconds between two looks at the event ``stopped``, on which one cannot poll.
 _LOOK_SECONDS = 0.05

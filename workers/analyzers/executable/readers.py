@@ -13,7 +13,7 @@ from typing import Any
 
 import lief
 
-from workers.analyzers.executable_program import (
+from workers.analyzers.executable.program import (
     Import,
     Program,
     Section,

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import PurePosixPath
 
-from workers.analyzers.document_facts import PARSER_ERRORS, PART_BYTES, Document
-from workers.analyzers.document_ole import read_ole
+from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
+from workers.analyzers.document.ole import read_ole
 from workers.analyzers.findings import clean
 
 CONTENT_TYPES = "[Content_Types].xml"

@@ -2,8 +2,8 @@
 The sandbox child: takes requests from its channel and calls the analyzer.
 
 Everything it reads or returns is under the sample's influence once one was parsed, so
-nothing here protects anybody: the walls are ``workers.confinement``, the judgement of
-what it answers is ``workers.outcome``. Standard library only.
+nothing here protects anybody: the walls are ``confinement``, the judgement of what it
+answers is ``workers.sandbox.outcome``. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any, NoReturn
 
 from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
-from workers.confinement import Walls, confine
 from workers.sample import Sample
+from workers.sandbox.inside.confinement import Walls, confine
 
 #: File descriptor of the channel: the only one beside standard input and output.
 CHANNEL = 3

@@ -11,7 +11,7 @@ import zipfile
 from itertools import islice
 from pathlib import PurePosixPath
 
-from workers.analyzers.document_facts import PARSER_ERRORS, PART_BYTES, Document
+from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
 from workers.analyzers.findings import clean
 
 MIME_TYPE = b"application/vnd.oasis.opendocument"

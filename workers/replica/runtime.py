@@ -28,13 +28,20 @@ from orchestrator.contracts.report import (
     Report,
     ReportedAnalysis,
 )
-from workers import logs
 from workers.analysis import Classification, File
-from workers.attempts import Attempt, Attempts, Key
-from workers.identity import Identity, wall_clock
-from workers.reporting import Reporter
-from workers.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
-from workers.sandbox import (
+from workers.replica import logs
+from workers.replica.attempts import Attempt, Attempts, Key
+from workers.replica.identity import Identity, wall_clock
+from workers.replica.reporting import Reporter
+from workers.replica.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
+from workers.replica.transfer import (
+    AbandonedError,
+    Grant,
+    Transfer,
+    TransferError,
+    Upload,
+)
+from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,
@@ -46,7 +53,6 @@ from workers.sandbox import (
     Stopped,
     TimedOut,
 )
-from workers.transfer import AbandonedError, Grant, Transfer, TransferError, Upload
 
 log = logging.getLogger(__name__)
 

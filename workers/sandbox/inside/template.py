@@ -1,9 +1,10 @@
 """
 The template: imports an analyzer once and forks sandbox children from the result.
 
-``python -m workers.template SETTINGS`` (JSON: :class:`Settings`): it has one thread,
-a clean environment and no secret; it never sees a sample. It obeys the replica over a
-socket, one request at a time, and does not outlive it. Standard library only.
+``python -m workers.sandbox.inside.template SETTINGS`` (JSON: :class:`Settings`): it has
+one thread, a clean environment and no secret; it never sees a sample. It obeys the
+replica over a socket, one request at a time, and does not outlive it. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workers.analyzer import Analyzer
-from workers.child import be_child
-from workers.confinement import (
+from workers.sandbox.inside.child import be_child
+from workers.sandbox.inside.confinement import (
     Walls,
     code_paths,
     end_with_parent,
     missing_walls,
     protect_process,
 )
-from workers.processes import children_of, kill_trees, kill_user
+from workers.sandbox.inside.processes import children_of, kill_trees, kill_user
 
 #: Bytes of one request or reply; each is one packet.
 PACKET_MAX_BYTES = 64 * 1024

@@ -1,0 +1,98 @@
+"""
+The decorator that turns a function into an analyzer.
+
+Imports no Celery: an author's module loads in milliseconds, and so does the template
+that forks the sandbox children. ``module.app``, which ``celery -A module worker`` looks
+for, is built on first use.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from workers.analysis import JSON
+from workers.analyzer import Analyzer, Function
+
+_NAME = re.compile(r"^[a-zA-Z0-9_:\-.]{1,64}$")
+
+
+def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults)
+    name: str,
+    *,
+    version: str,
+    accepts: Sequence[str] = ("*",),
+    max_bytes: int | None = None,
+    run_seconds: float = 120.0,
+    network: bool = False,
+    max_tlp: Literal["clear", "green", "amber", "red"] = "red",
+    sends_data_out: bool = False,
+    schema: Mapping[str, JSON] | None = None,
+    title: str = "",
+    description: str = "",
+    memory_bytes: int = 2 * 1024**3,
+) -> Callable[[Function], Analyzer]:
+    """
+    Register a function that takes a Sample and returns an Analysis.
+
+    Args:
+        name: Short name of the worker: letters, digits and ``_ : - .``, at most 64.
+        version: Bump it on each change of code, rules or settings.
+        accepts: Which samples: ``*``, a type (``pe``), a super type (``executable``) or
+            a MIME type (``application/*``); any one suffices.
+        max_bytes: Samples above this size are not sent. ``None``: no limit.
+        run_seconds: An analysis that takes longer is killed, and the task times out.
+        network: Whether the function may open sockets; by default it can not.
+        max_tlp: The most restricted TLP it may see. ``sends_data_out``: it shares data.
+        schema: JSON Schema of the result; a result that does not fit fails the task.
+        title: English name for people; the short name if empty.
+        description: English sentence for people; the docstring if empty.
+        memory_bytes: Address space of one sandbox child.
+
+    Raises:
+        ValueError: The name or a limit is not valid; the message says which.
+    """
+    if not _NAME.match(name):
+        msg = f"name: {name!r} needs 1 to 64 letters, digits or _ : - ."
+        raise ValueError(msg)
+    if run_seconds <= 0:
+        msg = f"run_seconds: {run_seconds} must be above 0"
+        raise ValueError(msg)
+
+    def register(function: Function) -> Analyzer:
+        made = Analyzer(
+            name=name,
+            version=version,
+            function=function,
+            module=function.__module__,
+            accepts=tuple(accepts),
+            max_bytes=max_bytes,
+            run_seconds=run_seconds,
+            network=network,
+            max_tlp=max_tlp,
+            sends_data_out=sends_data_out,
+            schema=schema or {},
+            title=title or name,
+            description=description or (function.__doc__ or "").strip(),
+            memory_bytes=memory_bytes,
+        )
+        _offer_celery_app(made)
+        return made
+
+    return register
+
+
+def _offer_celery_app(made: Analyzer) -> None:
+    namespace = vars(sys.modules[made.module])
+
+    def __getattr__(name: str) -> object:  # noqa: N807  (PEP 562)
+        if name == "app":
+            from workers.replica.app import celery_app  # noqa: PLC0415  (heavy: only if asked)
+
+            return celery_app(made)
+        msg = f"module {made.module!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    namespace.setdefault("__getattr__", __getattr__)
