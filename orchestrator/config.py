@@ -20,8 +20,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.limits import Limits, Retention
 from orchestrator.domain.values import Actor
-from orchestrator.flow.ports import Engine, Limits, Retention
+from orchestrator.flow.ports import Engine
 
 PREFIX = "ASSAY_"
 

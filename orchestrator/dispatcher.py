@@ -19,10 +19,11 @@ from sqlalchemy.exc import OperationalError
 
 from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
-from orchestrator.flow.dispatch import Locator, dispatch
+from orchestrator.flow.dispatch import dispatch
 from orchestrator.flow.ports import AssignmentPublisher, Engine
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.store import Locator
 
 log = structlog.get_logger()
 

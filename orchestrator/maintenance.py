@@ -17,8 +17,9 @@ from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import UnavailableError
+from orchestrator.domain.limits import Retention
 from orchestrator.flow.expire import expire
-from orchestrator.flow.ports import Engine, Retention
+from orchestrator.flow.ports import Engine
 from orchestrator.flow.prune import prune
 from orchestrator.flow.recover import recover
 from orchestrator.messaging.errors import BrokerUnavailableError

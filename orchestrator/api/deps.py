@@ -27,13 +27,13 @@ from typing_extensions import override
 from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
 from orchestrator.api.http.threads import in_turn
 from orchestrator.catalog import keys
+from orchestrator.catalog.samples import Owner
 from orchestrator.db import access
-from orchestrator.db.access import Viewer
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
+from orchestrator.domain.viewer import Viewer
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.submit import Owner
 from orchestrator.store import SampleStore
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])

@@ -25,8 +25,9 @@ from orchestrator.bench.summary import Figures, Result, milliseconds
 from orchestrator.bench.testbed import Ground
 from orchestrator.client.http import Client
 from orchestrator.client.output import tell
+from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import Role
-from orchestrator.flow.ports import Engine, Limits
+from orchestrator.flow.ports import Engine
 from orchestrator.store import SampleStore
 
 _WORKERS = 8

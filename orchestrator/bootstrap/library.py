@@ -12,10 +12,11 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from orchestrator.bootstrap.services import Services
+from orchestrator.catalog.samples import Owner, store_sample
 from orchestrator.config import read_settings
 from orchestrator.db import users
 from orchestrator.domain.values import Role
-from orchestrator.flow import submit
+from orchestrator.flow.submit import JobOrder, create_job
 
 #: Bytes read from a file at a time.
 _CHUNK_BYTES = 1024 * 1024
@@ -76,14 +77,14 @@ class Assay:
             user = users.find_user(tx, _LOCAL_USER) or users.add_user(
                 tx, user_id=uuid7(), name=_LOCAL_USER, role=Role.USER
             )
-        stored = submit.store_sample(
+        stored = store_sample(
             services.database,
             services.store,
             _chunks(source),
             limit_bytes=services.engine.limits.sample_max_bytes,
-            owner=submit.Owner(user_id=user.id, customer_id=user.customer_id),
+            owner=Owner(user_id=user.id, customer_id=user.customer_id),
         )
-        order = submit.JobOrder(
+        order = JobOrder(
             sample_sha256=stored.sha256,
             submitter_id=user.id,
             customer_id=user.customer_id,
@@ -94,7 +95,7 @@ class Assay:
             idempotency_key=idempotency_key,
         )
         with services.database.uow() as tx:
-            return submit.create_job(tx, order, engine=services.engine).job_id
+            return create_job(tx, order, engine=services.engine).job_id
 
     def close(self) -> None:
         """Close the connections."""

@@ -14,6 +14,7 @@ from orchestrator.config import Settings
 from orchestrator.maintenance import Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
+from orchestrator.store import locator
 
 
 def run_dispatcher(settings: Settings) -> None:
@@ -24,7 +25,7 @@ def run_dispatcher(settings: Settings) -> None:
         Publisher(services.broker_url),
         Stopper(services.broker_url),
         engine=services.engine,
-        locate=services.locate,
+        locate=locator(services.store, is_shared=settings.samples_shared),
     )
     process.run(stop_signal())
 

@@ -7,15 +7,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from orchestrator.config import Settings, require
-from orchestrator.contracts.assignment import Where
-from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.report_source import ReportSource, open_report_source
 from orchestrator.store import SampleStore
-
-#: How long a signed URL is good: as long as an assignment may wait in the window.
-_URL_SECONDS = 3600
 
 
 class Services:
@@ -49,19 +44,3 @@ class Services:
     def open_source(self, epoch: int) -> ReportSource:
         """Open the reader of ``reports``."""
         return open_report_source(self.broker_url, epoch=epoch)
-
-    def locate(self, claim: Claim) -> Where:
-        """
-        Say where a replica finds a sample's bytes.
-
-        On the shared folder if there is one; else by a URL that the store signs, where
-        it can; else at the API, with the attempt's token.
-        """
-        shared = self.store.path(claim.sample_sha256)
-        if self.settings.samples_shared and shared is not None:
-            return Where(kind="path", value=str(shared))
-        url = self.store.url(claim.sample_sha256, seconds=_URL_SECONDS)
-        if url is not None:
-            return Where(kind="url", value=url)
-        path = f"/internal/task/{claim.task_id}/{claim.attempt}/sample"
-        return Where(kind="http", value=path)

@@ -1,24 +1,24 @@
 """
 Analyses and verdicts that come by hand or over HTTP, not through a report.
 
-Linking analyses to tasks is ``flow/put.py``'s, rolling verdicts ``flow/settle.py``'s.
+Linking analyses to tasks is ``flow/update.py``'s, rolling verdicts
+``flow/settle.py``'s.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
+from orchestrator.catalog.repeats import REPEATED_WITHIN, find_repeated, hash_content
 from orchestrator.db import analyses, audit, verdicts
 from orchestrator.db.analyses import NewAnalysis
 from orchestrator.db.audit import Action
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import analysis, worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.verdicts import Rolled
@@ -29,10 +29,6 @@ from orchestrator.domain.verdict import (
     Verdict,
     VerdictStatus,
 )
-from orchestrator.queries.samples import require_sample
-
-#: Clients send again what got no answer; the contract has no key to tell it by.
-REPEAT_WINDOW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +63,15 @@ def add_analysis(tx: Transaction, found: Findings, *, user_id: UUID) -> UUID:
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, found.sample_sha256)
-    content_hash = _content_hash(found)
-    _one_at_a_time(tx, user_id, content_hash)
-    repeat = _find_repeat(tx, found.sample_sha256, content_hash, user_id=user_id)
+    get_sample_size(tx, found.sample_sha256)
+    content_hash = hash_content(asdict(found))
+    repeat = find_repeated(
+        tx,
+        analysis,
+        content_hash,
+        analysis.c.sample_sha256 == found.sample_sha256,
+        analysis.c.created_by == user_id,
+    )
     if repeat is not None:
         return repeat
     new_id = uuid7()
@@ -101,7 +102,7 @@ def add_manual_verdict(
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, sample_sha256)
+    get_sample_size(tx, sample_sha256)
     verdicts.lock_samples(tx, [sample_sha256])
     rolled = Rolled(
         id=uuid7(),
@@ -112,7 +113,7 @@ def add_manual_verdict(
         comment=comment,
         created_by=actor.user_id,
     )
-    repeat = verdicts.find_manual(tx, rolled, newer_than=REPEAT_WINDOW)
+    repeat = verdicts.find_manual(tx, rolled, newer_than=REPEATED_WITHIN)
     if repeat is not None:
         return repeat
     verdicts.add_verdicts(tx, [rolled])
@@ -120,36 +121,6 @@ def add_manual_verdict(
     detail = {"verdict": str(rolled.id), "status": status_override.value}
     audit.record(tx, actor, Action.VERDICT_SET, sample_sha256, detail)
     return rolled.id
-
-
-def _content_hash(found: Findings) -> str:
-    content = json.dumps(asdict(found), sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _one_at_a_time(tx: Transaction, user_id: UUID, content_hash: str) -> None:
-    # Two copies of one request at once: the second waits, and then finds the first.
-    tx.connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
-        {"key": f"analysis {user_id} {content_hash}"},
-    )
-
-
-def _find_repeat(
-    tx: Transaction, sample_sha256: str, content_hash: str, *, user_id: UUID
-) -> UUID | None:
-    found: UUID | None = tx.connection.execute(
-        select(analysis.c.id)
-        .where(
-            analysis.c.sample_sha256 == sample_sha256,
-            analysis.c.created_at > tx.now - REPEAT_WINDOW,
-            analysis.c.created_by == user_id,
-            analysis.c.content_hash == content_hash,
-        )
-        .order_by(analysis.c.created_at)
-        .limit(1)
-    ).scalar_one_or_none()
-    return found
 
 
 def _find_worker(tx: Transaction, short_name: str) -> UUID | None:

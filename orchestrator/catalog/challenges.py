@@ -19,10 +19,10 @@ from uuid import UUID
 from sqlalchemy import Row, insert, select, update
 from uuid_utils.compat import uuid7
 
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import challenge
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError, SampleTooSmallError
-from orchestrator.queries.samples import require_sample
 from orchestrator.store import SampleStore
 
 #: Bytes. Below the first, a part of the file proves nothing.
@@ -62,7 +62,7 @@ def issue_challenge(
         SampleMissingError: Its bytes are gone: the whole file is needed.
         SampleTooSmallError: Send the whole file instead.
     """
-    size = require_sample(tx, sample_sha256)
+    size = get_sample_size(tx, sample_sha256)
     if size < SIZE_MIN:
         raise SampleTooSmallError(
             f"samples below {SIZE_MIN} bytes are not challenged; upload the file and"

@@ -14,20 +14,13 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from orchestrator.db.access import Viewer
 from orchestrator.db.tables import evidence
 from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.db.users import UserView, get_users
 from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.analyses import get_analysis
-from orchestrator.queries.lists import (
-    Listing,
-    Order,
-    Page,
-    Paging,
-    UserView,
-    fetch_page,
-    get_users,
-)
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 from orchestrator.store import Digests, SampleStore
 
 _LISTING = Listing(

@@ -20,10 +20,16 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from orchestrator.db import audit, users
-from orchestrator.db.access import Viewer
 from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import Customer, Key, KeyLimits, NewKey, User
+from orchestrator.db.users import (
+    Customer,
+    Key,
+    KeyLimits,
+    NewKey,
+    User,
+    find_customer_ids,
+)
 from orchestrator.domain.errors import (
     AuthenticationError,
     ConflictError,
@@ -31,7 +37,7 @@ from orchestrator.domain.errors import (
     NotFoundError,
 )
 from orchestrator.domain.values import Actor, Role
-from orchestrator.queries.lists import find_customer_ids
+from orchestrator.domain.viewer import Viewer
 
 #: Bytes. 256 random bits need neither salt nor stretching.
 _SECRET_BYTES = 32

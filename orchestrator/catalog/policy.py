@@ -1,5 +1,5 @@
 """
-The default policy and its rules: reading them for a selection, and changing them.
+Changing the default policy and its rules.
 
 What they do to a selection is ``domain/policy.py``'s. Here names become ids, and a rule
 that another one contradicts is refused.
@@ -7,7 +7,7 @@ that another one contradicts is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,25 +15,23 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from orchestrator.db import audit, policies
-from orchestrator.db.access import Viewer, check_customer, check_unlimited
+from orchestrator.db.access import check_customer, check_unlimited
 from orchestrator.db.audit import Action
 from orchestrator.db.policies import PolicyRow, RuleRow
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.workers import WorkerRow, list_workers
+from orchestrator.db.users import find_customer_ids
+from orchestrator.db.workers import list_workers
 from orchestrator.domain.errors import ConflictError, NotFoundError, UnknownWorkerError
 from orchestrator.domain.policy import (
     ClassificationMatch,
     CustomerMatch,
     Match,
     OptionAction,
-    Policy,
-    Rule,
     SubmissionMatch,
-    WorkerAction,
     claims,
 )
 from orchestrator.domain.values import Actor
-from orchestrator.queries.lists import find_customer_ids
+from orchestrator.domain.viewer import Viewer
 
 #: The parts of a worker action, which an option action has too.
 _WORKER_PARTS = ("set", "add", "remove")
@@ -72,22 +70,6 @@ class RuleChange:
     description: str | None = None
     match: Match | None = None
     action: RuleAction | None = None
-
-
-def read_policy(tx: Transaction, workers: Iterable[WorkerRow]) -> Policy:
-    """
-    Return the default policy with its rules, as selection takes it.
-
-    Workers go by short name there; customers by their id.
-    """
-    names = {str(one.id): one.short_name for one in workers}
-    row = policies.get_policy(tx)
-    chosen = row.worker_ids
-    return Policy(
-        workers=None if chosen is None else _names(map(str, chosen), names),
-        options=row.options,
-        rules=tuple(_rule(one, names) for one in policies.get_rules(tx)),
-    )
 
 
 def set_policy(tx: Transaction, change: PolicyChange, *, actor: Actor) -> None:
@@ -233,13 +215,16 @@ def _shown(name: str, value: Any, names: Mapping[str, str]) -> Any:
     if value is None:
         return None
     if name == "worker_ids":
-        return sorted(_names(map(str, value), names))
+        return sorted(policies.names_of(map(str, value), names))
     if name == "options":
         return sorted(value)
     if name == "action":
         workers, options = value.get("workers", {}), value.get("options", {})
         return {
-            "workers": {part: sorted(_names(workers[part], names)) for part in workers},
+            "workers": {
+                part: sorted(policies.names_of(workers[part], names))
+                for part in workers
+            },
             "options": {part: sorted(options[part]) for part in options},
         }
     return value
@@ -247,7 +232,7 @@ def _shown(name: str, value: Any, names: Mapping[str, str]) -> Any:
 
 def _check_viewer(viewer: Viewer, document: Mapping[str, Any]) -> None:
     # A match without customers is about everybody's samples.
-    match = _match(document)
+    match = policies.match_of(document)
     if not isinstance(match, CustomerMatch):
         check_unlimited(viewer)
         return
@@ -256,9 +241,9 @@ def _check_viewer(viewer: Viewer, document: Mapping[str, Any]) -> None:
 
 
 def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) -> None:
-    wanted = claims(_match(document))
+    wanted = claims(policies.match_of(document))
     for other in policies.get_rules(tx):
-        if other.id != rule_id and wanted & claims(_match(other.match)):
+        if other.id != rule_id and wanted & claims(policies.match_of(other.match)):
             raise ConflictError(
                 f"rule '{other.name}' decides about the same samples already;"
                 " change that one, or match others",
@@ -278,19 +263,6 @@ def _match_document(tx: Transaction, match: Match) -> dict[str, Any]:
             return {"types": types, "superTypes": super_types}
 
 
-def _match(document: Mapping[str, Any]) -> Match:
-    if "customers" in document:
-        return CustomerMatch(customers=frozenset(document["customers"]))
-    if "keys" in document:
-        return SubmissionMatch(
-            keys=frozenset(document["keys"]), values=frozenset(document["values"])
-        )
-    return ClassificationMatch(
-        types=frozenset(document["types"]),
-        super_types=frozenset(document["superTypes"]),
-    )
-
-
 def _action_document(tx: Transaction, action: RuleAction) -> dict[str, Any]:
     workers = {
         part: _ids(tx, named, field_name=f"action.workers.{part}")
@@ -306,30 +278,6 @@ def _action_document(tx: Transaction, action: RuleAction) -> dict[str, Any]:
     if action.options.remove:
         options["remove"] = sorted(action.options.remove)
     return {"workers": workers, "options": options}
-
-
-def _rule(row: RuleRow, names: Mapping[str, str]) -> Rule:
-    workers, options = row.action["workers"], row.action["options"]
-    return Rule(
-        rule_id=row.id,
-        name=row.name,
-        created_at=row.created_at,
-        match=_match(row.match),
-        workers=WorkerAction(
-            set=_names(workers["set"], names) if "set" in workers else None,
-            add=_names(workers.get("add", ()), names),
-            remove=_names(workers.get("remove", ()), names),
-        ),
-        options=OptionAction(
-            set=options.get("set"),
-            add=options.get("add", {}),
-            remove=frozenset(options.get("remove", ())),
-        ),
-    )
-
-
-def _names(ids: Iterable[str], names: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(names[one] for one in ids if one in names)
 
 
 def _ids(tx: Transaction, named: Sequence[str], *, field_name: str) -> list[str]:

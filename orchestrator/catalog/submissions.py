@@ -7,28 +7,24 @@ it. A client that sends the same again gets what it got.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
 from uuid_utils.compat import uuid7
 
 from orchestrator.catalog.challenges import Token, check_token, use_token
+from orchestrator.catalog.repeats import REPEATED_WITHIN, find_repeated, hash_content
 from orchestrator.db.access import grant_sample
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import ConflictError
 from orchestrator.domain.policy import Tlp
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.submit import JobOrder, create_job
-from orchestrator.queries.samples import require_sample
-
-#: A submission that only differs in when it was seen is not stored again so soon.
-SIMILAR_WINDOW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +63,7 @@ class NewSubmission:
             dict(self.metadata),
             sorted(map(str, self.acl)),
         ]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hash_content(content)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +85,7 @@ def add_submission(
         InvalidError: The token proves nothing.
         ConflictError: The token was used for another submission.
     """
-    require_sample(tx, new.sample_sha256)
+    get_sample_size(tx, new.sample_sha256)
     used = check_token(tx, new.token, new.sample_sha256, user_id=new.user_id)
     if used is not None:
         return _repeat(tx, new, used)
@@ -125,28 +121,19 @@ def _repeat(tx: Transaction, new: NewSubmission, used: UUID) -> AddedSubmission:
 
 
 def _has_similar(tx: Transaction, new: NewSubmission) -> bool:
-    content_hash = new.content_hash()
-    # Two at once: the second waits, and then finds the first.
-    tx.connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
-        {"key": f"submission {new.sample_sha256} {content_hash}"},
-    )
     # One that is kept for less is none: with it the sample would be gone too soon.
     kept: list[ColumnElement[bool]] = [submission.c.expires_at.is_(None)]
     if new.expires_at is not None:
-        kept.append(submission.c.expires_at >= new.expires_at - SIMILAR_WINDOW)
-    found = tx.connection.execute(
-        select(submission.c.id)
-        .where(
-            or_(*kept),
-            submission.c.sample_sha256 == new.sample_sha256,
-            submission.c.customer_id == new.customer_id,
-            submission.c.created_at > tx.now - SIMILAR_WINDOW,
-            submission.c.content_hash == content_hash,
-        )
-        .limit(1)
+        kept.append(submission.c.expires_at >= new.expires_at - REPEATED_WITHIN)
+    found = find_repeated(
+        tx,
+        submission,
+        new.content_hash(),
+        submission.c.sample_sha256 == new.sample_sha256,
+        submission.c.customer_id == new.customer_id,
+        or_(*kept),
     )
-    return found.first() is not None
+    return found is not None
 
 
 def _add(tx: Transaction, new: NewSubmission, submission_id: UUID) -> None:

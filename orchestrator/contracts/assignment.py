@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
+from orchestrator.domain.values import ANY_MACHINE, OPAQUE_MIME_TYPE, UNKNOWN_TYPE
 
 
 class Where(Wire):
@@ -37,11 +38,11 @@ class AssignedSample(Wire):
 class Classification(Wire):
     """What kind of file a sample is, from its content."""
 
-    type: str = "unknown"
-    super_type: str = "unknown"
-    platform: str = "any"
-    arch: str = "any"
-    mime_type: str = "application/octet-stream"
+    type: str = UNKNOWN_TYPE
+    super_type: str = UNKNOWN_TYPE
+    platform: str = ANY_MACHINE
+    arch: str = ANY_MACHINE
+    mime_type: str = OPAQUE_MIME_TYPE
 
 
 class Assignment(Wire):

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
+from orchestrator.domain.values import OPAQUE_MIME_TYPE
 
 ReportKind = Literal["executing", "success", "failed", "timed_out", "released"]
 FailureReason = Literal[
@@ -45,7 +46,7 @@ class Reference(Wire):
     sha256: Sha256
     size: int = Field(ge=0)
     file_name: str | None = None
-    mime_type: str = "application/octet-stream"
+    mime_type: str = OPAQUE_MIME_TYPE
 
 
 class ReportedAnalysis(Wire):

@@ -9,45 +9,19 @@ their TLP lets them out. The API asks before anything else happens.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, exists, or_, select, text, true
 
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import job, sample, sample_access, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.policy import Tlp
-from orchestrator.queries.lists import one_of
+from orchestrator.domain.viewer import Viewer
 
 #: What may be shown to every customer of this service that has the sample too.
 _SHARED = (Tlp.CLEAR.value, Tlp.GREEN.value)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Viewer:
-    """
-    Who asks.
-
-    ``customer_id``: for whom what they add counts. ``customer_ids``: whose things they
-    see; ``None``: everybody's. ``is_limited``: their key is for those customers alone,
-    whoever else has named its user.
-    """
-
-    user_id: UUID
-    customer_id: UUID
-    customer_ids: frozenset[UUID] | None
-    is_limited: bool = False
-
-    @property
-    def subjects(self) -> tuple[UUID, ...]:
-        """To whom samples may have been granted that they see; maybe nobody."""
-        own = () if self.is_limited else (self.user_id,)
-        return (*own, *sorted(self.customer_ids or ()))
-
-    def acts_for(self, customer_id: UUID) -> bool:
-        """Whether things of this customer are theirs to see and to add."""
-        return self.customer_ids is None or customer_id in self.customer_ids
 
 
 def grant_sample(tx: Transaction, sha256: str, subjects: Iterable[UUID]) -> None:

@@ -4,17 +4,19 @@ Analyses and their links to tasks: what workers found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, or_, select, text
 
-from orchestrator.db.bulk import insert_rows
+from orchestrator.db.access import visible_findings
+from orchestrator.db.bulk import insert_rows, one_of
 from orchestrator.db.tables import analysis, task_analysis
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.verdict import Finding, StatusOverride, Tag
+from orchestrator.domain.viewer import Viewer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,40 @@ def add_links(tx: Transaction, links: Sequence[Link]) -> None:
         for link in links
     ]
     insert_rows(tx, task_analysis, rows, skip_present=True)
+
+
+def find_usable(
+    tx: Transaction,
+    ids: Collection[UUID],
+    *,
+    sample_sha256: str,
+    worker_id: UUID,
+    viewer: Viewer,
+) -> set[UUID]:
+    """
+    Return those of these analyses that a task of this worker may have as its own.
+
+    What nobody's worker found over HTTP may be this one's: its program has a name of
+    its own. What another worker found would later count as this one's.
+    """
+    rows = tx.connection.execute(
+        select(analysis.c.id).where(
+            one_of(analysis.c.id, ids),
+            analysis.c.sample_sha256 == sample_sha256,
+            or_(analysis.c.worker_id.is_(None), analysis.c.worker_id == worker_id),
+            visible_findings(analysis, viewer),
+        )
+    )
+    return set(rows.scalars())
+
+
+def linked_analyses(tx: Transaction, task_id: UUID) -> set[UUID]:
+    """Return the analyses that a task has."""
+    rows = tx.connection.execute(
+        text("SELECT analysis_id FROM task_analysis WHERE task_id = :task"),
+        {"task": task_id},
+    )
+    return set(rows.scalars())
 
 
 def findings_of_tasks(

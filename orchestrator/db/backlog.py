@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from orchestrator.contracts.assignment import Classification
+from orchestrator.db.samples import read_classification
 from orchestrator.db.unit_of_work import Transaction
 
 
@@ -45,11 +47,7 @@ class Claim:
     sample_sha256: str
     size_bytes: int
     file_name: str | None
-    type: str | None
-    super_type: str | None
-    platform: str | None
-    arch: str | None
-    mime_type: str | None
+    classification: Classification
 
 
 def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
@@ -146,7 +144,20 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
         "now": tx.now,
     }
     rows = tx.connection.execute(_CLAIM, values).all()
-    return [Claim(**row._mapping) for row in rows]  # noqa: SLF001  (a public name)
+    return [
+        Claim(
+            task_id=row.task_id,
+            job_id=row.job_id,
+            worker_id=row.worker_id,
+            attempt=row.attempt,
+            options=row.options,
+            sample_sha256=row.sample_sha256,
+            size_bytes=row.size_bytes,
+            file_name=row.file_name,
+            classification=read_classification(row),
+        )
+        for row in rows
+    ]
 
 
 def unpublish(

@@ -123,10 +123,7 @@ def find_reanalysis(
 
 def lock_submissions(tx: Transaction, submitter_id: UUID, sample_sha256: str) -> None:
     """Let one request at a time decide whether this submitter's job is a repeat."""
-    tx.connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
-        {"key": f"submit {submitter_id} {sample_sha256}"},
-    )
+    tx.one_at_a_time(f"submit {submitter_id} {sample_sha256}")
 
 
 def get_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:

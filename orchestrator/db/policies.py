@@ -6,7 +6,7 @@ What they mean is ``domain/policy.py``'s; who may change them the API's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,12 @@ from sqlalchemy import Row, insert, select, update
 
 from orchestrator.db.tables import policy, policy_rule
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.policy import (
+    ClassificationMatch,
+    CustomerMatch,
+    Match,
+    SubmissionMatch,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +130,25 @@ def rule_row(row: Row[Any]) -> RuleRow:
         deleted_by=row.deleted_by,
         deleted_at=row.deleted_at,
     )
+
+
+def match_of(document: Mapping[str, Any]) -> Match:
+    """Return the match that a rule's row describes; customers go by id."""
+    if "customers" in document:
+        return CustomerMatch(customers=frozenset(document["customers"]))
+    if "keys" in document:
+        return SubmissionMatch(
+            keys=frozenset(document["keys"]), values=frozenset(document["values"])
+        )
+    return ClassificationMatch(
+        types=frozenset(document["types"]),
+        super_types=frozenset(document["superTypes"]),
+    )
+
+
+def names_of(ids: Iterable[str], names: Mapping[str, str]) -> frozenset[str]:
+    """Return the short names of those workers that are still here."""
+    return frozenset(names[one] for one in ids if one in names)
 
 
 def named_workers(action: Mapping[str, Any]) -> list[str]:

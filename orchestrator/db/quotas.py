@@ -51,7 +51,7 @@ def check_open_tasks(
     if not at_most or not more:
         return
     # One job of a user at a time: the next one sees this one's tasks.
-    tx.connection.execute(_ONE_AT_A_TIME, {"key": f"open tasks {user_id}"})
+    tx.one_at_a_time(f"open tasks {user_id}")
     is_within = tx.connection.execute(
         _IS_WITHIN, {"user": user_id, "more": more, "limit": at_most}
     ).scalar_one()
@@ -74,7 +74,6 @@ _COUNT_UPLOAD = text(
     RETURNING uploads
     """
 )
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 # By the indexes of the backlog and of what is in flight, worker by worker, and no
 # further than the limit: it costs nothing with history.
 _IS_WITHIN = text(

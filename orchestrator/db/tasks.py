@@ -6,7 +6,7 @@ The backlog and its claims are in ``db/backlog.py``; the rules are the domain's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -150,6 +150,51 @@ def find_task_ids(tx: Transaction, job_ids: Sequence[UUID]) -> list[UUID]:
         {"jobs": list(job_ids)},
     )
     return list(rows.scalars())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PresentAttempt:
+    """How things stand with a task's present attempt, and whose it is."""
+
+    attempt: int
+    state: TaskState
+    holder: str | None
+
+
+def present_attempts(
+    tx: Transaction, ids: Collection[UUID]
+) -> dict[UUID, PresentAttempt]:
+    """Return the present attempt of each of these tasks, without a lock."""
+    rows = tx.connection.execute(
+        text("SELECT id, attempt, state, holder FROM job_task WHERE id = ANY(:ids)"),
+        {"ids": list(ids)},
+    )
+    return {
+        row.id: PresentAttempt(
+            attempt=row.attempt, state=TaskState(row.state), holder=row.holder
+        )
+        for row in rows
+    }
+
+
+def customers_of_tasks(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return the customer of each of these tasks' jobs."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT t.id, j.customer_id FROM job_task t JOIN job j ON j.id = t.job_id"
+            " WHERE t.id = ANY(:ids)"
+        ),
+        {"ids": list(ids)},
+    )
+    return {row.id: row.customer_id for row in rows}
+
+
+def set_message(tx: Transaction, task_id: UUID, message: str) -> None:
+    """Let a locked task say something else; nothing of its state changes."""
+    tx.connection.execute(
+        text("UPDATE job_task SET message = :message WHERE id = :id"),
+        {"id": task_id, "message": message},
+    )
 
 
 def save_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:

@@ -19,7 +19,7 @@ from typing import Literal
 import psycopg
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
 Channel = Literal["work", "stop"]
 
@@ -32,6 +32,8 @@ NOTIFY_INTERVAL_SECONDS = 0.01
 
 #: Bytes. PostgreSQL refuses payloads of 8000 and more.
 NOTIFY_MAX_BYTES = 7_900
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
 @dataclass(slots=True)
@@ -49,6 +51,31 @@ class Transaction:
     def notify(self, channel: Channel, payload: str = "") -> None:
         """Wake whoever listens, after the commit; lost if the process dies before."""
         self.notices.append((channel, payload))
+
+    def one_at_a_time(self, key: str) -> None:
+        """Wait for every open transaction that said the same *key*, until its end."""
+        self.connection.execute(_ONE_AT_A_TIME, {"key": key})
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """
+        Open a part of the transaction that may fail alone: the rest of it stays.
+
+        Raises:
+            StatementFailedError: The database did not take it, and will not later.
+            OperationalError: It is away: the whole transaction is lost.
+        """
+        try:
+            with self.connection.begin_nested():
+                yield
+        except StatementError as error:
+            if is_transient(error):
+                raise
+            raise StatementFailedError(type(error).__name__) from error
+
+
+class StatementFailedError(Exception):
+    """A statement or one of its values is at fault; its text is the error's kind."""
 
 
 class Database:
@@ -171,11 +198,6 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, OperationalError)
-
-
-def set_local_timeout(tx: Transaction, milliseconds: int) -> None:
-    """Let this transaction's statements take longer or less than the usual 5 s."""
-    tx.connection.execute(text(f"SET LOCAL statement_timeout = {int(milliseconds)}"))
 
 
 def _engine(url: str, *, pool_size: int) -> Engine:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import api_key, api_user, customer
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
@@ -90,6 +91,15 @@ class Customer:
     id: UUID
     short_name: str
     name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserView:
+    """Who did something."""
+
+    id: UUID
+    name: str
+    customer: Customer
 
 
 def find_user(tx: Transaction, name: str) -> User | None:
@@ -190,6 +200,86 @@ def revoke_key(tx: Transaction, prefix: str) -> bool:
         .returning(api_key.c.id)
     )
     return revoked.first() is not None
+
+
+def public_number(key: UUID) -> int:
+    """
+    Return the number by which the contract, which wants one, knows a customer or user.
+
+    Both halves of the id count: ids of one moment, or set by hand, differ in one.
+    """
+    high, low = divmod(key.int, 1 << 64)
+    return (high ^ low) & ((1 << 63) - 1)
+
+
+def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of customers given by short name, number or id.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    known = tx.connection.execute(select(customer.c.id, customer.c.short_name)).all()
+    by_name = {row.short_name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no customer '{unknown[0]}'", field="customer")
+    return [by_name[name] for name in names]
+
+
+def find_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+    """
+    Return the ids of users given by name, number or id; each once.
+
+    Raises:
+        InvalidError: One of them is not there.
+    """
+    if not names:
+        return []
+    known = tx.connection.execute(select(api_user.c.id, api_user.c.name)).all()
+    by_name = {row.name: row.id for row in known}
+    by_name |= {str(row.id): row.id for row in known}
+    by_name |= {str(public_number(row.id)): row.id for row in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise InvalidError(f"there is no user '{unknown[0]}'", field="acl")
+    return list(dict.fromkeys(by_name[name] for name in names))
+
+
+def customer_columns() -> list[ColumnElement[Any]]:
+    """Return the columns that :func:`customer_view` reads."""
+    return [
+        customer.c.id.label("owner_id"),
+        customer.c.short_name.label("owner_short_name"),
+        customer.c.name.label("owner_name"),
+    ]
+
+
+def customer_view(row: Row[Any]) -> Customer:
+    """Build the customer of a row that has :func:`customer_columns`."""
+    return Customer(
+        id=row.owner_id,
+        short_name=row.owner_short_name,
+        name=row.owner_name,
+    )
+
+
+def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
+    """Return the users of these ids; those that are not there are left out."""
+    wanted = [one for one in ids if one is not None]
+    if not wanted:
+        return {}
+    rows = tx.connection.execute(
+        select(api_user.c.id, api_user.c.name, *customer_columns())
+        .join_from(api_user, customer)
+        .where(one_of(api_user.c.id, wanted))
+    )
+    return {
+        row.id: UserView(id=row.id, name=row.name, customer=customer_view(row))
+        for row in rows
+    }
 
 
 def _keys() -> Select[Any]:

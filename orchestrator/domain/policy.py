@@ -15,6 +15,8 @@ from itertools import product
 from typing import assert_never
 from uuid import UUID
 
+from orchestrator.domain.values import OPAQUE_MIME_TYPE, UNKNOWN_TYPE
+
 
 class Tlp(StrEnum):
     """Traffic Light Protocol: how far a sample may travel, freest first."""
@@ -31,9 +33,9 @@ class Subject:
 
     sha256: str
     size_bytes: int
-    type: str = "unknown"
-    super_type: str = "unknown"
-    mime_type: str = "application/octet-stream"
+    type: str = UNKNOWN_TYPE
+    super_type: str = UNKNOWN_TYPE
+    mime_type: str = OPAQUE_MIME_TYPE
     tlp: Tlp = Tlp.AMBER
     customer: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

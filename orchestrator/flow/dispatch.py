@@ -8,28 +8,18 @@ refused. A crash after the commit leaves an attempt that nobody holds:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from orchestrator.contracts.assignment import (
-    AssignedSample,
-    Assignment,
-    Classification,
-    Where,
-)
+from orchestrator.contracts.assignment import AssignedSample, Assignment
 from orchestrator.db import backlog, stream
 from orchestrator.db.backlog import Claim, Desk, Load
 from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.window import PACE, window
 from orchestrator.flow.ports import AssignmentPublisher, Engine
 from orchestrator.messaging.outgoing import Outgoing
-
-#: Where a replica finds the bytes of a claimed task's sample.
-Locator = Callable[[Claim], Where]
-
-#: A worker's finished tasks of this long are added to its window: fast analyses need
-#: more of them on the way.
-PACE = timedelta(seconds=1)
+from orchestrator.store import Locator
 
 #: At most this many in one claim, of all workers: the transaction stays short.
 _CLAIM_MAX = 512
@@ -47,20 +37,6 @@ class DispatchOutcome:
     refused: int = 0
     error: str | None = None
     more: bool = False
-
-
-def window(*, slots: int, finished: int, most: int, cap: int | None) -> int:
-    """
-    Return how many attempts of a worker may be published and not over.
-
-    Args:
-        slots: Of its live replicas together; without one there is no window.
-        finished: What it finished in the last second.
-        most: ``ASSAY_WINDOW_MAX``. ``cap``: an administrator's, for this worker.
-    """
-    if slots == 0:
-        return 0
-    return min(slots * 2 + finished, most if cap is None else min(most, cap))
 
 
 def dispatch(
@@ -137,9 +113,9 @@ def _outgoing(desk: Desk, one: Claim, *, engine: Engine, locate: Locator) -> Out
             sha256=one.sample_sha256,
             size=one.size_bytes,
             file_name=one.file_name,
-            where=locate(one),
+            where=locate(one.sample_sha256, one.task_id, one.attempt),
         ),
-        classification=_classification(one),
+        classification=one.classification,
         options=one.options,
         timeout_seconds=desk.run_seconds or engine.limits.run_seconds,
     )
@@ -149,16 +125,4 @@ def _outgoing(desk: Desk, one: Claim, *, engine: Engine, locate: Locator) -> Out
         attempt=one.attempt,
         token=engine.keys.attempt_token(one.task_id, one.attempt, desk.short_name),
         body=assignment.model_dump_json(),
-    )
-
-
-def _classification(one: Claim) -> Classification:
-    if one.type is None:
-        return Classification()
-    return Classification(
-        type=one.type,
-        super_type=one.super_type or "unknown",
-        platform=one.platform or "any",
-        arch=one.arch or "any",
-        mime_type=one.mime_type or "application/octet-stream",
     )

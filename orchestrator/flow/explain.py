@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from orchestrator.catalog.policy import read_policy
 from orchestrator.classify import classify
 from orchestrator.contracts.assignment import Classification
-from orchestrator.db import history
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.policy import Subject, Tlp
-from orchestrator.domain.selection import Candidate, Selection, select
+from orchestrator.domain.selection import Selection, select
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import Rules, read_rules
+from orchestrator.flow.roster import find_candidates, read_policy, read_roster
 from orchestrator.store import Measured
 
 
@@ -56,30 +54,10 @@ def explain_policy(
         customer=str(intention.customer_id),
         metadata=intention.metadata,
     )
-    rules = read_rules(tx, engine)
+    roster = read_roster(tx, engine)
     selection = select(
-        find_candidates(tx, rules, digests.sha256),
+        find_candidates(tx, roster, digests.sha256),
         subject,
-        policy=read_policy(tx, rules.by_id.values()),
+        policy=read_policy(tx, roster),
     )
     return Explanation(sha256=digests.sha256, classification=kind, selection=selection)
-
-
-def find_candidates(tx: Transaction, rules: Rules, sha256: str) -> list[Candidate]:
-    """Return every registered worker, as far as it matters to a selection."""
-    poisoned = history.poisoned_workers(tx, sha256)
-    return [
-        Candidate(
-            worker_id=one.id,
-            short_name=one.short_name,
-            has_manifest=one.version is not None,
-            enabled=not one.is_deleted,
-            accepts=one.accepts or ("*",),
-            max_bytes=one.max_bytes,
-            max_tlp=Tlp(one.max_tlp),
-            sends_data_out=one.sends_data_out,
-            version=one.version,
-            poisoned=(one.id, one.version) in poisoned,
-        )
-        for one in rules.by_id.values()
-    ]

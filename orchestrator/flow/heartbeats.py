@@ -1,8 +1,7 @@
 """
 Applies heartbeats: a replica's row, its manifest, and a ``stop`` for what is over.
 
-A heartbeat touches no task. A worker that nobody has registered is registered by the
-first heartbeat of an enrolled replica.
+A heartbeat touches no task. One of a worker that nobody has registered is rejected.
 """
 
 from __future__ import annotations
@@ -10,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import text
-
 from orchestrator.contracts.alive import Alive, Held
 from orchestrator.contracts.assignment import celery_id
-from orchestrator.db import workers
+from orchestrator.db import tasks, workers
 from orchestrator.db.history import Rejected
+from orchestrator.db.tasks import PresentAttempt
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.values import TaskState
-from orchestrator.flow.roster import Rules
+from orchestrator.flow.roster import Roster
 from orchestrator.flow.settle import notify_stop
 
 
 def apply_beats(
-    tx: Transaction, alives: Sequence[Alive], *, rules: Rules
+    tx: Transaction, alives: Sequence[Alive], *, roster: Roster
 ) -> list[Rejected]:
     """
     Apply heartbeats in order, and have replicas told what of theirs is over.
@@ -34,7 +31,7 @@ def apply_beats(
     rejected: list[Rejected] = []
     newest: dict[str, Alive] = {}
     for alive in alives:
-        known = rules.by_name.get(alive.worker)
+        known = roster.by_name.get(alive.worker)
         if known is None:
             reason = f"unknown_worker: {alive.worker} is not registered"
             body = alive.model_dump_json().encode()
@@ -77,7 +74,7 @@ def _stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
     ]
     if not listed:
         return
-    present = _attempts(tx, {held.task_id for _, held in listed})
+    present = tasks.present_attempts(tx, {held.task_id for _, held in listed})
     over: dict[str, list[str]] = {}
     for replica, held in listed:
         if _is_over(replica, held, present.get(held.task_id)):
@@ -86,21 +83,7 @@ def _stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
         notify_stop(tx, replica, attempts)
 
 
-_Present = tuple[int, TaskState, str | None]
-
-
-def _attempts(tx: Transaction, ids: set[UUID]) -> dict[UUID, _Present]:
-    rows = tx.connection.execute(
-        text("SELECT id, attempt, state, holder FROM job_task WHERE id = ANY(:ids)"),
-        {"ids": list(ids)},
-    )
-    return {row.id: (row.attempt, TaskState(row.state), row.holder) for row in rows}
-
-
-def _is_over(replica: str, held: Held, present: _Present | None) -> bool:
-    if present is None:
+def _is_over(replica: str, held: Held, present: PresentAttempt | None) -> bool:
+    if present is None or present.attempt != held.attempt or present.state.is_final:
         return True
-    attempt, state, holder = present
-    if attempt != held.attempt or state.is_final:
-        return True
-    return holder is not None and holder != replica
+    return present.holder is not None and present.holder != replica

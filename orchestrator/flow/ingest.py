@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.exc import StatementError
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.report import Report
@@ -21,13 +18,13 @@ from orchestrator.db import analyses, counters, history, stream, tasks
 from orchestrator.db.analyses import Link, NewAnalysis
 from orchestrator.db.counters import Tally
 from orchestrator.db.history import Rejected
-from orchestrator.db.unit_of_work import Database, Transaction, is_transient
+from orchestrator.db.unit_of_work import Database, StatementFailedError, Transaction
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Reason, Task
 from orchestrator.flow.heartbeats import apply_beats
 from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import Rules, read_rules
+from orchestrator.flow.roster import Roster, read_roster
 from orchestrator.flow.settle import settle
 from orchestrator.flow.tally import count_rejected
 from orchestrator.messaging.codec import RawMessage
@@ -63,13 +60,13 @@ def ingest(
         OperationalError: The database is away; nothing was applied, read it again.
     """
     with database.uow() as tx:
-        rules = read_rules(tx, engine)
-        generations = {one.short_name: one.generation for one in rules.by_id.values()}
+        roster = read_roster(tx, engine)
+        generations = {one.short_name: one.generation for one in roster.by_id.values()}
         intake = sort_out(messages, keys=engine.keys, generations=generations)
         rejected = [
             *intake.rejected,
-            *_apply_halving(tx, intake.reports, rules=rules, engine=engine),
-            *apply_beats(tx, intake.alives, rules=rules),
+            *_apply_halving(tx, intake.reports, roster=roster, engine=engine),
+            *apply_beats(tx, intake.alives, roster=roster),
         ]
         _keep_rejected(tx, rejected)
         _apply_canaries(tx, intake)
@@ -94,27 +91,28 @@ def _apply_canaries(tx: Transaction, intake: Intake) -> None:
 
 
 def _apply_halving(
-    tx: Transaction, reports: Sequence[Report], *, rules: Rules, engine: Engine
+    tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
 ) -> list[Rejected]:
     if not reports:
         return []
     try:
-        with tx.connection.begin_nested():
-            return _apply(tx, reports, rules=rules, engine=engine)
-    except (StatementError, LookupError, TypeError, ValueError) as error:
-        if is_transient(error):
-            raise
-        if len(reports) == 1:
-            return [_refused(reports[0], f"inapplicable: {type(error).__name__}")]
+        with tx.savepoint():
+            return _apply(tx, reports, roster=roster, engine=engine)
+    except StatementFailedError as error:
+        kind = str(error)
+    except (LookupError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+    if len(reports) == 1:
+        return [_refused(reports[0], f"inapplicable: {kind}")]
     middle = len(reports) // 2
     return [
-        *_apply_halving(tx, reports[:middle], rules=rules, engine=engine),
-        *_apply_halving(tx, reports[middle:], rules=rules, engine=engine),
+        *_apply_halving(tx, reports[:middle], roster=roster, engine=engine),
+        *_apply_halving(tx, reports[middle:], roster=roster, engine=engine),
     ]
 
 
 def _apply(
-    tx: Transaction, reports: Sequence[Report], *, rules: Rules, engine: Engine
+    tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
 ) -> list[Rejected]:
     present = tasks.get_tasks_for_update(tx, {report.task_id for report in reports})
     changes: list[Change] = []
@@ -126,7 +124,7 @@ def _apply(
         if task is None:
             rejected.append(_refused(report, "unknown_task: no such task (any more)"))
             continue
-        made = _change(tx, task, report, rules=rules)
+        made = _change(tx, task, report, roster=roster)
         present[task.id] = made.after
         changes.append(made)
         if report.analysis is not None and made.move in {Move.SUCCEED, Move.LATE}:
@@ -139,8 +137,8 @@ def _apply(
     return rejected
 
 
-def _change(tx: Transaction, task: Task, report: Report, *, rules: Rules) -> Change:
-    limits = rules.limits[task.worker_id]
+def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> Change:
+    limits = roster.limits[task.worker_id]
     made = change(task, _happening(report), limits=limits, now=tx.now)
     died = made.move is Move.FAIL and made.happening.reason in _DEATHS
     if died and _is_poison(tx, task, report):
@@ -232,7 +230,7 @@ def _add_analyses(
 ) -> None:
     if not new:
         return
-    customers = _customers(tx, [link.task_id for link in links])
+    customers = tasks.customers_of_tasks(tx, [link.task_id for link in links])
     owned = [
         NewAnalysis(
             id=one.id, values={**one.values, "customer_id": customers[link.task_id]}
@@ -240,17 +238,6 @@ def _add_analyses(
         for one, link in zip(new, links, strict=True)
     ]
     analyses.add_analyses(tx, owned, links)
-
-
-def _customers(tx: Transaction, task_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    rows = tx.connection.execute(
-        text(
-            "SELECT t.id, j.customer_id FROM job_task t JOIN job j ON j.id = t.job_id"
-            " WHERE t.id = ANY(:ids)"
-        ),
-        {"ids": list(task_ids)},
-    )
-    return {row.id: row.customer_id for row in rows}
 
 
 def _refused(report: Report, reason: str) -> Rejected:

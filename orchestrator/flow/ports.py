@@ -1,5 +1,5 @@
 """
-What the steps are given: limits as values, and the broker as a small interface.
+What the steps are given: limits and keys, and the broker as a small interface.
 
 Implemented by ``messaging/``; built by ``bootstrap``.
 """
@@ -7,61 +7,12 @@ Implemented by ``messaging/``; built by ``bootstrap``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.contracts.token import KeyRing
-from orchestrator.domain.clocks import TaskLimits
-from orchestrator.domain.verdict import Bands
+from orchestrator.domain.limits import Limits
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Every duration and size that the steps obey; named as the settings."""
-
-    lease_seconds: float = 15.0
-    heartbeat_seconds: float = 5.0
-    run_seconds: float = 120.0
-    run_grace_seconds: float = 5.0
-    queue_wait_seconds: float = 43_200.0
-    no_worker_seconds: float = 3_600.0
-    job_seconds: float = 86_400.0
-    max_losses: int = 3
-    window_max: int = 512
-    ageing_seconds: float = 600.0
-    sample_max_bytes: int = 268_435_456
-    #: Of one user; 0 is no limit.
-    open_tasks_per_user: int = 0
-    uploads_per_minute: int = 0
-    bands: Bands = field(default_factory=Bands)
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a silent holder is believed."""
-        return timedelta(seconds=self.lease_seconds)
-
-    def of_task(
-        self, *, run_seconds: float | None, max_losses: int | None
-    ) -> TaskLimits:
-        """Return the limits of a worker's tasks: its own, else the settings'."""
-        return TaskLimits(
-            run_seconds=run_seconds or self.run_seconds,
-            run_grace_seconds=self.run_grace_seconds,
-            queue_wait_seconds=self.queue_wait_seconds,
-            max_losses=max_losses or self.max_losses,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retention:
-    """How long what is kept. ``jobs``: finished ones, from their end."""
-
-    jobs: timedelta = timedelta(days=90)
-    events: timedelta = timedelta(days=30)
-    rejected: timedelta = timedelta(days=7)
-    audit: timedelta = timedelta(days=365)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

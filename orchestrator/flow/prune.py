@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from orchestrator.db import retention, sweeps
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.flow.ports import Retention
+from orchestrator.domain.limits import Retention
 
 #: At most so many per transaction, so that none holds a lock for long.
 _JOBS = 200

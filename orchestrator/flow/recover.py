@@ -17,7 +17,7 @@ from orchestrator.domain.states import Change, Happening, TaskEvent, change
 from orchestrator.domain.values import Reason, Task, TaskState
 from orchestrator.flow.cancel import cancel_disabled
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import Rules, read_rules
+from orchestrator.flow.roster import Roster, read_roster
 from orchestrator.flow.settle import settle
 
 _LIMIT = 500
@@ -59,10 +59,10 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
     }
     if not lost:
         return 0
-    rules = read_rules(tx, engine)
+    roster = read_roster(tx, engine)
     locked = tasks.find_tasks_for_update(tx, lost)
     changes = [
-        _lose(tx, task, lost[task.id], watermark, rules=rules)
+        _lose(tx, task, lost[task.id], watermark, roster=roster)
         for task in locked.values()
         if task.state is TaskState.EXECUTING and task.attempt == lost[task.id].attempt
     ]
@@ -71,7 +71,7 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
 
 
 def _lose(
-    tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, rules: Rules
+    tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, roster: Roster
 ) -> Change:
     happening = Happening(
         event=TaskEvent.LOST,
@@ -81,7 +81,7 @@ def _lose(
         free=lost.heard_at < watermark.gap_ended_at,
         actor="lease",
     )
-    limits = rules.limits[task.worker_id]
+    limits = roster.limits[task.worker_id]
     return change(task, happening, limits=limits, now=tx.now)
 
 

@@ -15,7 +15,7 @@ from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Actor
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import read_rules
+from orchestrator.flow.roster import read_roster
 from orchestrator.flow.settle import settle
 
 
@@ -33,15 +33,15 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
             still here.
         LimitExceededError: Its submitter has too many open tasks.
     """
-    rules = read_rules(tx, engine)
+    roster = read_roster(tx, engine)
     found = tasks.get_tasks_of_job_for_update(tx, job_id)
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     happening = Happening(event=TaskEvent.RETRIED, actor=actor.name)
     changes = [
-        change(task, happening, limits=rules.limits[task.worker_id], now=tx.now)
+        change(task, happening, limits=roster.limits[task.worker_id], now=tx.now)
         for task in found
-        if not rules.by_id[task.worker_id].is_deleted
+        if not roster.by_id[task.worker_id].is_deleted
     ]
     retried = [one for one in changes if one.move is Move.RETRY]
     if not retried:

@@ -1,7 +1,7 @@
 """
-What holds for each worker's tasks right now: limits, and who may speak for it.
+The roster: which workers there are, with which limits, and which policy chooses them.
 
-Read once per transaction; the table of workers is small.
+Read once per transaction; the tables of workers and rules are small.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from orchestrator.db import history, policies
+from orchestrator.db.policies import RuleRow
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import WorkerRow, list_workers
 from orchestrator.domain.clocks import TaskLimits
+from orchestrator.domain.policy import OptionAction, Policy, Rule, Tlp, WorkerAction
+from orchestrator.domain.selection import Candidate
 from orchestrator.flow.ports import Engine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class Roster:
     """The registered workers, by id and by name, with the limits of their tasks."""
 
     by_id: Mapping[UUID, WorkerRow]
@@ -25,10 +29,10 @@ class Rules:
     limits: Mapping[UUID, TaskLimits]
 
 
-def read_rules(tx: Transaction, engine: Engine) -> Rules:
-    """Read every worker's rules as they are now."""
+def read_roster(tx: Transaction, engine: Engine) -> Roster:
+    """Read every worker as it is now, deleted ones too."""
     workers = list_workers(tx)
-    return Rules(
+    return Roster(
         by_id={one.id: one for one in workers},
         by_name={one.short_name: one for one in workers},
         limits={
@@ -37,4 +41,60 @@ def read_rules(tx: Transaction, engine: Engine) -> Rules:
             )
             for one in workers
         },
+    )
+
+
+def find_candidates(tx: Transaction, roster: Roster, sha256: str) -> list[Candidate]:
+    """Return every registered worker, as far as it matters to a selection."""
+    poisoned = history.poisoned_workers(tx, sha256)
+    return [
+        Candidate(
+            worker_id=one.id,
+            short_name=one.short_name,
+            has_manifest=one.version is not None,
+            enabled=not one.is_deleted,
+            accepts=one.accepts or ("*",),
+            max_bytes=one.max_bytes,
+            max_tlp=Tlp(one.max_tlp),
+            sends_data_out=one.sends_data_out,
+            version=one.version,
+            poisoned=(one.id, one.version) in poisoned,
+        )
+        for one in roster.by_id.values()
+    ]
+
+
+def read_policy(tx: Transaction, roster: Roster) -> Policy:
+    """
+    Return the default policy with its rules, as selection takes it.
+
+    Workers go by short name there; customers by their id.
+    """
+    names = {str(one.id): one.short_name for one in roster.by_id.values()}
+    row = policies.get_policy(tx)
+    chosen = row.worker_ids
+    return Policy(
+        workers=None if chosen is None else policies.names_of(map(str, chosen), names),
+        options=row.options,
+        rules=tuple(_rule(one, names) for one in policies.get_rules(tx)),
+    )
+
+
+def _rule(row: RuleRow, names: Mapping[str, str]) -> Rule:
+    workers, options = row.action["workers"], row.action["options"]
+    return Rule(
+        rule_id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        match=policies.match_of(row.match),
+        workers=WorkerAction(
+            set=policies.names_of(workers["set"], names) if "set" in workers else None,
+            add=policies.names_of(workers.get("add", ()), names),
+            remove=policies.names_of(workers.get("remove", ()), names),
+        ),
+        options=OptionAction(
+            set=options.get("set"),
+            add=options.get("add", {}),
+            remove=frozenset(options.get("remove", ())),
+        ),
     )

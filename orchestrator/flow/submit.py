@@ -1,5 +1,5 @@
 """
-Takes samples in and creates jobs: the row of the job and of every task in one commit.
+Creates jobs: the row of the job and of every task in one commit.
 
 Which workers look at a sample is ``domain/selection.py``; what is published and when is
 ``flow/dispatch.py``.
@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from orchestrator.catalog.challenges import Token, issue_solved
-from orchestrator.catalog.policy import read_policy
-from orchestrator.classify import CLASSIFIER_VERSION, classify
-from orchestrator.contracts.assignment import Classification
-from orchestrator.db import jobs, tasks
-from orchestrator.db.access import grant_sample
+from orchestrator.db import jobs, samples, tasks
 from orchestrator.db.quotas import check_open_tasks
-from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import queue_due_at
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
@@ -34,13 +28,11 @@ from orchestrator.domain.errors import (
     NotFoundError,
     UnknownWorkerError,
 )
-from orchestrator.domain.policy import Policy, Subject, Tlp
+from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
-from orchestrator.flow.explain import find_candidates
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import Rules, read_rules
+from orchestrator.flow.roster import Roster, find_candidates, read_policy, read_roster
 from orchestrator.flow.settle import settle_jobs
-from orchestrator.store import Received, SampleStore
 
 #: A second reanalysis within this time answers the first one's job: clients send again
 #: what got no answer.
@@ -48,97 +40,6 @@ REANALYSE_WINDOW = timedelta(seconds=60)
 
 PRIORITY_MIN = -9
 PRIORITY_MAX = 9
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
-    """Who brings something, and for whom."""
-
-    user_id: UUID
-    customer_id: UUID
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSample:
-    """A sample that is in the store and in the database; ``token``: whoever sent it."""
-
-    sha256: str
-    size_bytes: int
-    is_new: bool
-    token: Token
-
-
-def store_sample(
-    database: Database,
-    store: SampleStore,
-    chunks: Iterable[bytes],
-    *,
-    limit_bytes: int,
-    owner: Owner,
-) -> StoredSample:
-    """
-    Take a sample in, chunk by chunk; the same bytes again change nothing.
-
-    The bytes are kept before the row is committed: a failure in between leaves bytes
-    that nobody refers to, never a sample without bytes.
-
-    Raises:
-        SampleTooLargeError: It is above *limit_bytes*; nothing is kept.
-    """
-    received = store.receive(chunks, limit_bytes=limit_bytes)
-    try:
-        store.keep(received)
-    finally:
-        store.discard(received)
-    with database.uow() as tx:
-        is_new = _add_sample(tx, received, user_id=owner.user_id)
-        # Whoever has the bytes may see what is known of them.
-        sha256, size = received.digests.sha256, received.digests.size
-        grant_sample(tx, sha256, [owner.customer_id])
-        token = issue_solved(tx, sha256, size, user_id=owner.user_id)
-    return StoredSample(sha256=sha256, size_bytes=size, is_new=is_new, token=token)
-
-
-def _add_sample(tx: Transaction, received: Received, *, user_id: UUID) -> bool:
-    digests = received.digests
-    row = {
-        "sha256": digests.sha256,
-        "sha512": digests.sha512,
-        "sha1": digests.sha1,
-        "md5": digests.md5,
-        "size": digests.size,
-        "user": user_id,
-    }
-    added = tx.connection.execute(
-        text(
-            "INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)"
-            " VALUES (:sha256, :sha512, :sha1, :md5, :size, :user)"
-            " ON CONFLICT DO NOTHING RETURNING sha256"
-        ),
-        row,
-    )
-    if added.first() is None:
-        return False
-    found = classify(received.head, received.tail, digests.size)
-    add_classification(tx, digests.sha256, found)
-    return True
-
-
-def add_classification(tx: Transaction, sha256: str, found: Classification) -> None:
-    """Store what kind of file a sample is, as today's classifier says."""
-    tx.connection.execute(
-        text(
-            "INSERT INTO classification (id, sample_sha256, version, type, super_type,"
-            " platform, arch, mime_type) VALUES (:id, :sample, :version, :type,"
-            " :super_type, :platform, :arch, :mime_type)"
-        ),
-        {
-            "id": uuid7(),
-            "sample": sha256,
-            "version": CLASSIFIER_VERSION,
-            **found.model_dump(),
-        },
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,11 +96,11 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     repeat = _find_repeat(tx, order)
     if repeat is not None:
         return repeat
-    subject = _subject(tx, order)
-    rules = read_rules(tx, engine)
-    candidates = find_candidates(tx, rules, order.sample_sha256)
+    subject = _get_subject(tx, order)
+    roster = read_roster(tx, engine)
+    candidates = find_candidates(tx, roster, order.sample_sha256)
     _check_workers(candidates, order)
-    policy = read_policy(tx, rules.by_id.values())
+    policy = read_policy(tx, roster)
     selection = select(candidates, subject, policy=policy, chosen=order.workers)
     try:
         check_open_tasks(
@@ -219,7 +120,7 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
     if not jobs.add_job(tx, new):
         return _same_order(tx, order)
-    _add_tasks(tx, order, selection, rules, engine=engine, job_id=job_id)
+    _add_tasks(tx, order, selection, roster, engine=engine, job_id=job_id)
     if selection.selected:
         tx.notify("work")
     else:
@@ -266,38 +167,16 @@ def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
     return CreatedJob(job_id=found[0], is_new=False)
 
 
-def _subject(tx: Transaction, order: JobOrder) -> Subject:
-    # What the customer said of the sample when it submitted it last holds for every
-    # job until it says something else.
-    row = tx.connection.execute(
-        text(
-            "SELECT s.size_bytes, c.type, c.super_type, c.mime_type, u.tlp, u.meta"
-            " FROM sample s"
-            " LEFT JOIN LATERAL (SELECT * FROM classification"
-            " WHERE sample_sha256 = s.sha256"
-            " ORDER BY created_at DESC LIMIT 1) c ON true"
-            " LEFT JOIN LATERAL (SELECT * FROM submission"
-            " WHERE sample_sha256 = s.sha256 AND customer_id = :customer"
-            " ORDER BY created_at DESC LIMIT 1) u ON true"
-            " WHERE s.sha256 = :sha256"
-        ),
-        {"sha256": order.sample_sha256, "customer": order.customer_id},
-    ).first()
-    if row is None:
+def _get_subject(tx: Transaction, order: JobOrder) -> Subject:
+    subject = samples.find_subject(
+        tx, order.sample_sha256, customer_id=order.customer_id
+    )
+    if subject is None:
         raise NotFoundError(
             f"there is no sample {order.sample_sha256}; upload it first",
             field="sampleSha256",
         )
-    return Subject(
-        sha256=order.sample_sha256,
-        size_bytes=row.size_bytes,
-        type=row.type or "unknown",
-        super_type=row.super_type or "unknown",
-        mime_type=row.mime_type or "application/octet-stream",
-        tlp=Tlp(row.tlp or Tlp.AMBER),
-        customer=str(order.customer_id),
-        metadata=row.meta or {},
-    )
+    return subject
 
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
@@ -365,7 +244,7 @@ def _add_tasks(
     tx: Transaction,
     order: JobOrder,
     selection: Selection,
-    rules: Rules,
+    roster: Roster,
     *,
     engine: Engine,
     job_id: UUID,
@@ -382,7 +261,7 @@ def _add_tasks(
                 submitter_id=order.submitter_id,
                 order_at=tx.now - ahead,
                 enqueued_at=tx.now,
-                due_at=queue_due_at(tx.now, rules.limits[choice.worker_id]),
+                due_at=queue_due_at(tx.now, roster.limits[choice.worker_id]),
                 options={**selection.options, **order.options},
             )
             for choice in selection.selected

@@ -10,12 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import or_, select, text, update
-
 from orchestrator.db import analyses, tasks
-from orchestrator.db.access import Viewer, visible_findings
 from orchestrator.db.analyses import Link
-from orchestrator.db.tables import analysis, job_task
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import (
     HeldByOtherError,
@@ -25,11 +21,11 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
 from orchestrator.domain.values import Actor, Reason, Task, TaskState
+from orchestrator.domain.viewer import Viewer
 from orchestrator.flow.cancel import cancel_task
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import read_rules
+from orchestrator.flow.roster import read_roster
 from orchestrator.flow.settle import settle
-from orchestrator.queries.lists import one_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,13 +84,13 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
         # Two that both were told they have it would both do the work.
         _check_holder(task, given)
         if given.message:
-            _say(tx, task, given.message)
+            tasks.set_message(tx, task.id, given.message)
         return
     if _is_repeat(tx, task, given):
         return
     _check_holder(task, given)
-    rules = read_rules(tx, engine)
-    limits = rules.limits[task.worker_id]
+    roster = read_roster(tx, engine)
+    limits = roster.limits[task.worker_id]
     made = change(task, _happening(task, given), limits=limits, now=tx.now)
     _link_analyses(tx, made, given)
     _check_move(made)
@@ -113,20 +109,14 @@ def _locked(tx: Transaction, given: TaskUpdate) -> Task:
 def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
     if not given.analyses:
         return
-    # What nobody's worker found over HTTP may be this one's: its program has a name of
-    # its own. What another worker found would later count as this one's.
-    rows = tx.connection.execute(
-        select(analysis.c.id).where(
-            one_of(analysis.c.id, given.analyses),
-            analysis.c.sample_sha256 == task.sample_sha256,
-            or_(
-                analysis.c.worker_id.is_(None),
-                analysis.c.worker_id == task.worker_id,
-            ),
-            visible_findings(analysis, given.viewer),
-        )
+    usable = analyses.find_usable(
+        tx,
+        given.analyses,
+        sample_sha256=task.sample_sha256,
+        worker_id=task.worker_id,
+        viewer=given.viewer,
     )
-    unknown = set(given.analyses) - set(rows.scalars())
+    unknown = set(given.analyses) - usable
     if unknown:
         listed = ", ".join(sorted(str(one) for one in unknown))
         raise InvalidError(
@@ -136,19 +126,10 @@ def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
         )
 
 
-def _say(tx: Transaction, task: Task, message: str) -> None:
-    saying = update(job_task).where(job_task.c.id == task.id).values(message=message)
-    tx.connection.execute(saying)
-
-
 def _is_repeat(tx: Transaction, task: Task, given: TaskUpdate) -> bool:
     if task.state is not given.state or (given.message or None) != task.message:
         return False
-    rows = tx.connection.execute(
-        text("SELECT analysis_id FROM task_analysis WHERE task_id = :task"),
-        {"task": task.id},
-    )
-    return set(rows.scalars()) == set(given.analyses)
+    return analyses.linked_analyses(tx, task.id) == set(given.analyses)
 
 
 def _check_holder(task: Task, given: TaskUpdate) -> None:

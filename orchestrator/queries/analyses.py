@@ -12,7 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, select
 
-from orchestrator.db.access import Viewer, visible_findings
+from orchestrator.db.access import visible_findings
+from orchestrator.db.bulk import one_of
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import (
     analysis,
     customer,
@@ -22,23 +24,24 @@ from orchestrator.db.tables import (
     task_analysis,
 )
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.users import (
+    Customer,
+    UserView,
+    customer_columns,
+    customer_view,
+    get_users,
+)
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.values import JobState
+from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.lists import (
     LIST_MAX,
-    CustomerView,
     Listing,
     Order,
     Page,
     Paging,
-    UserView,
-    customer_columns,
-    customer_view,
     fetch_page,
-    get_users,
-    one_of,
 )
-from orchestrator.queries.samples import require_sample
 
 #: Newest first; the contract names no other order.
 _LISTING = Listing(
@@ -69,7 +72,7 @@ class AnalysisView:
 
     id: UUID
     sample_sha256: str
-    customer: CustomerView
+    customer: Customer
     created_by: UserView | None
     created_at: datetime
     job: JobLink | None
@@ -107,7 +110,7 @@ def list_analyses(
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, sha256)
+    get_sample_size(tx, sha256)
     of_sample = analysis.c.sample_sha256 == sha256
     seen = visible_findings(analysis, viewer)
     rows, total = fetch_page(tx, _LISTING, _analyses(), of_sample, seen, paging=paging)

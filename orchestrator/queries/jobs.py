@@ -24,22 +24,19 @@ from sqlalchemy import (
     text,
 )
 
-from orchestrator.db.access import Viewer, of_customers
+from orchestrator.db.access import of_customers
 from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError
-from orchestrator.domain.values import JobState, TaskState
-from orchestrator.queries.lists import (
-    CustomerView,
-    Listing,
-    Order,
-    Page,
-    Paging,
+from orchestrator.db.users import (
+    Customer,
     customer_columns,
     customer_view,
-    fetch_page,
     find_customer_ids,
 )
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import JobState, TaskState
+from orchestrator.domain.viewer import Viewer
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 TimeField = Literal["enqueuedTimestamp", "startTimestamp", "endTimestamp"]
 
@@ -74,7 +71,7 @@ class JobView:
     state: JobState
     sample_sha256: str
     size_bytes: int
-    customer: CustomerView
+    customer: Customer
     priority: int
     file_name: str | None
     open_tasks: int

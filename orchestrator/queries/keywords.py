@@ -31,10 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import DOCUMENTS
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
-from orchestrator.queries.lists import LIST_MAX, one_of
+from orchestrator.queries.lists import LIST_MAX
 
 _ALL = "all"
 

@@ -12,24 +12,22 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, func, select
 
-from orchestrator.db.access import Viewer, visible_findings, visible_samples
+from orchestrator.db.access import visible_findings, visible_samples
+from orchestrator.db.bulk import one_of
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import customer, link, sample
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
-from orchestrator.queries.lists import (
-    CustomerView,
-    Listing,
-    Order,
-    Page,
-    Paging,
+from orchestrator.db.users import (
+    Customer,
     UserView,
     customer_columns,
     customer_view,
-    fetch_page,
     get_users,
-    one_of,
 )
-from orchestrator.queries.samples import SampleView, get_samples, require_sample
+from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
+from orchestrator.domain.viewer import Viewer
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
+from orchestrator.queries.samples import SampleView, get_samples
 
 _LISTING = Listing(
     table=link,
@@ -56,7 +54,7 @@ class LinkView:
     referenced: SampleView | None
     is_dead: bool
     type: str
-    customer: CustomerView
+    customer: Customer
     tlp: str
     acl: tuple[UserView, ...]
     agent_name: str
@@ -82,7 +80,7 @@ def list_links(
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, sha256)
+    get_sample_size(tx, sha256)
     of_sample = link.c.sample_sha256 == sha256
     seen = visible_findings(link, viewer)
     rows, total = fetch_page(tx, _LISTING, _links(), of_sample, seen, paging=paging)
@@ -119,7 +117,7 @@ def summarise_links(tx: Transaction, sha256: str, *, viewer: Viewer) -> LinkSumm
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, sha256)
+    get_sample_size(tx, sha256)
     every = (
         select(link.c.type)
         .where(link.c.sample_sha256 == sha256, visible_findings(link, viewer))

@@ -7,16 +7,13 @@ or there writes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Table, any_, func, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Row, Select, Table, func, literal, select
 
-from orchestrator.db.tables import api_user, customer
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
 
@@ -53,24 +50,6 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     total: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomerView:
-    """A customer."""
-
-    id: UUID
-    short_name: str
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UserView:
-    """Who did something."""
-
-    id: UUID
-    name: str
-    customer: CustomerView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,96 +112,6 @@ def fetch_page(
     page = statement.where(*conditions).order_by(*order)
     window = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
     return tx.connection.execute(window).all(), total
-
-
-def one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """
-    Return the condition that a column has one of *values*, however many.
-
-    They are one array: each of an ``IN`` is a parameter, of which a statement has at
-    most 65,535.
-    """
-    return column == any_(literal(list(values), ARRAY(column.type)))
-
-
-def public_number(key: UUID) -> int:
-    """
-    Return the number by which the contract, which wants one, knows a customer or user.
-
-    Both halves of the id count: ids of one moment, or set by hand, differ in one.
-    """
-    high, low = divmod(key.int, 1 << 64)
-    return (high ^ low) & ((1 << 63) - 1)
-
-
-def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
-    """
-    Return the ids of customers given by short name, number or id.
-
-    Raises:
-        InvalidError: One of them is not there.
-    """
-    known = tx.connection.execute(select(customer.c.id, customer.c.short_name)).all()
-    by_name = {row.short_name: row.id for row in known}
-    by_name |= {str(row.id): row.id for row in known}
-    by_name |= {str(public_number(row.id)): row.id for row in known}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise InvalidError(f"there is no customer '{unknown[0]}'", field="customer")
-    return [by_name[name] for name in names]
-
-
-def find_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
-    """
-    Return the ids of users given by name, number or id; each once.
-
-    Raises:
-        InvalidError: One of them is not there.
-    """
-    if not names:
-        return []
-    known = tx.connection.execute(select(api_user.c.id, api_user.c.name)).all()
-    by_name = {row.name: row.id for row in known}
-    by_name |= {str(row.id): row.id for row in known}
-    by_name |= {str(public_number(row.id)): row.id for row in known}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise InvalidError(f"there is no user '{unknown[0]}'", field="acl")
-    return list(dict.fromkeys(by_name[name] for name in names))
-
-
-def customer_columns() -> list[ColumnElement[Any]]:
-    """Return the columns that :func:`customer_view` reads."""
-    return [
-        customer.c.id.label("owner_id"),
-        customer.c.short_name.label("owner_short_name"),
-        customer.c.name.label("owner_name"),
-    ]
-
-
-def customer_view(row: Row[Any]) -> CustomerView:
-    """Build the customer of a row that has :func:`customer_columns`."""
-    return CustomerView(
-        id=row.owner_id,
-        short_name=row.owner_short_name,
-        name=row.owner_name,
-    )
-
-
-def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
-    """Return the users of these ids; those that are not there are left out."""
-    wanted = [one for one in ids if one is not None]
-    if not wanted:
-        return {}
-    rows = tx.connection.execute(
-        select(api_user.c.id, api_user.c.name, *customer_columns())
-        .join_from(api_user, customer)
-        .where(one_of(api_user.c.id, wanted))
-    )
-    return {
-        row.id: UserView(id=row.id, name=row.name, customer=customer_view(row))
-        for row in rows
-    }
 
 
 def count_bound(paging: Paging) -> int:

@@ -20,8 +20,8 @@ from orchestrator.db import counters, stream
 from orchestrator.db.counters import TASKS_ENDED, TASKS_ENQUEUED, Series
 from orchestrator.db.stream import Stream
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.flow.dispatch import PACE, window
-from orchestrator.flow.ports import Limits
+from orchestrator.domain.limits import Limits
+from orchestrator.domain.window import PACE, window
 
 #: Tasks of a worker's backlog that a scrape counts one by one. A backlog that is longer
 #: is derived from the counters, so that its length costs nothing.

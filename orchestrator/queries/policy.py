@@ -15,19 +15,15 @@ from orchestrator.db import policies
 from orchestrator.db.policies import RuleRow
 from orchestrator.db.tables import customer, policy_rule, worker
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError
-from orchestrator.queries.lists import (
-    CustomerView,
-    Listing,
-    Order,
-    Page,
-    Paging,
+from orchestrator.db.users import (
+    Customer,
     UserView,
     customer_columns,
     customer_view,
-    fetch_page,
     get_users,
 )
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 _RULES = Listing(
     table=policy_rule,
@@ -60,7 +56,7 @@ class RuleView:
     """A rule. ``match`` and ``action`` as in :class:`RuleRow`, looked up there."""
 
     row: RuleRow
-    customers: tuple[CustomerView, ...]
+    customers: tuple[Customer, ...]
     workers: Mapping[str, WorkerName]
     created_by: UserView | None
     updated_by: UserView | None
@@ -145,6 +141,6 @@ def _workers(tx: Transaction) -> dict[str, WorkerName]:
     }
 
 
-def _customers(tx: Transaction) -> dict[str, CustomerView]:
+def _customers(tx: Transaction) -> dict[str, Customer]:
     rows = tx.connection.execute(select(customer, *customer_columns()))
     return {str(row.owner_id): customer_view(row) for row in rows}

@@ -12,11 +12,13 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from orchestrator.db.access import Viewer, visible_submissions
+from orchestrator.db.access import visible_submissions
+from orchestrator.db.bulk import one_of
+from orchestrator.db.samples import get_sample_size, unknown_sample
 from orchestrator.db.tables import classification, sample, submission
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError
-from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page, one_of
+from orchestrator.domain.viewer import Viewer
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 from orchestrator.queries.verdicts import VerdictView, get_verdicts
 
 _CLASSIFICATIONS = Listing(
@@ -85,7 +87,7 @@ def get_sample(tx: Transaction, sha256: str, *, viewer: Viewer) -> SampleView:
     """
     found = get_samples(tx, [sha256], viewer=viewer).get(sha256)
     if found is None:
-        raise _unknown(sha256)
+        raise unknown_sample(sha256)
     return found
 
 
@@ -115,21 +117,6 @@ def get_samples(
     }
 
 
-def require_sample(tx: Transaction, sha256: str) -> int:
-    """
-    Return the size of a sample in bytes.
-
-    Raises:
-        NotFoundError: There is no such sample.
-    """
-    size: int | None = tx.connection.execute(
-        select(sample.c.size_bytes).where(sample.c.sha256 == sha256)
-    ).scalar_one_or_none()
-    if size is None:
-        raise _unknown(sha256)
-    return size
-
-
 def list_classifications(
     tx: Transaction, sha256: str, paging: Paging
 ) -> Page[ClassificationView]:
@@ -140,7 +127,7 @@ def list_classifications(
         NotFoundError: There is no such sample.
         InvalidError: The order names an unknown field.
     """
-    require_sample(tx, sha256)
+    get_sample_size(tx, sha256)
     of_sample = classification.c.sample_sha256 == sha256
     rows, total = fetch_page(
         tx, _CLASSIFICATIONS, select(classification), of_sample, paging=paging
@@ -171,7 +158,9 @@ def _seen(tx: Transaction, sha256s: Sequence[str], viewer: Viewer) -> dict[str, 
     }
 
 
-def newest_classification(tx: Transaction, sha256: str) -> ClassificationView | None:
+def find_newest_classification(
+    tx: Transaction, sha256: str
+) -> ClassificationView | None:
     """Return what a sample was last classified as."""
     return _newest_classifications(tx, [sha256]).get(sha256)
 
@@ -198,10 +187,4 @@ def _classification(row: Row[Any]) -> ClassificationView:
         mime_type=row.mime_type,
         meta=row.meta,
         created_at=row.created_at,
-    )
-
-
-def _unknown(sha256: str) -> NotFoundError:
-    return NotFoundError(
-        f"there is no sample {sha256}; upload it first", field="sha256"
     )

@@ -28,7 +28,8 @@ from sqlalchemy import (
     union,
 )
 
-from orchestrator.db.access import Viewer, visible_findings, visible_submissions
+from orchestrator.db.access import visible_findings, visible_submissions
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import (
     ANALYSES_WITH_WORDS,
     VERDICTS_WITH_WORDS,
@@ -44,6 +45,7 @@ from orchestrator.db.tables import (
 )
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
+from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.keywords import (
     DIGITS,
     Digits,
@@ -63,7 +65,6 @@ from orchestrator.queries.lists import (
     check_whole,
     count,
     count_bound,
-    one_of,
 )
 from orchestrator.queries.samples import SampleView, get_samples
 

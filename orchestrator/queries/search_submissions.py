@@ -23,10 +23,12 @@ from sqlalchemy import (
     union_all,
 )
 
-from orchestrator.db.access import Viewer, of_customers, visible_submissions
+from orchestrator.db.access import of_customers, visible_submissions
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import SUBMISSIONS_WITH_ACL, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.policy import Tlp
+from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.keywords import (
     DIGITS,
     Digits,
@@ -48,7 +50,6 @@ from orchestrator.queries.lists import (
     count,
     count_bound,
     fetch_page,
-    one_of,
     order_by,
 )
 from orchestrator.queries.submissions import (

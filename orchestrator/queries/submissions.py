@@ -12,23 +12,20 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, select
 
-from orchestrator.db.access import Viewer, visible_submissions
+from orchestrator.db.access import visible_submissions
+from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import customer, submission
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
-from orchestrator.queries.lists import (
-    CustomerView,
-    Listing,
-    Order,
-    Page,
-    Paging,
+from orchestrator.db.users import (
+    Customer,
     UserView,
     customer_columns,
     customer_view,
-    fetch_page,
     get_users,
 )
-from orchestrator.queries.samples import require_sample
+from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
+from orchestrator.domain.viewer import Viewer
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 LISTING = Listing(
     table=submission,
@@ -49,7 +46,7 @@ class SubmissionView:
 
     id: UUID
     sample_sha256: str
-    customer: CustomerView
+    customer: Customer
     file_name: str
     mime_type: str
     metadata: Mapping[str, str]
@@ -73,7 +70,7 @@ def list_of_sample(
     Raises:
         NotFoundError: There is no such sample.
     """
-    require_sample(tx, sha256)
+    get_sample_size(tx, sha256)
     of_sample = submission.c.sample_sha256 == sha256
     seen = visible_submissions(viewer)
     rows, total = fetch_page(

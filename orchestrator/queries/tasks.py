@@ -1,5 +1,6 @@
 """
-Reading the tasks of jobs: one worker's part each.
+Reading the tasks of jobs, one worker's part each, and the attempt that a replica speaks
+for.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, select
 
-from orchestrator.db.access import Viewer, visible_findings
+from orchestrator.db.access import visible_findings
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import analysis, job_task, task_analysis, task_event, worker
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.values import Reason, TaskState
+from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.jobs import get_job
-from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page, one_of
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 _TASKS = Listing(
     table=job_task,
@@ -79,6 +82,34 @@ class TaskView:
     events: tuple[EventView, ...] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptView:
+    """The present attempt of a task, whose it is, and on which sample."""
+
+    task_id: UUID
+    attempt: int
+    worker: str
+    state: TaskState
+    sample_sha256: str
+
+    def require_open(self, attempt: int) -> None:
+        """
+        Check that *attempt* is the present one and not over.
+
+        Raises:
+            IllegalTransitionError: It is not.
+        """
+        if attempt != self.attempt:
+            raise IllegalTransitionError(
+                f"attempt {attempt} is over, {self.attempt} is the present one",
+                field="attempt",
+            )
+        if self.state.is_final:
+            raise IllegalTransitionError(
+                f"the task has ended: {self.state}", field="attempt"
+            )
+
+
 def list_tasks(
     tx: Transaction, job_id: UUID, paging: Paging, *, viewer: Viewer
 ) -> Page[TaskView]:
@@ -128,6 +159,34 @@ def get_job_id(tx: Transaction, task_id: UUID) -> UUID:
     if job_id is None:
         raise NotFoundError(f"there is no task {task_id}", field="taskID")
     return job_id
+
+
+def get_attempt(tx: Transaction, task_id: UUID) -> AttemptView:
+    """
+    Return the present attempt of a task.
+
+    Raises:
+        NotFoundError: There is no such task.
+    """
+    row = tx.connection.execute(
+        select(
+            job_task.c.attempt,
+            job_task.c.state,
+            job_task.c.sample_sha256,
+            worker.c.short_name,
+        )
+        .join_from(job_task, worker)
+        .where(job_task.c.id == task_id)
+    ).first()
+    if row is None:
+        raise NotFoundError(f"there is no task {task_id}", field="task_id")
+    return AttemptView(
+        task_id=task_id,
+        attempt=row.attempt,
+        worker=row.short_name,
+        state=TaskState(row.state),
+        sample_sha256=row.sample_sha256,
+    )
 
 
 def _tasks() -> Select[Any]:

@@ -15,22 +15,16 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 
-from orchestrator.db.access import Viewer, visible_findings
+from orchestrator.db.access import visible_findings
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import analysis, job, sample, verdict, verdict_input
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.users import UserView, get_users
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import Source, Why
-from orchestrator.queries.lists import (
-    Listing,
-    Order,
-    Page,
-    Paging,
-    UserView,
-    fetch_page,
-    get_users,
-    one_of,
-)
+from orchestrator.domain.viewer import Viewer
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 
 def _triggered_detections() -> ColumnElement[int]:

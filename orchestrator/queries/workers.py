@@ -14,16 +14,9 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 
 from orchestrator.db.tables import job_task, replica, worker
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.users import UserView, get_users
 from orchestrator.domain.errors import NotFoundError
-from orchestrator.queries.lists import (
-    Listing,
-    Order,
-    Page,
-    Paging,
-    UserView,
-    fetch_page,
-    get_users,
-)
+from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 _LISTING = Listing(
     table=worker,

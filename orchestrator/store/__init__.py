@@ -12,6 +12,7 @@ from orchestrator.store.intake import (
     Received,
     measure,
 )
+from orchestrator.store.locate import Locator, locator
 from orchestrator.store.samples import CHUNK_BYTES, SampleStore
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "HEAD_BYTES",
     "TAIL_BYTES",
     "Digests",
+    "Locator",
     "Measured",
     "Received",
     "SampleStore",
+    "locator",
     "measure",
 ]

@@ -18,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job, cancel_task
-from orchestrator.flow.ports import Engine, Limits
+from orchestrator.flow.ports import Engine
 from orchestrator.flow.retry import retry_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.engine import KEYS, Rig, TaskRow

@@ -15,8 +15,8 @@ import pytest
 from orchestrator.catalog import keys
 from orchestrator.catalog.keys import KeyOrder
 from orchestrator.domain.errors import ConflictError, InvalidError
+from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor, Role
-from orchestrator.flow.ports import Retention
 from orchestrator.flow.prune import prune
 from tests.fixtures.api import API, first_message
 

@@ -18,7 +18,7 @@ from orchestrator.domain.errors import (
     UnknownWorkerError,
 )
 from orchestrator.domain.values import Role
-from orchestrator.flow.dispatch import window
+from orchestrator.domain.window import window
 from orchestrator.flow.submit import create_job
 from tests.fixtures.engine import Rig
 

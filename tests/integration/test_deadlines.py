@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator.catalog.workers import pause_worker, resume_worker
+from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor
-from orchestrator.flow.ports import Retention
 from orchestrator.maintenance import Housekeeping, tick
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import SampleStore

@@ -23,7 +23,7 @@ from orchestrator.catalog.workers import pause_worker
 from orchestrator.contracts.report import ReportedAnalysis
 from orchestrator.db import counters
 from orchestrator.db.counters import REPORTS_REJECTED, TASKS_ENQUEUED, Tally
-from orchestrator.db.unit_of_work import Database, set_local_timeout
+from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.retry import retry_job
@@ -556,7 +556,7 @@ def _copy_tasks(rig: Rig, job: UUID, copies: int, *, ended: bool = False) -> Non
     """Copy a job and its tasks, as rows."""
     values = {"job": job, "copies": copies, "state": "done" if ended else "enqueued"}
     with rig.database.uow() as tx:
-        set_local_timeout(tx, 120_000)
+        tx.connection.execute(text("SET LOCAL statement_timeout = 120000"))
         # The copies refer to what the first one does.
         tx.connection.execute(text("SET LOCAL session_replication_role = replica"))
         tx.connection.execute(_COPY_ENDED if ended else _COPY_OPEN, values)

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.db import retention
+from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor
 from orchestrator.flow import prune as pruning
-from orchestrator.flow.ports import Retention
 from orchestrator.flow.prune import prune
 from orchestrator.flow.retry import retry_job
 from tests.fixtures.engine import Rig, raw

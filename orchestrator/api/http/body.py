@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
     SampleMissingError,
     SampleTooLargeError,
 )
+from orchestrator.domain.values import OPAQUE_MIME_TYPE
 from orchestrator.store import SampleStore
 
 #: Bodies that are read at once, and how many of them for one user. They have threads of
@@ -41,7 +42,7 @@ _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 #: How the documentation shows bodies and answers that are bytes.
 RAW_BODY = {"requestBody": {"content": {"*/*": _BYTES}, "required": False}}
 RAW_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": _BYTES}}
+    200: {"content": {OPAQUE_MIME_TYPE: _BYTES}}
 }
 ZIP_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": _BYTES}}
@@ -124,7 +125,7 @@ def raw_answer(
     size_bytes = _require_bytes(store, sha256)
     return StreamingResponse(
         store.open(sha256),
-        media_type="application/octet-stream",
+        media_type=OPAQUE_MIME_TYPE,
         headers={
             "Content-Length": str(size_bytes),
             "Content-Disposition": f'attachment; filename="{file_name or sha256}"',

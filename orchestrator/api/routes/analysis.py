@@ -20,9 +20,9 @@ from orchestrator.api.schemas.analysis import (
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.catalog.analyses import add_analysis
 from orchestrator.db.access import check_customer
+from orchestrator.db.users import find_customer_ids, find_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import analyses
-from orchestrator.queries.lists import find_customer_ids, find_user_ids
 
 router = APIRouter(route_class=GuardedRoute, tags=["analysis"])
 

@@ -32,7 +32,7 @@ from orchestrator.api.schemas.analysis import EvidenceResponse
 from orchestrator.api.schemas.common import NAME_MAX, SHORT_NAME_PATTERN, Sha256Path
 from orchestrator.catalog import evidence
 from orchestrator.catalog.evidence import NewEvidence
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import OPAQUE_MIME_TYPE, Role
 
 router = APIRouter(route_class=GuardedRoute, tags=["evidence"])
 
@@ -43,8 +43,6 @@ EvidenceID = Annotated[UUID, Path(alias="evidence")]
 FileName = Annotated[
     str, Path(alias="evidence", pattern=SHORT_NAME_PATTERN, max_length=NAME_MAX)
 ]
-
-_DEFAULT_TYPE = "application/octet-stream"
 
 
 def get_new_evidence(
@@ -61,7 +59,7 @@ def get_new_evidence(
         sample_sha256=sha256,
         analysis_id=analysis_id,
         file_name=file_name,
-        mime_type=request.headers.get("Content-Type", _DEFAULT_TYPE)[:NAME_MAX],
+        mime_type=request.headers.get("Content-Type", OPAQUE_MIME_TYPE)[:NAME_MAX],
         is_internal=internal,
         is_potentially_malicious=malicious,
     )

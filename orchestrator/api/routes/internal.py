@@ -21,7 +21,7 @@ from orchestrator.api.http.errors import RESPONSES
 from orchestrator.api.http.threads import in_turn
 from orchestrator.contracts.wire import TOKEN_HEADER
 from orchestrator.domain.errors import AuthenticationError
-from orchestrator.queries.attempts import AttemptView, get_attempt
+from orchestrator.queries.tasks import AttemptView, get_attempt
 
 router = APIRouter(
     prefix="/internal/task/{task_id}/{attempt}", tags=["internal"], responses=RESPONSES

@@ -21,9 +21,9 @@ from orchestrator.api.schemas.link import (
 )
 from orchestrator.catalog.links import add_link
 from orchestrator.db.access import check_customer
+from orchestrator.db.users import find_customer_ids, find_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import links
-from orchestrator.queries.lists import find_customer_ids, find_user_ids
 
 router = APIRouter(route_class=GuardedRoute, tags=["link"])
 

@@ -36,10 +36,11 @@ from orchestrator.api.schemas.sample import (
     SampleCompleteUploadResponse,
     SampleMetaData,
 )
-from orchestrator.catalog.samples import reclassify
+from orchestrator.catalog.samples import StoredSample, reclassify, store_sample
 from orchestrator.db.quotas import count_upload
+from orchestrator.db.samples import get_sample_size
 from orchestrator.domain.values import Role
-from orchestrator.flow.submit import JobOrder, StoredSample, create_job, store_sample
+from orchestrator.flow.submit import JobOrder, create_job
 from orchestrator.queries import jobs, samples
 from orchestrator.queries import search_samples as search
 
@@ -118,7 +119,7 @@ def get_sample(
 def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingResponse:
     """Return the bytes of a sample, as they are: it may be malicious."""
     with services.database.uow() as tx:
-        samples.require_sample(tx, sha256)
+        get_sample_size(tx, sha256)
     return raw_answer(services.store, sha256)
 
 
@@ -131,7 +132,7 @@ def download_safe_sample(
 ) -> StreamingResponse:
     """Return a sample in an AES-encrypted ZIP, password ``infected``."""
     with services.database.uow() as tx:
-        samples.require_sample(tx, sha256)
+        get_sample_size(tx, sha256)
     return zip_answer(services.store, sha256)
 
 

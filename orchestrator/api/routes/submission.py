@@ -33,10 +33,10 @@ from orchestrator.api.schemas.submission import (
 from orchestrator.catalog.challenges import issue_challenge
 from orchestrator.catalog.submissions import NewSubmission, add_submission
 from orchestrator.db.access import check_customer
+from orchestrator.db.users import find_customer_ids, find_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import search_submissions as search
 from orchestrator.queries import submissions
-from orchestrator.queries.lists import find_customer_ids, find_user_ids
 
 router = APIRouter(route_class=GuardedRoute, tags=["submission"])
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 from orchestrator.api.http.envelope import Form, Shape
 from orchestrator.api.http.storable import PlainText
 from orchestrator.api.http.times import Millis
-from orchestrator.queries.lists import CustomerView, UserView, public_number
+from orchestrator.db.users import Customer, UserView, public_number
 
 #: The contract's classes of characters. The first is for names, the second for text.
 SHORT_NAME_PATTERN = r"^[a-zA-Z0-9_:\-.]*$"
@@ -78,7 +78,7 @@ class CustomerInfo(Shape):
     domain: None = None
 
     @classmethod
-    def of(cls, view: CustomerView) -> CustomerInfo:
+    def of(cls, view: Customer) -> CustomerInfo:
         """Shape a customer."""
         return cls(
             id=public_number(view.id), short_name=view.short_name, name=view.name

@@ -11,7 +11,7 @@ from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.job import SampleInfo
 from orchestrator.api.schemas.submission import ChallengeToken
 from orchestrator.api.schemas.verdict import VerdictResponse
-from orchestrator.flow.submit import StoredSample
+from orchestrator.catalog.samples import StoredSample
 from orchestrator.queries.samples import ClassificationView, SampleView
 
 

@@ -30,6 +30,7 @@ from orchestrator.catalog.challenges import Challenge, Token
 from orchestrator.catalog.submissions import NewSubmission
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.policy import Tlp
+from orchestrator.domain.values import OPAQUE_MIME_TYPE
 from orchestrator.queries.submissions import SubmissionView
 
 _FILE_NAME_MAX = 1024
@@ -53,7 +54,7 @@ class SubmissionAddRequest(Form):
     customer: CustomerRef | None = None
     observed_timestamp: Time | None = None
     mime_type: Annotated[PlainText, Field(min_length=1, max_length=NAME_MAX)] = (
-        "application/octet-stream"
+        OPAQUE_MIME_TYPE
     )
     meta_data: dict[
         Annotated[PlainText, Field(max_length=NAME_MAX)],
