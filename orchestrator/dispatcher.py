@@ -11,12 +11,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from uuid import UUID
 
 import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.contracts.assignment import parse_celery_id
 from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.dispatch import dispatch
@@ -106,7 +106,11 @@ class Dispatcher:
     def _send_stops(self, notices: Iterator[str]) -> None:
         for payload in notices:
             told = json.loads(payload)
-            attempts = [_attempt(one) for one in told["attempts"]]
+            attempts = [
+                key
+                for name in told["attempts"]
+                if (key := parse_celery_id(name)) is not None
+            ]
             try:
                 self._stopper.stop(told["replica"], attempts)
             except BrokerUnavailableError as error:
@@ -134,8 +138,3 @@ def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:
 def _ids(claim: Claim) -> dict[str, object]:
     task = str(claim.task_id)
     return {"job": str(claim.job_id), "task": task, "attempt": claim.attempt}
-
-
-def _attempt(text: str) -> tuple[UUID, int]:
-    task_id, _, attempt = text.rpartition(".")
-    return UUID(task_id), int(attempt)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def find_analyzer(name: str) -> Analyzer:
+def get_analyzer(name: str) -> Analyzer:
     """
     Return the analyzer *name*: of ``workers.analyzers``, or a module to import.
 
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    analyzer = find_analyzer(options.name)
+    analyzer = get_analyzer(options.name)
     from workers.replica.app import run_replica  # noqa: PLC0415  (Celery: only to run)
 
     return run_replica(analyzer, slots=options.slots)
@@ -111,7 +111,7 @@ def _try(options: argparse.Namespace) -> int:
 
     if not options.file.is_file():
         raise UsageError(f"{options.file}: no such file")
-    with Bench(find_analyzer(options.name)) as bench:
+    with Bench(get_analyzer(options.name)) as bench:
         trial = bench.try_one(options.file)
     print(json.dumps(asdict(trial), indent=None if options.json else 2, default=str))
     return 0 if trial.ok else 1
@@ -120,7 +120,7 @@ def _try(options: argparse.Namespace) -> int:
 def _conform(options: argparse.Namespace) -> int:
     from workers.testing import Bench, odd_samples  # noqa: PLC0415  (as above)
 
-    with Bench(find_analyzer(options.name)) as bench:
+    with Bench(get_analyzer(options.name)) as bench:
         trials = {name: bench.try_one(content) for name, content in odd_samples()}
     if options.json:
         print(json.dumps({name: asdict(trial) for name, trial in trials.items()}))

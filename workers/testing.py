@@ -33,10 +33,10 @@ from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,
-    Job,
     Outcome,
     OutOfMemory,
     Raised,
+    Run,
     Sandbox,
     Stopped,
     TimedOut,
@@ -148,7 +148,7 @@ class Bench:
         content = sample if isinstance(sample, bytes) else sample.read_bytes()
         if file_name is None and isinstance(sample, Path):
             file_name = sample.name
-        job = Job(
+        run = Run(
             deliver=lambda target: _write(target, content),
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
@@ -160,7 +160,7 @@ class Bench:
         files: list[StoredFile] = []
         outcome = self._sandbox.run(
             0,
-            job,
+            run,
             stopped=threading.Event(),
             collect=lambda file, path: files.append(_stored(file, path)),
         )

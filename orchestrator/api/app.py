@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.api.deps import KEY_HEADER, Services
 from orchestrator.api.http import errors
 from orchestrator.api.http.body import Readers
-from orchestrator.api.http.body_deadline import Paced
+from orchestrator.api.http.body_deadline import BodyDeadline
 from orchestrator.api.routes import (
     analysis,
     audit,
@@ -67,7 +67,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.readers = Readers()
     errors.install(app)
-    app.add_middleware(Paced)
+    app.add_middleware(BodyDeadline)
     app.add_middleware(Surroundings)
     documented = [Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
     modules = (

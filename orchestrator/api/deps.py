@@ -25,7 +25,7 @@ from starlette.types import Message
 from typing_extensions import override
 
 from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
-from orchestrator.api.http.threads import in_turn
+from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog import keys
 from orchestrator.catalog.samples import Owner
 from orchestrator.db import access
@@ -165,7 +165,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             admit = partial(_admit, request, role, anyones=anyones)
-            caller = await in_turn(admit)
+            caller = await in_thread(admit)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             return await handle(request if streams else _bounded(request))

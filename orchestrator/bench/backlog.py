@@ -17,10 +17,11 @@ import redis
 from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.http import Client
 from orchestrator.client.output import tell
 from orchestrator.contracts.names import REPORTS, worker_queue
+from orchestrator.db.states import ENQUEUED
 from orchestrator.domain.errors import AssayError
 from orchestrator.messaging.topology import redis_client
 
@@ -33,8 +34,8 @@ _OVERTAKE_SECONDS = 120
 _MIB = 1024 * 1024
 
 _ENDED = "SELECT count(*) FROM job_task WHERE ended_at IS NOT NULL"
-_BACKLOG = """
-    SELECT count(*) FROM job_task WHERE state = 'enqueued' AND published_at IS NULL
+_BACKLOG = f"""
+    SELECT count(*) FROM job_task WHERE state = {ENQUEUED} AND published_at IS NULL
 """
 _OVERTOOK = "SELECT 1 FROM job WHERE id = %s AND ended_at IS NOT NULL"
 
@@ -63,7 +64,7 @@ class _Broker:
         return sum(pipe.execute())
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """
     Let replicas work on a long backlog for a while.
 
@@ -110,7 +111,7 @@ def _upload(client: Client) -> str:
         return client.upload(Path(file.name))
 
 
-def _run(found: Ground, broker: _Broker, *, seconds: int) -> Figures:
+def _run(found: Testbed, broker: _Broker, *, seconds: int) -> Figures:
     tell(f"{found.count(_BACKLOG):,} are queued; looking for {seconds} s")
     before, ended = cpu_seconds(found.pids), found.count(_ENDED)
     looks = _look(broker, seconds=seconds)
@@ -143,7 +144,7 @@ def _look(broker: _Broker, *, seconds: int) -> list[tuple[float, int]]:
     return looks
 
 
-def _overtake(found: Ground, client: Client, sample: str) -> float:
+def _overtake(found: Testbed, client: Client, sample: str) -> float:
     began = time.monotonic()
     job = client.post("/job", {"sampleSha256": sample, "priority": 9})
     wait_until(

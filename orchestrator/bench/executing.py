@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 from orchestrator.bench.fanout import CLIENTS, ENGINE, run_jobs, upload
 from orchestrator.bench.summary import Figures, Result, percentile
-from orchestrator.bench.testbed import Ground
+from orchestrator.bench.testbed import Testbed
 from orchestrator.client.output import tell
+from orchestrator.db.states import ENQUEUED
 
 #: Together some hundred tasks a second, where the machine can.
 _WORKERS = 4
 _SLOTS = 10
 _ANALYSIS_SECONDS = 0.35
 
-_WATCH = """
+_WATCH = f"""
     CREATE TABLE bench_left_queue (task_id uuid, at timestamptz);
     CREATE FUNCTION bench_note() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -28,7 +29,7 @@ _WATCH = """
         RETURN NULL;
     END $$;
     CREATE TRIGGER bench_note AFTER UPDATE ON job_task FOR EACH ROW
-        WHEN (OLD.state = 'enqueued' AND NEW.state <> 'enqueued')
+        WHEN (OLD.state = {ENQUEUED} AND NEW.state <> {ENQUEUED})
         EXECUTE FUNCTION bench_note();
 """
 _TOOK = """
@@ -47,7 +48,7 @@ class Plan:
     runs: int
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """Run tasks that take a while, and compare the two clocks' readings."""
     found.start("api", *ENGINE)
     found.start_workers(_WORKERS, slots=_SLOTS, seconds=_ANALYSIS_SECONDS)
@@ -60,7 +61,7 @@ def measure(found: Ground, plan: Plan) -> Result:
     )
 
 
-def _run(found: Ground, plan: Plan, number: int) -> Figures:
+def _run(found: Testbed, plan: Plan, number: int) -> Figures:
     tell(f"run {number} of {plan.runs}: {plan.tasks} tasks of {_ANALYSIS_SECONDS} s")
     with found.client() as client:
         samples = upload(client, plan.tasks // _WORKERS)

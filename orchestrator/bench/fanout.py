@@ -19,9 +19,10 @@ from pathlib import Path
 
 from orchestrator.bench.processes import cpu_seconds, peak_rss_mib
 from orchestrator.bench.summary import Figures, Result, milliseconds
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.http import Client
 from orchestrator.client.output import tell
+from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.domain.errors import AssayError
 
 #: Who create jobs at the same time.
@@ -37,8 +38,8 @@ _SPARE_SECONDS = 60
 #: The engine without the API.
 ENGINE = ("dispatch", "consume", "beat", "maintain")
 
-_OPEN = "SELECT 1 FROM job_task WHERE state IN ('enqueued', 'executing') LIMIT 1"
-_UNSUCCESSFUL = "SELECT count(*) FROM job_task WHERE state <> 'success'"
+_OPEN = f"SELECT 1 FROM job_task WHERE state IN ({OPEN}) LIMIT 1"
+_UNSUCCESSFUL = f"SELECT count(*) FROM job_task WHERE state <> {SUCCESS}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ class Plan:
     runs: int
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """
     Run the jobs again and again on one started engine.
 
@@ -97,7 +98,7 @@ def upload(client: Client, count: int) -> list[str]:
 
 
 def _run(
-    found: Ground,
+    found: Testbed,
     clients: Sequence[Client],
     samples: Sequence[str],
     plan: Plan,
@@ -128,7 +129,7 @@ def _run(
 
 
 def run_jobs(
-    found: Ground, clients: Sequence[Client], samples: Sequence[str], *, workers: int
+    found: Testbed, clients: Sequence[Client], samples: Sequence[str], *, workers: int
 ) -> float:
     """Return the seconds from the first request to the last final row."""
     began = time.monotonic()

@@ -22,9 +22,10 @@ from orchestrator.api import deps
 from orchestrator.api.app import create_app
 from orchestrator.bench.rows import LATE, Rows, add_rows
 from orchestrator.bench.summary import Figures, Result, milliseconds
-from orchestrator.bench.testbed import Ground
+from orchestrator.bench.testbed import Testbed
 from orchestrator.client.http import Client
 from orchestrator.client.output import tell
+from orchestrator.db.states import DONE
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import Role
 from orchestrator.flow.ports import Engine
@@ -37,7 +38,7 @@ _JOBS = (
     "SELECT job.id, sample_sha256"
     " FROM job TABLESAMPLE BERNOULLI (%s)"
     " JOIN customer ON customer.id = customer_id"
-    " WHERE state = 'done' AND customer.short_name = %s LIMIT %s"
+    f" WHERE state = {DONE} AND customer.short_name = %s LIMIT %s"
 )
 
 #: Name → request. ``{job}``, ``{sample}``, ``{start}`` of it: others in each request.
@@ -130,7 +131,7 @@ _ASKERS = (
 )
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """Ask for each page again and again, then for its plans."""
     tell(f"writing {plan.tasks:,} finished tasks")
     workers = found.enrol(_WORKERS)
@@ -161,7 +162,7 @@ def measure(found: Ground, plan: Plan) -> Result:
     )
 
 
-def _ask_all(found: Ground, rows: Rows, requests: int) -> Figures:
+def _ask_all(found: Testbed, rows: Rows, requests: int) -> Figures:
     figures: Figures = {}
     for asker in _ASKERS:
         jobs = _some_jobs(found, rows, requests, asker)
@@ -180,7 +181,7 @@ def _scans(plans: Mapping[str, list[str]]) -> list[str]:
     )
 
 
-def _some_jobs(found: Ground, rows: Rows, count: int, asker: _Asker) -> list[_Job]:
+def _some_jobs(found: Testbed, rows: Rows, count: int, asker: _Asker) -> list[_Job]:
     # More than are needed: which are sampled, and whose they are, is chance.
     percent = min(100.0, (count * 20 + 500) / rows.jobs * 100)
     chosen = found.sql.execute(_JOBS, [percent, asker.customer, count]).fetchall()
@@ -224,7 +225,7 @@ def _path(page: str, job: _Job) -> str:
     return page
 
 
-def _plans(found: Ground, rows: Rows) -> dict[str, list[str]]:
+def _plans(found: Testbed, rows: Rows) -> dict[str, list[str]]:
     """Return, for each page and asker, the plan of every statement on big tables."""
     app = create_app(
         deps.Services(
@@ -271,7 +272,7 @@ async def _request(app: FastAPI, request: str, key: str) -> None:
         answer.raise_for_status()
 
 
-def _explain(found: Ground, setting: str, statement: str, values: Any) -> str:
+def _explain(found: Testbed, setting: str, statement: str, values: Any) -> str:
     explained = f"EXPLAIN (ANALYZE, BUFFERS) {statement}".encode()
     with found.sql.transaction():
         if setting:

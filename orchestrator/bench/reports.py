@@ -15,9 +15,10 @@ from uuid_utils.compat import uuid7
 from orchestrator.bench.processes import cpu_seconds, peak_rss_mib
 from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.output import tell
 from orchestrator.contracts.report import Report, ReportedAnalysis
+from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.domain.errors import AssayError
 from orchestrator.messaging.publisher import Publisher
 
@@ -26,15 +27,15 @@ _WORKERS = 8
 _SPARE_SECONDS = 60
 _SECONDS_PER_REPORT = 0.01
 
-_OPEN = "SELECT 1 FROM job_task WHERE state IN ('enqueued', 'executing') LIMIT 1"
+_OPEN = f"SELECT 1 FROM job_task WHERE state IN ({OPEN}) LIMIT 1"
 _BEGUN = "SELECT 1 FROM job_task WHERE ended_at IS NOT NULL LIMIT 1"
 _TASKS = "SELECT t.id, w.short_name FROM job_task t JOIN worker w ON w.id = t.worker_id"
 
 # A task's end is the time of its batch's transaction: from the first to the last of
 # these is how long all batches but the last took.
-_RATE = """
+_RATE = f"""
     WITH batch AS (SELECT ended_at, count(*) AS size FROM job_task
-                    WHERE state = 'success' GROUP BY ended_at)
+                    WHERE state = {SUCCESS} GROUP BY ended_at)
     SELECT sum(size) - (SELECT size FROM batch ORDER BY ended_at DESC LIMIT 1),
            extract(epoch FROM max(ended_at) - min(ended_at)), count(*), sum(size)
       FROM batch
@@ -49,7 +50,7 @@ class Plan:
     runs: int
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """
     Let a consumer apply the reports, anew in each run.
 
@@ -70,7 +71,7 @@ def measure(found: Ground, plan: Plan) -> Result:
     )
 
 
-def _fill(found: Ground, reports: int) -> None:
+def _fill(found: Testbed, reports: int) -> None:
     workers = found.enrol(_WORKERS)
     add_rows(found.sql, Rows(tasks=reports, workers=workers, is_published=True))
     publisher = Publisher(found.broker_url)
@@ -79,9 +80,9 @@ def _fill(found: Ground, reports: int) -> None:
     publisher.close()
 
 
-def _report(found: Ground, task_id: UUID, worker: str) -> bytes:
+def _report(found: Testbed, task_id: UUID, worker: str) -> bytes:
     report = Report(
-        report_id=UUID(str(uuid7())),
+        report_id=uuid7(),
         kind="success",
         task_id=task_id,
         attempt=1,
@@ -94,12 +95,12 @@ def _report(found: Ground, task_id: UUID, worker: str) -> bytes:
     return report.model_dump_json().encode()
 
 
-def _run(found: Ground, reports: int) -> Figures:
+def _run(found: Testbed, reports: int) -> Figures:
     seconds = _SPARE_SECONDS + reports * _SECONDS_PER_REPORT
     found.start("consume")
     _wait(found, _BEGUN, is_there=True, seconds=_SPARE_SECONDS)
     before = cpu_seconds(found.pids)
-    counted_from = found.count("SELECT count(*) FROM job_task WHERE state = 'success'")
+    counted_from = found.count(f"SELECT count(*) FROM job_task WHERE state = {SUCCESS}")
     _wait(found, _OPEN, is_there=False, seconds=seconds)
     after = cpu_seconds(found.pids)
     applied, took, batches, total = found.sql.execute(_RATE).fetchone() or (0, 0, 0, 0)
@@ -122,7 +123,7 @@ def _run(found: Ground, reports: int) -> Figures:
     }
 
 
-def _wait(found: Ground, query: str, *, is_there: bool, seconds: float) -> None:
+def _wait(found: Testbed, query: str, *, is_there: bool, seconds: float) -> None:
     wait_until(
         lambda: (found.sql.execute(query.encode()).fetchone() is not None) is is_there,
         what="the consumer",

@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 
 from orchestrator.client.output import tell
+from orchestrator.db.states import DONE, ENQUEUED, SUCCESS, TIMEOUT
 
 #: Jobs written in one statement: progress shows, and no transaction is huge.
 _CHUNK = 50_000
@@ -117,30 +118,30 @@ _MADE = """
 """
 
 _ROWS_OPEN = (
-    _MADE  # noqa: S608  (constants; every value is bound)
-    + """
+    _MADE
+    + f"""
     , jobs AS (
         INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,
                          file_name, enqueued_at, due_at)
-        SELECT named.id, sha256, owner.customer_id, owner.id, 'enqueued', 'sample',
+        SELECT named.id, sha256, owner.customer_id, owner.id, {ENQUEUED}, 'sample',
                now(), now() + interval '1 day' FROM named, owner
     )
     INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
                           order_at, enqueued_at, queued_at, published_at, due_at)
-    SELECT uuidv7(), named.id, worker, sha256, owner.id, 'enqueued', now(), now(),
+    SELECT uuidv7(), named.id, worker, sha256, owner.id, {ENQUEUED}, now(), now(),
            now(), CASE WHEN %(published)s THEN now() END, now() + interval '12 hours'
       FROM named, owner, unnest(%(workers)s::uuid[]) AS worker
     """
 ).encode()
 
 _ROWS_ENDED = (
-    _MADE  # noqa: S608  (constants; every value is bound)
-    + """
+    _MADE
+    + f"""
     , jobs AS (
         INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,
                          file_name, enqueued_at, started_at, ended_at, due_at)
         SELECT named.id, sha256, owner.customer_id, owner.id,
-               CASE WHEN n %% 1000 = 0 THEN 'timeout' ELSE 'done' END, 'sample',
+               CASE WHEN n %% 1000 = 0 THEN {TIMEOUT} ELSE {DONE} END, 'sample',
                past, past, past + interval '2 seconds', past + interval '1 day'
           FROM named, owner
     ), submissions AS (
@@ -159,7 +160,7 @@ _ROWS_ENDED = (
         INSERT INTO analysis (id, sample_sha256, customer_id, worker_id, agent_name,
                               agent_version, score, result, created_at)
         SELECT found, sha256, owner.customer_id, (%(workers)s::uuid[])[1], 'noop_1',
-               '1', 0, '{}', past + interval '2 seconds' FROM named, owner
+               '1', 0, '{{}}', past + interval '2 seconds' FROM named, owner
     ), linked AS (
         INSERT INTO link (id, sample_sha256, reference_sha256, type, customer_id,
                           agent_name, agent_version, created_by, content_hash,
@@ -186,7 +187,7 @@ _ROWS_ENDED = (
         INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
                               holder, order_at, enqueued_at, queued_at, published_at,
                               started_at, ended_at)
-        SELECT uuidv7(), named.id, worker, sha256, owner.id, 'success', 'replica', past,
+        SELECT uuidv7(), named.id, worker, sha256, owner.id, {SUCCESS}, 'replica', past,
                past, past, past, past + interval '1 second', past + interval '2 seconds'
           FROM named, owner, unnest(%(workers)s::uuid[]) AS worker
         RETURNING id, job_id, worker_id

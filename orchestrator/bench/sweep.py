@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.output import tell
+from orchestrator.db.states import ENQUEUED, OPEN
 
 _WORKERS = 8
 
@@ -25,16 +26,16 @@ _SPARE_SECONDS = 60
 _SECONDS_PER_EXPIRY = 0.02
 
 _READ = "SELECT 1 FROM stream WHERE watermark_at > now() - interval '2 seconds'"
-_DUE = """
+_DUE = f"""
     SELECT 1 FROM job_task
-     WHERE state IN ('enqueued', 'executing') AND due_at <= now() LIMIT 1
+     WHERE state IN ({OPEN}) AND due_at <= now() LIMIT 1
 """
 
 # Whole jobs, as clocks run out in practice: the tasks of a job were queued together.
-_MAKE_DUE = """
+_MAKE_DUE = f"""
     UPDATE job_task SET due_at = now()
-     WHERE job_id IN (SELECT id FROM job WHERE state = 'enqueued' ORDER BY id LIMIT %s)
-       AND state = 'enqueued'
+     WHERE job_id IN (SELECT id FROM job WHERE state = {ENQUEUED} ORDER BY id LIMIT %s)
+       AND state = {ENQUEUED}
 """
 
 
@@ -47,7 +48,7 @@ class Plan:
     runs: int
 
 
-def measure(found: Ground, plan: Plan) -> Result:
+def measure(found: Testbed, plan: Plan) -> Result:
     """
     Let tasks expire, others in each run.
 
@@ -72,7 +73,7 @@ def measure(found: Ground, plan: Plan) -> Result:
     )
 
 
-def _idle(found: Ground) -> Figures:
+def _idle(found: Testbed) -> Figures:
     tell(f"nothing is due for {_IDLE_SECONDS} s")
     before = cpu_seconds(found.pids)
     time.sleep(_IDLE_SECONDS)
@@ -83,7 +84,7 @@ def _idle(found: Ground) -> Figures:
     }
 
 
-def _run(found: Ground, plan: Plan, number: int) -> Figures:
+def _run(found: Testbed, plan: Plan, number: int) -> Figures:
     tell(f"run {number + 1} of {plan.runs}: {plan.expiries:,} are due now")
     before = cpu_seconds(found.pids)
     jobs = -(-plan.expiries // _WORKERS)
@@ -109,5 +110,5 @@ def _used(before: dict[str, float], after: dict[str, float], name: str) -> float
     return (after[name] - before[name]) * 1000
 
 
-def _is_there(found: Ground, query: str) -> bool:
+def _is_there(found: Testbed, query: str) -> bool:
     return found.sql.execute(query.encode()).fetchone() is not None

@@ -1,9 +1,9 @@
 """
-The ground that a measurement stands on: a PostgreSQL and a Redis of its own, and those
+The testbed that a measurement stands on: a PostgreSQL and a Redis of its own, and those
 processes of Assay that it asks for, each a real one.
 
 Everything lives in a temporary folder and on free ports, dies with this process, and is
-gone when the ground is left. It measures nothing.
+gone when the testbed is left. It measures nothing.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ _LIVE = """
 """
 
 
-class Ground:
+class Testbed:
     """
-    Made by :func:`ground`.
+    Made by :func:`testbed`.
 
     ``sql``: an autocommit connection without a time limit for statements.
     """
@@ -253,7 +253,7 @@ class Ground:
             seconds=_READY_SECONDS,
         )
         if self.complaints():
-            # What they said is added where the ground is left.
+            # What they said is added where the testbed is left.
             raise AssayError(f"{what} did not start")
 
     def _open(
@@ -311,11 +311,11 @@ class Ground:
 
 
 @contextmanager
-def ground() -> Iterator[Ground]:
-    """Make a ground, and leave nothing of it."""
+def testbed() -> Iterator[Testbed]:
+    """Make a testbed, and leave nothing of it."""
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         tell("starting PostgreSQL and Redis")
-        made = Ground(Path(folder) / "ground")
+        made = Testbed(Path(folder) / "testbed")
         try:
             yield made
         except AssayError as error:

@@ -128,7 +128,7 @@ def _add(
     asked: tuple[int, int],
     answer: str,
 ) -> UUID:
-    challenge_id = UUID(str(uuid7()))
+    challenge_id = uuid7()
     offset, length = asked
     tx.connection.execute(
         insert(challenge).values(

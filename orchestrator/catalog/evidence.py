@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.db.tables import evidence
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.db.users import UserView, get_users
+from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.analyses import get_analysis
@@ -109,7 +109,7 @@ def list_evidence(
     get_analysis(tx, sha256, analysis_id, viewer=viewer)
     of_analysis = evidence.c.analysis_id == analysis_id
     rows, total = fetch_page(tx, _LISTING, select(evidence), of_analysis, paging=paging)
-    users = get_users(tx, {row.created_by for row in rows})
+    users = find_users(tx, {row.created_by for row in rows})
     return Page(items=tuple(_view(row, users) for row in rows), total=total)
 
 
@@ -142,7 +142,7 @@ def _get(tx: Transaction, analysis_id: UUID, evidence_id: UUID) -> EvidenceView:
         raise NotFoundError(
             f"analysis {analysis_id} has no evidence {evidence_id}", field="evidence"
         )
-    return _view(row, get_users(tx, {row.created_by}))
+    return _view(row, find_users(tx, {row.created_by}))
 
 
 def _add(
@@ -151,7 +151,7 @@ def _add(
     added = tx.connection.execute(
         insert(evidence)
         .values(
-            id=UUID(str(uuid7())),
+            id=uuid7(),
             analysis_id=new.analysis_id,
             file_name=new.file_name,
             mime_type=new.mime_type,

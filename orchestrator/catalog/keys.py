@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -28,7 +27,7 @@ from orchestrator.db.users import (
     KeyLimits,
     NewKey,
     User,
-    find_customer_ids,
+    get_customer_ids,
 )
 from orchestrator.domain.errors import (
     AuthenticationError,
@@ -127,7 +126,7 @@ def add_customer(
             field="shortName",
         )
     _check_name(name, "name")
-    new = Customer(id=UUID(str(uuid7())), short_name=short_name, name=name)
+    new = Customer(id=uuid7(), short_name=short_name, name=name)
     if not users.add_customer(tx, new):
         raise ConflictError(
             f"there is a customer '{short_name}' already", field="shortName"
@@ -244,7 +243,7 @@ def _user(tx: Transaction, order: KeyOrder) -> User:
             " name another user, or leave the role as it is",
             field="role",
         )
-    if find_customer_ids(tx, [order.customer]) != [found.customer_id]:
+    if get_customer_ids(tx, [order.customer]) != [found.customer_id]:
         raise InvalidError(
             f"user '{order.user_name}' is of another customer; name another user",
             field="customer",
@@ -262,7 +261,7 @@ def _limits(tx: Transaction, order: KeyOrder) -> KeyLimits:
     lifetime = order.lifetime
     return KeyLimits(
         role=order.key_role,
-        customer_ids=tuple(find_customer_ids(tx, customers)) if customers else None,
+        customer_ids=tuple(get_customer_ids(tx, customers)) if customers else None,
         networks=tuple(map(_network, order.networks)) if order.networks else None,
         expires_at=tx.now + lifetime if lifetime is not None else None,
     )

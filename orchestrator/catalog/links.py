@@ -51,7 +51,7 @@ def add_link(tx: Transaction, new: NewLink, *, user_id: UUID) -> UUID:
     )
     if repeat is not None:
         return repeat
-    link_id = UUID(str(uuid7()))
+    link_id = uuid7()
     values = {**asdict(new), "acl": list(new.acl), "content_hash": content_hash}
     tx.connection.execute(insert(link).values(id=link_id, created_by=user_id, **values))
     return link_id

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, update
 
-from orchestrator.catalog.workers import find_worker
+from orchestrator.catalog.workers import get_worker_row
 from orchestrator.db import audit
 from orchestrator.db.audit import Action
 from orchestrator.db.tables import poison, worker
@@ -73,7 +73,7 @@ def clear_poison(
         UnknownWorkerError: No worker has this name or id.
         NotFoundError: The sample never was poison for this worker.
     """
-    found = find_worker(tx, worker_name)
+    found = get_worker_row(tx, worker_name)
     of_pair = (
         poison.c.sample_sha256 == sample_sha256,
         poison.c.worker_id == found.id,

@@ -19,7 +19,7 @@ from orchestrator.db.access import check_customer, check_unlimited
 from orchestrator.db.audit import Action
 from orchestrator.db.policies import PolicyRow, RuleRow
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import find_customer_ids
+from orchestrator.db.users import get_customer_ids
 from orchestrator.db.workers import list_workers
 from orchestrator.domain.errors import ConflictError, NotFoundError, UnknownWorkerError
 from orchestrator.domain.policy import (
@@ -105,7 +105,7 @@ def add_rule(
         PermissionDeniedError: It is not about the viewer's customers alone.
     """
     policies.get_policy(tx, for_update=True)
-    rule_id = UUID(str(uuid7()))
+    rule_id = uuid7()
     values = _values(tx, given)
     _check_viewer(viewer, values["match"])
     _check_match(tx, rule_id, values["match"])
@@ -254,7 +254,7 @@ def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) ->
 def _match_document(tx: Transaction, match: Match) -> dict[str, Any]:
     match match:
         case CustomerMatch():
-            ids = find_customer_ids(tx, sorted(match.customers))
+            ids = get_customer_ids(tx, sorted(match.customers))
             return {"customers": sorted(str(one) for one in ids)}
         case SubmissionMatch():
             return {"keys": sorted(match.keys), "values": sorted(match.values)}

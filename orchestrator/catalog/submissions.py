@@ -91,7 +91,7 @@ def add_submission(
         return _repeat(tx, new, used)
     if _has_similar(tx, new):
         return AddedSubmission(id=None, is_new=False)
-    submission_id = UUID(str(uuid7()))
+    submission_id = uuid7()
     _add(tx, new, submission_id)
     use_token(tx, new.token, submission_id)
     grant_sample(tx, new.sample_sha256, [new.customer_id, *new.acl])

@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import audit, workers
 from orchestrator.db.audit import Action
+from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import ConflictError, UnknownWorkerError
@@ -51,7 +52,7 @@ def register_worker(
     Raises:
         ConflictError: The name is taken.
     """
-    worker_id = UUID(str(uuid7()))
+    worker_id = uuid7()
     values = {
         "id": worker_id,
         "short_name": short_name,
@@ -80,7 +81,7 @@ def update_worker(
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name, for_update=True)
+    found = get_worker_row(tx, name, for_update=True)
     given = _given(fields)
     stamps = {"updated_at": tx.now, "updated_by": actor.user_id}
     tx.connection.execute(
@@ -102,7 +103,7 @@ def delete_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name, for_update=True)
+    found = get_worker_row(tx, name, for_update=True)
     if found.deleted_at is None:
         tx.connection.execute(
             update(worker)
@@ -122,7 +123,7 @@ def enrol_worker(
     Returns:
         The secret for ``ASSAY_WORKER_SECRET``. It is stored nowhere.
     """
-    workers.add_worker(tx, worker_id=UUID(str(uuid7())), short_name=short_name)
+    workers.add_worker(tx, worker_id=uuid7(), short_name=short_name)
     generation = tx.connection.execute(
         update(worker)
         .where(worker.c.short_name == short_name)
@@ -153,7 +154,7 @@ def pause_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name, for_update=True)
+    found = get_worker_row(tx, name, for_update=True)
     if found.paused_at is None:
         tx.connection.execute(
             update(worker).where(worker.c.id == found.id).values(paused_at=tx.now)
@@ -169,7 +170,7 @@ def resume_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     Raises:
         UnknownWorkerError: No worker has this name or id.
     """
-    found = find_worker(tx, name, for_update=True)
+    found = get_worker_row(tx, name, for_update=True)
     if found.paused_at is not None:
         _shift_clocks(tx, found)
         tx.connection.execute(
@@ -187,7 +188,7 @@ def resume_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
     return UUID(str(found.id))
 
 
-def find_worker(tx: Transaction, name: str, *, for_update: bool = False) -> Row[Any]:
+def get_worker_row(tx: Transaction, name: str, *, for_update: bool = False) -> Row[Any]:
     """
     Return the row of a worker by short name or id.
 
@@ -219,10 +220,10 @@ def _shift_clocks(tx: Transaction, paused: Row[Any]) -> None:
     # needs no place in the order of locks.
     tx.connection.execute(
         text(
-            """
+            f"""
             WITH waiting AS (
                 SELECT id FROM job_task
-                 WHERE worker_id = :worker AND state = 'enqueued'
+                 WHERE worker_id = :worker AND state = {ENQUEUED}
                  ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
             )
             UPDATE job_task t SET due_at = due_at + (:now - greatest(:since, queued_at))

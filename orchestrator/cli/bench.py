@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.bench.summary import show
-from orchestrator.bench.testbed import ground
+from orchestrator.bench.testbed import testbed
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.signals import interrupt_on_signals
 
@@ -38,7 +38,7 @@ def run_fanout(
     """The whole path: tasks a second, a lone job's latency, CPU and memory."""
     interrupt_on_signals()
     plan = fanout.Plan(jobs=jobs, workers=workers, slots=slots, runs=runs)
-    with ground() as found:
+    with testbed() as found:
         result = fanout.measure(found, plan)
     show(result, as_json=as_json)
 
@@ -51,7 +51,7 @@ def run_executing(
 ) -> None:
     """How soon a row says that its analysis runs, at a hundred tasks a second."""
     interrupt_on_signals()
-    with ground() as found:
+    with testbed() as found:
         result = executing.measure(found, executing.Plan(tasks=tasks, runs=runs))
     show(result, as_json=as_json)
 
@@ -66,7 +66,7 @@ def run_reports(
 ) -> None:
     """How many reports a second one consumer applies."""
     interrupt_on_signals()
-    with ground() as found:
+    with testbed() as found:
         result = reports.measure(found, reports.Plan(reports=count, runs=runs))
     show(result, as_json=as_json)
 
@@ -83,7 +83,7 @@ def run_sweep(
     """How long many expiries take among many more open tasks."""
     interrupt_on_signals()
     plan = sweep.Plan(open_tasks=open_tasks, expiries=expiries, runs=runs)
-    with ground() as found:
+    with testbed() as found:
         result = sweep.measure(found, plan)
     show(result, as_json=as_json)
 
@@ -104,7 +104,7 @@ def run_history(
 ) -> None:
     """What pages of the API cost when much has happened; --json has the plans too."""
     interrupt_on_signals()
-    with ground() as found:
+    with testbed() as found:
         plan = history.Plan(
             tasks=tasks, open_tasks=open_tasks, requests=requests, runs=runs
         )
@@ -122,6 +122,6 @@ def run_backlog(
     """What a long backlog costs the broker, and whether a priority overtakes it."""
     interrupt_on_signals()
     plan = backlog.Plan(tasks=tasks, seconds=seconds, runs=runs)
-    with ground() as found:
+    with testbed() as found:
         result = backlog.measure(found, plan)
     show(result, as_json=as_json)

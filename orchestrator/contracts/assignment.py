@@ -12,6 +12,9 @@ from pydantic import Field, JsonValue
 from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
 from orchestrator.domain.values import ANY_MACHINE, OPAQUE_MIME_TYPE, UNKNOWN_TYPE
 
+#: Task and attempt: what a replica has in hand.
+AttemptKey = tuple[UUID, int]
+
 
 class Where(Wire):
     """
@@ -67,6 +70,15 @@ class Assignment(Wire):
 def celery_id(task_id: UUID, attempt: int) -> str:
     """Return the Celery id of an attempt: ``<task_id>.<attempt>``."""
     return f"{task_id}.{attempt}"
+
+
+def parse_celery_id(text: str) -> AttemptKey | None:
+    """Read the Celery id of an attempt; ``None`` for any other text."""
+    task_id, dot, attempt = text.rpartition(".")
+    try:
+        return (UUID(task_id), int(attempt)) if dot else None
+    except ValueError:
+        return None
 
 
 def celery_task_name(worker: str) -> str:

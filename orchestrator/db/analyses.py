@@ -13,6 +13,7 @@ from sqlalchemy import Row, or_, select, text
 
 from orchestrator.db.access import visible_findings
 from orchestrator.db.bulk import insert_rows, one_of
+from orchestrator.db.states import SUCCESS
 from orchestrator.db.tables import analysis, task_analysis
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.verdict import Finding, StatusOverride, Tag
@@ -151,7 +152,7 @@ _PREVIOUS = text(
                   JOIN task_analysis ta ON ta.task_id = t.id
                   JOIN analysis a ON a.id = ta.analysis_id
                  WHERE t.sample_sha256 = r.sample_sha256 AND t.worker_id = r.worker_id
-                   AND t.job_id <> r.job_id AND (t.state = 'success' OR ta.late)
+                   AND t.job_id <> r.job_id AND (t.state = {SUCCESS} OR ta.late)
                  ORDER BY a.created_at DESC, a.id DESC LIMIT 1)
                UNION ALL
                (SELECT {_FINDING} FROM analysis a

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from orchestrator.contracts.assignment import Classification
 from orchestrator.db.samples import read_classification
+from orchestrator.db.states import ENQUEUED, OPEN
 from orchestrator.db.unit_of_work import Transaction
 
 
@@ -54,7 +55,7 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
     """Return the workers with a live replica and a backlog, that are not paused."""
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT w.id, w.short_name, sum(r.slots) AS slots, w.window_cap,
                    coalesce(w.run_seconds, v.run_seconds) AS run_seconds
               FROM worker w
@@ -63,7 +64,7 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
               LEFT JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
              WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
                AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id
-                            AND t.state = 'enqueued' AND t.published_at IS NULL)
+                            AND t.state = {ENQUEUED} AND t.published_at IS NULL)
              GROUP BY w.id, v.run_seconds
              ORDER BY w.id
             """
@@ -168,11 +169,11 @@ def unpublish(
         return
     tx.connection.execute(
         text(
-            """
+            f"""
             UPDATE job_task t SET published_at = NULL
               FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]))
                    AS r(id, attempt)
-             WHERE t.id = r.id AND t.attempt = r.attempt AND t.state = 'enqueued'
+             WHERE t.id = r.id AND t.attempt = r.attempt AND t.state = {ENQUEUED}
                AND t.published_at = :published_at
             """
         ),
@@ -185,11 +186,11 @@ def unpublish(
 
 
 _LOADS = text(
-    """
+    f"""
     SELECT w.id,
            (SELECT count(*) FROM job_task
              WHERE worker_id = w.id AND published_at IS NOT NULL
-               AND state IN ('enqueued', 'executing')) AS in_flight,
+               AND state IN ({OPEN})) AS in_flight,
            (SELECT count(*) FROM (
                    SELECT 1 FROM job_task
                     WHERE worker_id = w.id AND ended_at > :since LIMIT :most) e)
@@ -201,11 +202,11 @@ _LOADS = text(
 # The recursive part hops from submitter to submitter along the backlog's index, so that
 # a million tasks of one submitter cost no more than one.
 _CLAIM = text(
-    """
+    f"""
     WITH RECURSIVE submitters AS (
         SELECT w.worker_id, w.free,
                (SELECT t.submitter_id FROM job_task t
-                 WHERE t.worker_id = w.worker_id AND t.state = 'enqueued'
+                 WHERE t.worker_id = w.worker_id AND t.state = {ENQUEUED}
                    AND t.published_at IS NULL
                  ORDER BY t.submitter_id LIMIT 1) AS submitter_id
           FROM unnest(CAST(:workers AS uuid[]), CAST(:free AS int[]))
@@ -213,7 +214,7 @@ _CLAIM = text(
         UNION ALL
         SELECT s.worker_id, s.free,
                (SELECT t.submitter_id FROM job_task t
-                 WHERE t.worker_id = s.worker_id AND t.state = 'enqueued'
+                 WHERE t.worker_id = s.worker_id AND t.state = {ENQUEUED}
                    AND t.published_at IS NULL AND t.submitter_id > s.submitter_id
                  ORDER BY t.submitter_id LIMIT 1)
           FROM submitters s WHERE s.submitter_id IS NOT NULL
@@ -225,7 +226,7 @@ _CLAIM = text(
                  FROM (SELECT id, order_at FROM job_task
                         WHERE worker_id = s.worker_id
                           AND submitter_id = s.submitter_id
-                          AND state = 'enqueued' AND published_at IS NULL
+                          AND state = {ENQUEUED} AND published_at IS NULL
                           AND (not_before IS NULL OR not_before <= :now)
                         ORDER BY order_at LIMIT :most) t) head
          WHERE s.submitter_id IS NOT NULL
@@ -240,7 +241,7 @@ _CLAIM = text(
     ), locked AS (
         SELECT t.id FROM job_task t
          WHERE t.id IN (SELECT id FROM chosen)
-           AND t.state = 'enqueued' AND t.published_at IS NULL
+           AND t.state = {ENQUEUED} AND t.published_at IS NULL
          ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
     ), marked AS (
         UPDATE job_task t SET published_at = :now

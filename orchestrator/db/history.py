@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 
 from orchestrator.db.bulk import insert_rows
+from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.db.tables import rejected_report, task_event
 from orchestrator.db.unit_of_work import Transaction
 
@@ -24,7 +25,7 @@ POISON_DEATHS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class NewEvent:
     """Something out of the ordinary in a task's life; shown by ``task show``."""
 
     task_id: UUID
@@ -49,7 +50,16 @@ class Rejected:
         return self.reason.partition(":")[0]
 
 
-def add_events(tx: Transaction, events: Sequence[Event]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Death:
+    """A version of a worker crashed, or ran out of memory, over a sample."""
+
+    sample_sha256: str
+    worker_id: UUID
+    version: str
+
+
+def add_events(tx: Transaction, events: Sequence[NewEvent]) -> None:
     """Append to the history of tasks."""
     rows = [
         {
@@ -81,24 +91,31 @@ def add_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
     tx.connection.execute(insert(rejected_report), rows)
 
 
-def count_death(
-    tx: Transaction, *, sample_sha256: str, worker_id: UUID, version: str
-) -> bool:
+def count_death(tx: Transaction, death: Death) -> None:
     """
-    Count one death of a worker's version by a sample.
+    Count a death of a worker's version by a sample.
 
-    Returns:
-        Whether it is poison now: the third death, over all jobs, while the worker
-        finished another sample after the first of them. A cleared one counts anew.
+    The third, over all jobs, makes it poison, if the worker finished another sample
+    after the first of them. What was cleared counts anew.
     """
-    key = {"sample": sample_sha256, "worker": worker_id, "version": version}
-    row = tx.connection.execute(_COUNT_DEATH, {**key, "now": tx.now}).one()
-    if row.poisoned_at is not None:
-        return True
-    if row.deaths < POISON_DEATHS:
-        return False
-    poisoned = tx.connection.execute(_POISON, {**key, "now": tx.now})
-    return poisoned.first() is not None
+    key = {**_key(death), "now": tx.now}
+    deaths = tx.connection.execute(_COUNT_DEATH, key).scalar_one()
+    if deaths >= POISON_DEATHS:
+        tx.connection.execute(_POISON, key)
+
+
+def is_poison(tx: Transaction, death: Death) -> bool:
+    """Whether a sample is poison for a worker's version, and nobody cleared it."""
+    poisoned = tx.connection.execute(_IS_POISON, _key(death)).scalar_one_or_none()
+    return bool(poisoned)
+
+
+def _key(death: Death) -> dict[str, object]:
+    return {
+        "sample": death.sample_sha256,
+        "worker": death.worker_id,
+        "version": death.version,
+    }
 
 
 def poisoned_workers(tx: Transaction, sample_sha256: str) -> set[tuple[UUID, str]]:
@@ -117,11 +134,11 @@ def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     """Return open tasks of samples that are poison for the worker as it is now."""
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT t.id FROM poison p
               JOIN worker w ON w.id = p.worker_id AND w.version = p.version
               JOIN job_task t ON t.sample_sha256 = p.sample_sha256
-               AND t.worker_id = p.worker_id AND t.state IN ('enqueued', 'executing')
+               AND t.worker_id = p.worker_id AND t.state IN ({OPEN})
              WHERE p.poisoned_at IS NOT NULL AND p.cleared_at IS NULL
              LIMIT :limit
             """
@@ -143,16 +160,22 @@ _COUNT_DEATH = text(
            poisoned_at = CASE WHEN poison.cleared_at IS NULL THEN poison.poisoned_at
                          END,
            last_at = :now, cleared_at = NULL, cleared_by = NULL
-    RETURNING deaths, poisoned_at
+    RETURNING deaths
     """
 )
 _POISON = text(
-    """
+    f"""
     UPDATE poison p SET poisoned_at = :now
      WHERE sample_sha256 = :sample AND worker_id = :worker AND version = :version
+       AND poisoned_at IS NULL
        AND EXISTS (SELECT 1 FROM job_task t
                     WHERE t.worker_id = :worker AND t.ended_at > p.first_at
-                      AND t.state = 'success' AND t.sample_sha256 <> :sample)
-    RETURNING worker_id
+                      AND t.state = {SUCCESS} AND t.sample_sha256 <> :sample)
+    """
+)
+_IS_POISON = text(
+    """
+    SELECT poisoned_at IS NOT NULL AND cleared_at IS NULL FROM poison
+     WHERE sample_sha256 = :sample AND worker_id = :worker AND version = :version
     """
 )

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 
+from orchestrator.db.states import ENQUEUED, OVER
 from orchestrator.db.tables import job
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import JobState, Reason, TaskState
@@ -169,11 +170,11 @@ def save_states(tx: Transaction, states: Mapping[UUID, JobState]) -> None:
         return
     tx.connection.execute(
         text(
-            """
+            f"""
             UPDATE job j SET state = r.state,
-                   started_at = CASE WHEN r.state = 'enqueued' THEN j.started_at
+                   started_at = CASE WHEN r.state = {ENQUEUED} THEN j.started_at
                                      ELSE coalesce(j.started_at, :now) END,
-                   ended_at = CASE WHEN r.state IN ('done', 'timeout') THEN :now END
+                   ended_at = CASE WHEN r.state IN ({OVER}) THEN :now END
               FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]))
                    AS r(id, state)
              WHERE j.id = r.id

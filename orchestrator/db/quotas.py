@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from orchestrator.db.states import ENQUEUED, OPEN
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import LimitExceededError
 
@@ -77,16 +78,16 @@ _COUNT_UPLOAD = text(
 # By the indexes of the backlog and of what is in flight, worker by worker, and no
 # further than the limit: it costs nothing with history.
 _IS_WITHIN = text(
-    """
+    f"""
     SELECT count(*) + :more <= :limit FROM (
         SELECT FROM worker w CROSS JOIN LATERAL (
             SELECT FROM job_task
              WHERE worker_id = w.id AND submitter_id = :user
-               AND state = 'enqueued' AND published_at IS NULL
+               AND state = {ENQUEUED} AND published_at IS NULL
             UNION ALL
             SELECT FROM job_task
              WHERE worker_id = w.id AND submitter_id = :user
-               AND state IN ('enqueued', 'executing') AND published_at IS NOT NULL
+               AND state IN ({OPEN}) AND published_at IS NOT NULL
         ) open_tasks LIMIT :limit + 1
     ) counted
     """

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from orchestrator.db.states import SUCCESS
 from orchestrator.db.unit_of_work import Transaction
 
 
@@ -139,11 +140,11 @@ _AGES = {
 _DELETE_JOBS = tuple(
     text(statement)
     for statement in (
-        """
+        f"""
         UPDATE analysis a SET outlived_task = true
           FROM task_analysis ta JOIN job_task t ON t.id = ta.task_id
          WHERE t.job_id = ANY(:ids) AND a.id = ta.analysis_id
-           AND (t.state = 'success' OR ta.late) AND NOT a.outlived_task
+           AND (t.state = {SUCCESS} OR ta.late) AND NOT a.outlived_task
         """,
         """
         DELETE FROM verdict v USING sample s

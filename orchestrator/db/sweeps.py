@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import Watermark
 
@@ -37,13 +38,13 @@ def find_due_tasks(tx: Transaction, watermark: Watermark, *, limit: int) -> list
     """
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT t.id FROM job_task t
-             WHERE t.state IN ('enqueued', 'executing') AND t.due_at <= :at
+             WHERE t.state IN ({OPEN}) AND t.due_at <= :at
                AND (t.published_at IS NULL OR :at > :gap + (t.due_at -
-                    CASE WHEN t.state = 'executing' THEN t.started_at
+                    CASE WHEN t.state = {EXECUTING} THEN t.started_at
                          ELSE t.queued_at END))
-               AND NOT (t.state = 'enqueued' AND EXISTS (
+               AND NOT (t.state = {ENQUEUED} AND EXISTS (
                     SELECT 1 FROM worker w
                      WHERE w.id = t.worker_id AND w.paused_at IS NOT NULL))
              ORDER BY t.due_at LIMIT :limit
@@ -96,10 +97,10 @@ def find_homeless_tasks(
     # looks at tasks, whatever the planner thinks of millions of them.
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT t.id FROM worker w, LATERAL (
                    SELECT id FROM job_task
-                    WHERE worker_id = w.id AND state = 'enqueued'
+                    WHERE worker_id = w.id AND state = {ENQUEUED}
                       AND enqueued_at < :before AND queued_at < :before
                     ORDER BY enqueued_at LIMIT :limit) t
              WHERE w.nobody_home_since < :before AND w.paused_at IS NULL
@@ -136,7 +137,7 @@ def find_lost(
     """
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT id, attempt,
                    CASE WHEN is_dropped THEN started_at ELSE heard_at END AS heard_at
               FROM (SELECT t.id, t.attempt, t.started_at,
@@ -147,7 +148,7 @@ def find_lost(
                                    = ANY(r.holds || r.held_before), false)
                            AS is_dropped
                       FROM job_task t LEFT JOIN replica r ON r.id = t.holder
-                     WHERE t.state = 'executing' AND t.holder NOT LIKE 'http:%') held
+                     WHERE t.state = {EXECUTING} AND t.holder NOT LIKE 'http:%') held
              WHERE is_dropped OR heard_at < :silent_before
              LIMIT :limit
             """
@@ -177,7 +178,7 @@ def find_deliveries(tx: Transaction) -> list[Delivery]:
         text(
             "SELECT w.id, w.short_name FROM worker w WHERE EXISTS ("
             " SELECT 1 FROM job_task t WHERE t.worker_id = w.id"
-            " AND t.published_at IS NOT NULL AND t.state = 'enqueued') ORDER BY w.id"
+            f" AND t.published_at IS NOT NULL AND t.state = {ENQUEUED}) ORDER BY w.id"
         )
     )
     return [Delivery(worker_id=row.id, short_name=row.short_name) for row in rows]
@@ -243,7 +244,7 @@ def unpublish_undelivered(
     """
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             WITH live AS (
                 SELECT worker_id, min(coalesce(seen_before_at, '-infinity')) AS since
                   FROM replica
@@ -255,7 +256,7 @@ def unpublish_undelivered(
             ), lost AS (
                 SELECT t.id FROM live l
                   JOIN worker w ON w.id = l.worker_id
-                  JOIN job_task t ON t.worker_id = w.id AND t.state = 'enqueued'
+                  JOIN job_task t ON t.worker_id = w.id AND t.state = {ENQUEUED}
                    AND t.published_at < w.drained_to AND t.published_at < l.since
                  WHERE NOT EXISTS (SELECT 1 FROM held
                                     WHERE held.hold = t.id || '.' || t.attempt)
@@ -276,10 +277,10 @@ def find_disabled_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     # By LATERAL for the same reason as those with nobody home.
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT t.id FROM worker w, LATERAL (
                    SELECT id FROM job_task
-                    WHERE worker_id = w.id AND state IN ('enqueued', 'executing')
+                    WHERE worker_id = w.id AND state IN ({OPEN})
                     ORDER BY enqueued_at LIMIT :limit) t
              WHERE w.deleted_at IS NOT NULL
              LIMIT :limit

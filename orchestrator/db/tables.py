@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN, OVER, TIMEOUT
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import JobState, Role, TaskState
 
@@ -44,7 +45,7 @@ metadata = MetaData(
     }
 )
 
-OPEN_STATES = "state in ('enqueued', 'executing')"
+OPEN_STATES = f"state in ({OPEN})"
 
 #: What keywords are looked for in, by table: the indexes and the searches must say the
 #: same. ``grams``, a function of the migrations, takes a text apart: all its runs of
@@ -321,7 +322,7 @@ job = Table(
     _created(),
     _values("state", JobState),
     CheckConstraint(
-        "(state in ('done', 'timeout')) = (ended_at is not null)",
+        f"(state in ({OVER})) = (ended_at is not null)",
         name="a_finished_job_has_an_end",
     ),
     CheckConstraint("priority between -9 and 9", name="priority_is_in_range"),
@@ -350,7 +351,7 @@ job = Table(
         "ix_job_timeout",
         "enqueued_at",
         "id",
-        postgresql_where=text("state = 'timeout'"),
+        postgresql_where=text(f"state = {TIMEOUT}"),
     ),
 )
 
@@ -390,7 +391,7 @@ job_task = Table(
         f"({OPEN_STATES}) = (due_at is not null)", name="an_open_task_has_a_clock"
     ),
     CheckConstraint(
-        "state <> 'executing' or (started_at is not null and holder is not null)",
+        f"state <> {EXECUTING} or (started_at is not null and holder is not null)",
         name="an_executing_task_has_a_holder",
     ),
     CheckConstraint("attempt >= 1 and losses >= 0", name="counts_are_counts"),
@@ -399,7 +400,7 @@ job_task = Table(
         "worker_id",
         "submitter_id",
         "order_at",
-        postgresql_where=text("state = 'enqueued' and published_at is null"),
+        postgresql_where=text(f"state = {ENQUEUED} and published_at is null"),
     ),
     Index(
         "ix_job_task_in_flight",
@@ -417,7 +418,7 @@ job_task = Table(
     Index(
         "ix_job_task_executing",
         "holder",
-        postgresql_where=text("state = 'executing'"),
+        postgresql_where=text(f"state = {EXECUTING}"),
     ),
     Index(
         "ix_job_task_finished",

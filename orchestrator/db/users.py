@@ -212,7 +212,7 @@ def public_number(key: UUID) -> int:
     return (high ^ low) & ((1 << 63) - 1)
 
 
-def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+def get_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
     """
     Return the ids of customers given by short name, number or id.
 
@@ -229,7 +229,7 @@ def find_customer_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
     return [by_name[name] for name in names]
 
 
-def find_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
+def get_user_ids(tx: Transaction, names: Sequence[str]) -> list[UUID]:
     """
     Return the ids of users given by name, number or id; each once.
 
@@ -266,7 +266,7 @@ def customer_view(row: Row[Any]) -> Customer:
     )
 
 
-def get_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
+def find_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
     """Return the users of these ids; those that are not there are left out."""
     wanted = [one for one in ids if one is not None]
     if not wanted:

@@ -138,7 +138,7 @@ def _texts(manifest: Manifest) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Beat:
+class Heartbeat:
     """One heartbeat to be applied; ``holds`` as ``<task_id>.<attempt>``."""
 
     replica: str
@@ -150,7 +150,7 @@ class Beat:
     leaving: bool
 
 
-def save_beat(tx: Transaction, beat: Beat) -> bool:
+def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
     """
     Remember a replica's heartbeat beside the one before it.
 
@@ -175,13 +175,13 @@ def save_beat(tx: Transaction, beat: Beat) -> bool:
             """
         ),
         {
-            "id": beat.replica,
-            "worker_id": beat.worker_id,
-            "version": beat.version,
-            "slots": beat.slots,
-            "sequence": beat.sequence,
-            "holds": list(beat.holds),
-            "leaving": beat.leaving,
+            "id": heartbeat.replica,
+            "worker_id": heartbeat.worker_id,
+            "version": heartbeat.version,
+            "slots": heartbeat.slots,
+            "sequence": heartbeat.sequence,
+            "holds": list(heartbeat.holds),
+            "leaving": heartbeat.leaving,
             "now": tx.now,
         },
     )

@@ -24,34 +24,60 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
-    """One clock of a state: its name, what its end does, and with which reason."""
+    """
+    One clock of a state.
 
-    name: str
+    ``reason``: of the ending. ``settings``: of :class:`TaskLimits`, or of ``Limits``;
+    their sum is how long it runs. ``is_stored``: it is what a task's ``due_at`` says.
+    """
+
     ending: Ending
     reason: Reason | None
+    settings: tuple[str, ...]
+    is_stored: bool = False
+
+    def limit(self, limits: object) -> timedelta:
+        """Return how long it runs."""
+        return timedelta(seconds=sum(getattr(limits, name) for name in self.settings))
 
 
-#: Adding a state without a clock fails a test.
+NOBODY_HOME = Clock(
+    ending=Ending.TIMEOUT, reason=Reason.NO_WORKER, settings=("no_worker_seconds",)
+)
+QUEUE_WAIT = Clock(
+    ending=Ending.TIMEOUT,
+    reason=Reason.QUEUE_WAIT,
+    settings=("queue_wait_seconds",),
+    is_stored=True,
+)
+#: Two heartbeats of every live replica, none of which lists it.
+DELIVERY = Clock(
+    ending=Ending.PUBLISH_AGAIN,
+    reason=None,
+    settings=("heartbeat_seconds", "heartbeat_seconds"),
+)
+RUN_TIME = Clock(
+    ending=Ending.TIMEOUT,
+    reason=Reason.RUN_TIME,
+    settings=("run_seconds", "run_grace_seconds"),
+    is_stored=True,
+)
+LEASE = Clock(
+    ending=Ending.LOSS, reason=Reason.WORKER_LOST, settings=("lease_seconds",)
+)
+JOB_TIME = Clock(
+    ending=Ending.TIMEOUT, reason=Reason.JOB_TIME, settings=("job_seconds",)
+)
+
+#: The clocks of every state that is not final. A task enters such a state with a
+#: ``due_at``, which :func:`due_at` takes from here: without a clock nobody gets in.
 TASK_CLOCKS: Mapping[TaskState, tuple[Clock, ...]] = {
-    TaskState.ENQUEUED: (
-        Clock(name="nobody_home", ending=Ending.TIMEOUT, reason=Reason.NO_WORKER),
-        Clock(name="queue_wait", ending=Ending.TIMEOUT, reason=Reason.QUEUE_WAIT),
-        Clock(name="delivery", ending=Ending.PUBLISH_AGAIN, reason=None),
-    ),
-    TaskState.EXECUTING: (
-        Clock(name="run_time", ending=Ending.TIMEOUT, reason=Reason.RUN_TIME),
-        Clock(name="lease", ending=Ending.LOSS, reason=Reason.WORKER_LOST),
-    ),
+    TaskState.ENQUEUED: (NOBODY_HOME, QUEUE_WAIT, DELIVERY),
+    TaskState.EXECUTING: (RUN_TIME, LEASE),
 }
 JOB_CLOCKS: Mapping[JobState, tuple[Clock, ...]] = {
-    state: (Clock(name="job", ending=Ending.TIMEOUT, reason=Reason.JOB_TIME),)
-    for state in (JobState.ENQUEUED, JobState.EXECUTING)
-}
-
-#: Reason of a task that ran past its ``due_at``, by the state it was in.
-DUE_REASONS: Mapping[TaskState, Reason] = {
-    TaskState.ENQUEUED: Reason.QUEUE_WAIT,
-    TaskState.EXECUTING: Reason.RUN_TIME,
+    JobState.ENQUEUED: (JOB_TIME,),
+    JobState.EXECUTING: (JOB_TIME,),
 }
 
 #: Reading ``reports`` stood still when two canaries lie further apart than this. Three
@@ -110,11 +136,16 @@ class Watermark:
         return self.at - limit
 
 
-def queue_due_at(queued_at: datetime, limits: TaskLimits) -> datetime:
-    """Return when a task queued then has waited too long."""
-    return queued_at + timedelta(seconds=limits.queue_wait_seconds)
+def stored_clock(state: TaskState) -> Clock:
+    """
+    Return the clock that a task's ``due_at`` shows in this state.
+
+    Raises:
+        LookupError: The state has none; a bug of ours.
+    """
+    return next(clock for clock in TASK_CLOCKS[state] if clock.is_stored)
 
 
-def run_due_at(started_at: datetime, limits: TaskLimits) -> datetime:
-    """Return when a task started then has run too long, our grace included."""
-    return started_at + timedelta(seconds=limits.run_seconds + limits.run_grace_seconds)
+def due_at(state: TaskState, since: datetime, limits: TaskLimits) -> datetime:
+    """Return when a task that came into this state then is past its stored clock."""
+    return since + stored_clock(state).limit(limits)

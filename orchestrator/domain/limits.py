@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from orchestrator.domain.clocks import TaskLimits
+from orchestrator.domain.clocks import LEASE, TaskLimits
 from orchestrator.domain.verdict import Bands
 
 
@@ -36,7 +36,7 @@ class Limits:
     @property
     def lease(self) -> timedelta:
         """How long a silent holder is believed."""
-        return timedelta(seconds=self.lease_seconds)
+        return LEASE.limit(self)
 
     def of_task(
         self, *, run_seconds: float | None, max_losses: int | None

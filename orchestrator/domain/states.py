@@ -1,9 +1,37 @@
 """
 The task machine: everything that changes the state of a task stands in this file.
 
-First the fence (attempt and holder), then one table, :data:`MOVES`, then the function
-that carries a move out on a value. Job states follow from joint task states. Storing
-the result is ``flow/settle.py``'s; the diagram in ``docs/`` is drawn from the table.
+A task is enqueued, is executed by one worker, and ends in one of four ways. What makes
+that hard is that nobody sees the whole of it: a worker's word travels through a queue,
+may come twice, late, out of order, from a replica that was given up for dead, or never.
+So an event is never believed as it comes. First the *fence* is asked, then one table,
+:data:`MOVES`, and then :func:`apply` carries the move out on a value.
+
+**The fence.** Each time a task is given out anew its ``attempt`` grows, and every
+report says of which attempt it speaks. The first report or heartbeat of an attempt
+makes its replica the *holder*. A report of another attempt, or from another replica, is
+*stale*: it changes nothing. That is all it takes for a second copy of a message, a
+replica that wakes up after its lease, and two replicas with the same assignment to be
+harmless; nothing needs to be delivered exactly once.
+
+**Late.** A clock ends a task because nothing was heard for long enough, which is no
+proof that nothing was done. A success that comes after such an ending is worth having:
+the analysis is kept and the verdict rolled again, while the state stays what it was, so
+that an ending, once seen, never changes back. It counts once; and only after a clock,
+for a holder that has reported its own failure has nothing to add.
+
+**Dropped.** Whoever cancelled a task said that its result is not wanted. A success that
+comes afterwards is noted and not kept.
+
+**Losses.** An attempt that crashed, ran out of memory, fell silent or asked to be tried
+again says something about the attempt, and maybe something about the sample. It is
+tried again with a back-off until the budget is used up, and ends with its own reason
+then. What was the service's fault, not the sample's, costs no budget (``free``); a
+replica that stops in order gives its attempts back (``released``), which costs nothing
+either.
+
+Job states follow from the joint states of a job's tasks. Storing what came out of all
+this is ``flow/settle.py``'s; the diagram in ``docs/`` is drawn from the table.
 """
 
 from __future__ import annotations
@@ -13,12 +41,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.domain.clocks import TaskLimits, queue_due_at, run_due_at
+from orchestrator.domain.clocks import TaskLimits, due_at
 from orchestrator.domain.retry import FREE, RetryDecision, after_loss
 from orchestrator.domain.values import JobState, Reason, Task, TaskState
 
 
-class TaskEvent(StrEnum):
+class EventKind(StrEnum):
     """What can happen to a task."""
 
     # Told by the holder.
@@ -33,18 +61,17 @@ class TaskEvent(StrEnum):
     # Commanded.
     CANCELLED = "cancelled"
     RETRIED = "retried"
-    #: The third death of this (sample, worker, version) was somebody else's.
-    POISONED = "poisoned"
 
 
-#: Events that a holder tells; the fence applies to these alone.
+#: Events that a holder tells. ``failed`` is also how an open task of a sample ends that
+#: another task of this worker died of.
 REPORTED = frozenset(
     {
-        TaskEvent.EXECUTING,
-        TaskEvent.SUCCESS,
-        TaskEvent.FAILED,
-        TaskEvent.TIMED_OUT,
-        TaskEvent.RELEASED,
+        EventKind.EXECUTING,
+        EventKind.SUCCESS,
+        EventKind.FAILED,
+        EventKind.TIMED_OUT,
+        EventKind.RELEASED,
     }
 )
 
@@ -62,7 +89,6 @@ class Move(StrEnum):
     LOSE = "lose"
     CANCEL = "cancel"
     RETRY = "retry"
-    POISON = "poison"
     # Nothing of the state changes below this line.
     STALE = "stale"
     #: The analysis is kept and counts, the state stays.
@@ -80,58 +106,56 @@ UNCHANGING = frozenset(
     {Move.STALE, Move.LATE, Move.DROPPED, Move.SAME, Move.REFUSED, Move.ILLEGAL}
 )
 
-_OPEN: Mapping[TaskEvent, Move] = {
-    TaskEvent.SUCCESS: Move.SUCCEED,
-    TaskEvent.FAILED: Move.FAIL,
-    TaskEvent.TIMED_OUT: Move.TIME_OUT,
-    TaskEvent.RELEASED: Move.RELEASE,
-    TaskEvent.EXPIRED: Move.TIME_OUT,
-    TaskEvent.CANCELLED: Move.CANCEL,
-    TaskEvent.RETRIED: Move.REFUSED,
-    TaskEvent.POISONED: Move.POISON,
+_OPEN: Mapping[EventKind, Move] = {
+    EventKind.SUCCESS: Move.SUCCEED,
+    EventKind.FAILED: Move.FAIL,
+    EventKind.TIMED_OUT: Move.TIME_OUT,
+    EventKind.RELEASED: Move.RELEASE,
+    EventKind.EXPIRED: Move.TIME_OUT,
+    EventKind.CANCELLED: Move.CANCEL,
+    EventKind.RETRIED: Move.REFUSED,
 }
-_FINAL: Mapping[TaskEvent, Move] = {
-    TaskEvent.EXECUTING: Move.STALE,
-    TaskEvent.SUCCESS: Move.STALE,
-    TaskEvent.FAILED: Move.STALE,
-    TaskEvent.TIMED_OUT: Move.STALE,
-    TaskEvent.RELEASED: Move.STALE,
-    TaskEvent.LOST: Move.ILLEGAL,
-    TaskEvent.EXPIRED: Move.ILLEGAL,
-    TaskEvent.CANCELLED: Move.REFUSED,
-    TaskEvent.RETRIED: Move.REFUSED,
-    TaskEvent.POISONED: Move.ILLEGAL,
+_FINAL: Mapping[EventKind, Move] = {
+    EventKind.EXECUTING: Move.STALE,
+    EventKind.SUCCESS: Move.STALE,
+    EventKind.FAILED: Move.STALE,
+    EventKind.TIMED_OUT: Move.STALE,
+    EventKind.RELEASED: Move.STALE,
+    EventKind.LOST: Move.ILLEGAL,
+    EventKind.EXPIRED: Move.ILLEGAL,
+    EventKind.CANCELLED: Move.REFUSED,
+    EventKind.RETRIED: Move.REFUSED,
 }
 
 #: The whole machine. ``LATE`` holds once, after an ending that a clock made; after
-#: one that the holder itself reported, or a second time, :func:`move`
+#: one that the holder itself reported, or a second time, :func:`move_for`
 #: reads it as ``STALE``.
-MOVES: Mapping[TaskState, Mapping[TaskEvent, Move]] = {
+MOVES: Mapping[TaskState, Mapping[EventKind, Move]] = {
     TaskState.ENQUEUED: {
         **_OPEN,
-        TaskEvent.EXECUTING: Move.START,
-        TaskEvent.LOST: Move.ILLEGAL,
+        EventKind.EXECUTING: Move.START,
+        EventKind.LOST: Move.ILLEGAL,
     },
     TaskState.EXECUTING: {
         **_OPEN,
-        TaskEvent.EXECUTING: Move.STALE,
-        TaskEvent.LOST: Move.LOSE,
+        EventKind.EXECUTING: Move.STALE,
+        EventKind.LOST: Move.LOSE,
     },
     TaskState.SUCCESS: {**_FINAL},
     TaskState.FAILED: {
         **_FINAL,
-        TaskEvent.SUCCESS: Move.LATE,
-        TaskEvent.RETRIED: Move.RETRY,
+        EventKind.SUCCESS: Move.LATE,
+        EventKind.RETRIED: Move.RETRY,
     },
     TaskState.TIMEOUT: {
         **_FINAL,
-        TaskEvent.SUCCESS: Move.LATE,
-        TaskEvent.RETRIED: Move.RETRY,
+        EventKind.SUCCESS: Move.LATE,
+        EventKind.RETRIED: Move.RETRY,
     },
     TaskState.CANCELLED: {
         **_FINAL,
-        TaskEvent.SUCCESS: Move.DROPPED,
-        TaskEvent.CANCELLED: Move.SAME,
+        EventKind.SUCCESS: Move.DROPPED,
+        EventKind.CANCELLED: Move.SAME,
     },
 }
 
@@ -145,12 +169,10 @@ LEADS_TO: Mapping[Move, TaskState] = {
     Move.LOSE: TaskState.FAILED,
     Move.CANCEL: TaskState.CANCELLED,
     Move.RETRY: TaskState.ENQUEUED,
-    Move.POISON: TaskState.FAILED,
 }
 MAY_LEAD_BACK = frozenset({Move.FAIL, Move.LOSE})
 _ENDINGS: Mapping[Move, TaskState] = {
-    made: LEADS_TO[made]
-    for made in (Move.SUCCEED, Move.TIME_OUT, Move.CANCEL, Move.POISON)
+    move: LEADS_TO[move] for move in (Move.SUCCEED, Move.TIME_OUT, Move.CANCEL)
 }
 
 #: Failures that say something about the attempt, not about the sample.
@@ -160,16 +182,16 @@ _HOPELESS = frozenset({Reason.BAD_RESULT, Reason.UNSUPPORTED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Happening:
+class Event:
     """
     One event with what came with it.
 
-    ``attempt`` and ``reporter`` are set for reported events: they are fenced.
+    ``attempt`` and ``reporter`` are set for what a holder tells: it is fenced.
     ``run_time`` is how long the replica says it ran. ``free``: a loss without cost.
     ``actor``: who commanded it, for the history.
     """
 
-    event: TaskEvent
+    kind: EventKind
     attempt: int | None = None
     reporter: str | None = None
     reason: Reason | None = None
@@ -178,6 +200,11 @@ class Happening:
     run_time: timedelta | None = None
     free: bool = False
     actor: str | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether a holder tells it, so that it has to pass the fence."""
+        return self.kind in REPORTED and self.reporter is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +218,7 @@ class Change:
     before: Task
     after: Task
     move: Move
-    happening: Happening
+    event: Event
     lost: bool = False
 
     @property
@@ -200,28 +227,26 @@ class Change:
         return self.after.state.is_final and not self.before.state.is_final
 
 
-def passes_fence(task: Task, happening: Happening) -> bool:
+def passes_fence(task: Task, event: Event) -> bool:
     """Whether the event speaks of the present attempt and comes from its holder."""
-    if happening.event not in REPORTED:
+    if event.kind not in REPORTED:
         return True
-    if happening.attempt != task.attempt:
+    if event.attempt != task.attempt:
         return False
-    return task.holder is None or task.holder == happening.reporter
+    return task.holder is None or task.holder == event.reporter
 
 
-def move(task: Task, happening: Happening) -> Move:
+def move_for(task: Task, event: Event) -> Move:
     """Look up what the event does to this task: the fence first, then the table."""
-    if not passes_fence(task, happening):
+    if not passes_fence(task, event):
         return Move.STALE
-    found = MOVES[task.state][happening.event]
+    found = MOVES[task.state][event.kind]
     if found is Move.LATE and (task.late or not task.ended_by_clock):
         return Move.STALE
     return found
 
 
-def change(
-    task: Task, happening: Happening, *, limits: TaskLimits, now: datetime
-) -> Change:
+def apply(task: Task, event: Event, *, limits: TaskLimits, now: datetime) -> Change:
     """
     Carry an event out on a task.
 
@@ -233,31 +258,31 @@ def change(
         The change. For a move of :data:`UNCHANGING` the task stays the same value, but
         for ``late``, which a late success sets.
     """
-    made = move(task, happening)
-    after = _after(made, task, happening, limits=limits, now=now)
-    lost = made in MAY_LEAD_BACK and _is_loss(happening)
-    return Change(before=task, after=after, move=made, happening=happening, lost=lost)
+    move = move_for(task, event)
+    after = _after(move, task, event, limits=limits, now=now)
+    lost = move in MAY_LEAD_BACK and _is_loss(event)
+    return Change(before=task, after=after, move=move, event=event, lost=lost)
 
 
 def _after(
-    made: Move,
+    move: Move,
     task: Task,
-    happening: Happening,
+    event: Event,
     *,
     limits: TaskLimits,
     now: datetime,
 ) -> Task:
-    if made in _ENDINGS:
-        return _ended(task, happening, state=_ENDINGS[made], now=now)
-    match made:
+    if move in _ENDINGS:
+        return _ended(task, event, state=_ENDINGS[move], now=now)
+    match move:
         case Move.START:
-            return _started(task, happening, limits=limits, now=now)
+            return _started(task, event, limits=limits, now=now)
         case Move.RELEASE:
             return _next_attempt(task, limits=limits, now=now)
         case Move.RETRY:
             return _next_attempt(task, limits=limits, now=now, losses=0)
         case Move.FAIL | Move.LOSE:
-            return _failed(task, happening, limits=limits, now=now)
+            return _failed(task, event, limits=limits, now=now)
         case Move.LATE:
             return replace(task, late=True)
         case _:
@@ -286,14 +311,14 @@ def mermaid() -> str:
     """Draw the machine as a Mermaid state diagram, from the table alone."""
     edges: dict[tuple[TaskState, TaskState], list[str]] = {}
     for state, events in MOVES.items():
-        for event, made in events.items():
-            if made in UNCHANGING:
+        for kind, move in events.items():
+            if move in UNCHANGING:
                 continue
-            targets = [LEADS_TO[made]]
-            if made in MAY_LEAD_BACK:
+            targets = [LEADS_TO[move]]
+            if move in MAY_LEAD_BACK:
                 targets.append(TaskState.ENQUEUED)
             for target in targets:
-                edges.setdefault((state, target), []).append(event)
+                edges.setdefault((state, target), []).append(kind)
     lines = [
         f"    {source} --> {target}: {', '.join(sorted(events))}"
         for (source, target), events in sorted(edges.items())
@@ -301,43 +326,39 @@ def mermaid() -> str:
     return "\n".join(["stateDiagram-v2", "    [*] --> enqueued", *lines, ""])
 
 
-def _started(
-    task: Task, happening: Happening, *, limits: TaskLimits, now: datetime
-) -> Task:
+def _started(task: Task, event: Event, *, limits: TaskLimits, now: datetime) -> Task:
     return replace(
         task,
         state=TaskState.EXECUTING,
-        holder=happening.reporter,
-        message=happening.message,
+        holder=event.reporter,
+        message=event.message,
         # Given back by mistake while its holder had it: it is in somebody's hands.
         published_at=task.published_at or now,
         started_at=now,
-        due_at=run_due_at(now, limits),
+        due_at=due_at(TaskState.EXECUTING, now, limits),
     )
 
 
-def _ended(
-    task: Task, happening: Happening, *, state: TaskState, now: datetime
-) -> Task:
+def _ended(task: Task, event: Event, *, state: TaskState, now: datetime) -> Task:
     return replace(
         task,
         state=state,
-        reason=happening.reason,
-        message=happening.message or task.message,
+        reason=event.reason,
+        message=event.message or task.message,
         not_before=None,
-        holder=task.holder or happening.reporter,
-        started_at=task.started_at or _start_by(task, happening, now=now),
+        holder=task.holder or event.reporter,
+        started_at=task.started_at or _start_by(task, event, now=now),
         ended_at=now,
         due_at=None,
     )
 
 
-def _start_by(task: Task, happening: Happening, *, now: datetime) -> datetime | None:
+def _start_by(task: Task, event: Event, *, now: datetime) -> datetime | None:
     # The replica's clock may be hours off, its durations are not: count back from the
     # moment of applying, and never to before this attempt was queued.
-    if happening.event not in REPORTED or happening.run_time is None:
+    if event.kind not in REPORTED or event.run_time is None:
         return None
-    run_time = max(happening.run_time, timedelta(0))
+    run_time = max(event.run_time, timedelta(0))
     return max(now - run_time, task.queued_at)
 
 
@@ -362,28 +383,26 @@ def _next_attempt(
         published_at=None,
         started_at=None,
         ended_at=None,
-        due_at=queue_due_at(now, limits),
+        due_at=due_at(TaskState.ENQUEUED, now, limits),
         late=False,
     )
 
 
-def _failed(
-    task: Task, happening: Happening, *, limits: TaskLimits, now: datetime
-) -> Task:
-    if not _is_loss(happening):
-        return _ended(task, happening, state=TaskState.FAILED, now=now)
+def _failed(task: Task, event: Event, *, limits: TaskLimits, now: datetime) -> Task:
+    if not _is_loss(event):
+        return _ended(task, event, state=TaskState.FAILED, now=now)
     decision: RetryDecision = after_loss(
-        losses=task.losses, max_losses=limits.max_losses, free=happening.free
+        losses=task.losses, max_losses=limits.max_losses, free=event.free
     )
     if decision.again:
         return _next_attempt(
             task, limits=limits, now=now, losses=decision.losses, delay=decision.delay
         )
-    ended = _ended(task, happening, state=TaskState.FAILED, now=now)
+    ended = _ended(task, event, state=TaskState.FAILED, now=now)
     return replace(ended, losses=decision.losses)
 
 
-def _is_loss(happening: Happening) -> bool:
-    if happening.event is TaskEvent.LOST or happening.reason in _LOSSES:
+def _is_loss(event: Event) -> bool:
+    if event.kind is EventKind.LOST or event.reason in _LOSSES:
         return True
-    return happening.recoverable and happening.reason not in _HOPELESS
+    return event.recoverable and event.reason not in _HOPELESS

@@ -9,14 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
 from uuid import UUID
-
-JobId = NewType("JobId", UUID)
-TaskId = NewType("TaskId", UUID)
-WorkerId = NewType("WorkerId", UUID)
-AnalysisId = NewType("AnalysisId", UUID)
-UserId = NewType("UserId", UUID)
 
 
 class TaskState(StrEnum):

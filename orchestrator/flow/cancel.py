@@ -14,7 +14,7 @@ from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import TaskLimits
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
-from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.states import Change, Event, EventKind, Move, apply
 from orchestrator.domain.values import Actor, Reason, Task
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.settle import settle
@@ -83,15 +83,13 @@ def cancel_disabled(
     """Cancel the open tasks among these, whose worker was disabled."""
     found = tasks.find_tasks_for_update(tx, task_ids)
     open_tasks = [task for task in found.values() if not task.state.is_final]
-    happening = Happening(
-        event=TaskEvent.CANCELLED, reason=Reason.WORKER_DISABLED, actor=actor
-    )
-    return len(_cancel(tx, open_tasks, engine=engine, reason=happening))
+    event = Event(kind=EventKind.CANCELLED, reason=Reason.WORKER_DISABLED, actor=actor)
+    return len(_cancel(tx, open_tasks, engine=engine, reason=event))
 
 
-def _commanded(actor: Actor, message: str | None = None) -> Happening:
-    return Happening(
-        event=TaskEvent.CANCELLED,
+def _commanded(actor: Actor, message: str | None = None) -> Event:
+    return Event(
+        kind=EventKind.CANCELLED,
         reason=Reason.CANCELLED,
         message=message,
         actor=actor.name,
@@ -99,9 +97,9 @@ def _commanded(actor: Actor, message: str | None = None) -> Happening:
 
 
 def _cancel(
-    tx: Transaction, found: Sequence[Task], *, engine: Engine, reason: Happening
+    tx: Transaction, found: Sequence[Task], *, engine: Engine, reason: Event
 ) -> list[Change]:
-    changes = [change(task, reason, limits=_NO_LIMITS, now=tx.now) for task in found]
+    changes = [apply(task, reason, limits=_NO_LIMITS, now=tx.now) for task in found]
     settle(
         tx,
         [one for one in changes if one.move is Move.CANCEL],

@@ -8,13 +8,19 @@ else holds, and checked again. Whoever is left out is there again in the next ti
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from uuid import UUID
 
 from orchestrator.db import history, jobs, stream, sweeps, tasks
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.clocks import DUE_REASONS, TaskLimits, Watermark
-from orchestrator.domain.states import Change, Happening, TaskEvent, change
+from orchestrator.domain.clocks import (
+    JOB_TIME,
+    NOBODY_HOME,
+    Clock,
+    TaskLimits,
+    Watermark,
+    stored_clock,
+)
+from orchestrator.domain.states import Change, Event, EventKind, apply
 from orchestrator.domain.values import Reason, Task, TaskState
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.settle import settle
@@ -24,6 +30,9 @@ _LIMIT = 500
 
 #: Jobs whose open tasks end in one transaction: each has as many as there are workers.
 _JOB_LIMIT = 50
+
+#: Who ends them, for the history.
+_ACTOR = "clock"
 
 #: Expiring needs no limits: it starts no clock.
 _NO_LIMITS = TaskLimits()
@@ -50,9 +59,7 @@ def _expire_tasks(tx: Transaction, watermark: Watermark, *, engine: Engine) -> i
     found = sweeps.find_due_tasks(tx, watermark, limit=_LIMIT)
     locked = tasks.find_tasks_for_update(tx, found)
     due = [task for task in locked.values() if _is_due(task, watermark)]
-    changes = [
-        _end(tx, task, TaskEvent.EXPIRED, DUE_REASONS[task.state]) for task in due
-    ]
+    changes = [_expire(tx, task, stored_clock(task.state)) for task in due]
     settle(tx, changes, bands=engine.limits.bands)
     return len(changes)
 
@@ -68,12 +75,11 @@ def _is_due(task: Task, watermark: Watermark) -> bool:
 
 
 def _expire_homeless(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
-    limit = timedelta(seconds=engine.limits.no_worker_seconds)
-    before = watermark.horizon(limit)
+    before = watermark.horizon(NOBODY_HOME.limit(engine.limits))
     found = sweeps.find_homeless_tasks(tx, since_before=before, limit=_LIMIT)
     locked = tasks.find_tasks_for_update(tx, found)
     changes = [
-        _end(tx, task, TaskEvent.EXPIRED, Reason.NO_WORKER)
+        _expire(tx, task, NOBODY_HOME)
         for task in locked.values()
         if task.state is TaskState.ENQUEUED and task.queued_at < before
     ]
@@ -83,26 +89,22 @@ def _expire_homeless(tx: Transaction, watermark: Watermark, *, engine: Engine) -
 
 def _expire_poisoned(tx: Transaction, *, engine: Engine) -> int:
     found = history.find_poisoned_tasks(tx, limit=_LIMIT)
-    return _end_open(tx, found, TaskEvent.POISONED, Reason.POISON, engine=engine)
+    poison = Event(kind=EventKind.FAILED, reason=Reason.POISON, actor=_ACTOR)
+    return _end_open(tx, found, poison, engine=engine)
 
 
 def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
     due = jobs.find_due(tx, before=watermark.at, limit=_JOB_LIMIT)
     found = tasks.find_task_ids(tx, due)
-    return _end_open(tx, found, TaskEvent.EXPIRED, Reason.JOB_TIME, engine=engine)
+    return _end_open(tx, found, _expiry(JOB_TIME), engine=engine)
 
 
 def _end_open(
-    tx: Transaction,
-    ids: Iterable[UUID],
-    event: TaskEvent,
-    reason: Reason,
-    *,
-    engine: Engine,
+    tx: Transaction, ids: Iterable[UUID], event: Event, *, engine: Engine
 ) -> int:
     locked = tasks.find_tasks_for_update(tx, ids)
     changes = [
-        _end(tx, task, event, reason)
+        apply(task, event, limits=_NO_LIMITS, now=tx.now)
         for task in locked.values()
         if not task.state.is_final
     ]
@@ -110,6 +112,9 @@ def _end_open(
     return len(changes)
 
 
-def _end(tx: Transaction, task: Task, event: TaskEvent, reason: Reason) -> Change:
-    happening = Happening(event=event, reason=reason, actor="clock")
-    return change(task, happening, limits=_NO_LIMITS, now=tx.now)
+def _expire(tx: Transaction, task: Task, clock: Clock) -> Change:
+    return apply(task, _expiry(clock), limits=_NO_LIMITS, now=tx.now)
+
+
+def _expiry(clock: Clock) -> Event:
+    return Event(kind=EventKind.EXPIRED, reason=clock.reason, actor=_ACTOR)

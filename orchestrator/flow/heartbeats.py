@@ -19,7 +19,7 @@ from orchestrator.flow.roster import Roster
 from orchestrator.flow.settle import notify_stop
 
 
-def apply_beats(
+def apply_heartbeats(
     tx: Transaction, alives: Sequence[Alive], *, roster: Roster
 ) -> list[Rejected]:
     """
@@ -44,9 +44,9 @@ def apply_beats(
 
 
 def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
-    saved = workers.save_beat(
+    saved = workers.save_heartbeat(
         tx,
-        workers.Beat(
+        workers.Heartbeat(
             replica=alive.replica,
             worker_id=worker_id,
             version=alive.worker_version,

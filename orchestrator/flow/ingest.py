@@ -8,7 +8,7 @@ move the watermark. The rules are ``domain/states.py``; carrying out is ``settle
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from uuid_utils.compat import uuid7
@@ -17,11 +17,11 @@ from orchestrator.contracts.report import Report
 from orchestrator.db import analyses, counters, history, stream, tasks
 from orchestrator.db.analyses import Link, NewAnalysis
 from orchestrator.db.counters import Tally
-from orchestrator.db.history import Rejected
+from orchestrator.db.history import Death, Rejected
 from orchestrator.db.unit_of_work import Database, StatementFailedError, Transaction
-from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.states import Change, Event, EventKind, Move, apply
 from orchestrator.domain.values import Reason, Task
-from orchestrator.flow.heartbeats import apply_beats
+from orchestrator.flow.heartbeats import apply_heartbeats
 from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import Roster, read_roster
@@ -66,7 +66,7 @@ def ingest(
         rejected = [
             *intake.rejected,
             *_apply_halving(tx, intake.reports, roster=roster, engine=engine),
-            *apply_beats(tx, intake.alives, roster=roster),
+            *apply_heartbeats(tx, intake.alives, roster=roster),
         ]
         _keep_rejected(tx, rejected)
         _apply_canaries(tx, intake)
@@ -124,13 +124,13 @@ def _apply(
         if task is None:
             rejected.append(_refused(report, "unknown_task: no such task (any more)"))
             continue
-        made = _change(tx, task, report, roster=roster)
-        present[task.id] = made.after
-        changes.append(made)
-        if report.analysis is not None and made.move in {Move.SUCCEED, Move.LATE}:
+        change = _change(tx, task, report, roster=roster)
+        present[task.id] = change.after
+        changes.append(change)
+        if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
             one = _analysis(task, report)
             new.append(one)
-            links.append(_link(made, one))
+            links.append(_link(change, one))
     # Analyses first: settling rolls verdicts out of them.
     _add_analyses(tx, new, links)
     settle(tx, changes, bands=engine.limits.bands)
@@ -139,35 +139,27 @@ def _apply(
 
 def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> Change:
     limits = roster.limits[task.worker_id]
-    made = change(task, _happening(report), limits=limits, now=tx.now)
-    died = made.move is Move.FAIL and made.happening.reason in _DEATHS
-    if died and _is_poison(tx, task, report):
-        poisoned = Happening(
-            event=TaskEvent.FAILED,
-            attempt=report.attempt,
-            reporter=report.replica,
-            reason=Reason.POISON,
-            message=report.message,
-            run_time=made.happening.run_time,
-        )
-        return change(task, poisoned, limits=limits, now=tx.now)
-    return made
-
-
-def _is_poison(tx: Transaction, task: Task, report: Report) -> bool:
-    return history.count_death(
-        tx,
+    change = apply(task, _event_of(report), limits=limits, now=tx.now)
+    if change.move is not Move.FAIL or change.event.reason not in _DEATHS:
+        return change
+    death = Death(
         sample_sha256=task.sample_sha256,
         worker_id=task.worker_id,
         version=report.worker_version,
     )
+    history.count_death(tx, death)
+    if not history.is_poison(tx, death):
+        return change
+    # Not a loss any more: no budget is asked.
+    poison = replace(change.event, reason=Reason.POISON, recoverable=False)
+    return apply(task, poison, limits=limits, now=tx.now)
 
 
-def _happening(report: Report) -> Happening:
+def _event_of(report: Report) -> Event:
     timed_out = report.kind == "timed_out"
     reason = Reason(report.reason) if report.reason else None
-    return Happening(
-        event=TaskEvent(report.kind),
+    return Event(
+        kind=EventKind(report.kind),
         attempt=report.attempt,
         reporter=report.replica,
         reason=Reason.RUN_TIME if timed_out else reason,
@@ -216,12 +208,12 @@ def _analysis(task: Task, report: Report) -> NewAnalysis:
     )
 
 
-def _link(made: Change, one: NewAnalysis) -> Link:
+def _link(change: Change, one: NewAnalysis) -> Link:
     return Link(
-        task_id=made.after.id,
+        task_id=change.after.id,
         analysis_id=one.id,
-        attempt=made.after.attempt,
-        late=made.move is Move.LATE,
+        attempt=change.after.attempt,
+        late=change.move is Move.LATE,
     )
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from orchestrator.db import history, stream, sweeps, tasks
 from orchestrator.db.sweeps import Lost
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.domain.clocks import Watermark
-from orchestrator.domain.states import Change, Happening, TaskEvent, change
-from orchestrator.domain.values import Reason, Task, TaskState
+from orchestrator.domain.clocks import LEASE, Watermark
+from orchestrator.domain.states import Change, Event, EventKind, apply
+from orchestrator.domain.values import Task, TaskState
 from orchestrator.flow.cancel import cancel_disabled
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import Roster, read_roster
@@ -54,7 +54,7 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
     lost = {
         one.task_id: one
         for one in sweeps.find_lost(
-            tx, watermark, lease=engine.limits.lease, limit=_LIMIT
+            tx, watermark, lease=LEASE.limit(engine.limits), limit=_LIMIT
         )
     }
     if not lost:
@@ -73,16 +73,16 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
 def _lose(
     tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, roster: Roster
 ) -> Change:
-    happening = Happening(
-        event=TaskEvent.LOST,
-        reason=Reason.WORKER_LOST,
+    event = Event(
+        kind=EventKind.LOST,
+        reason=LEASE.reason,
         message=f"{task.holder} fell silent, or let go of the attempt without a report",
         # Its report may have been in what was lost while nobody read: our fault.
         free=lost.heard_at < watermark.gap_ended_at,
         actor="lease",
     )
     limits = roster.limits[task.worker_id]
-    return change(task, happening, limits=limits, now=tx.now)
+    return apply(task, event, limits=limits, now=tx.now)
 
 
 def _recover_published(database: Database, *, engine: Engine, depths: Depths) -> int:
@@ -107,7 +107,7 @@ def _give_back(tx: Transaction, *, engine: Engine) -> int:
     history.add_events(
         tx,
         [
-            history.Event(
+            history.NewEvent(
                 task_id=task_id,
                 job_id=job_id,
                 attempt=attempt,

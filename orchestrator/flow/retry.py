@@ -4,15 +4,15 @@ Retrying what failed or timed out: the next attempt, with a fresh budget and dea
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from orchestrator.db import audit, jobs, tasks
 from orchestrator.db.audit import Action
 from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.clocks import JOB_TIME
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
-from orchestrator.domain.states import Happening, Move, TaskEvent, change
+from orchestrator.domain.states import Event, EventKind, Move, apply
 from orchestrator.domain.values import Actor
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import read_roster
@@ -37,9 +37,9 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
     found = tasks.get_tasks_of_job_for_update(tx, job_id)
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
-    happening = Happening(event=TaskEvent.RETRIED, actor=actor.name)
+    event = Event(kind=EventKind.RETRIED, actor=actor.name)
     changes = [
-        change(task, happening, limits=roster.limits[task.worker_id], now=tx.now)
+        apply(task, event, limits=roster.limits[task.worker_id], now=tx.now)
         for task in found
         if not roster.by_id[task.worker_id].is_deleted
     ]
@@ -56,8 +56,7 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
         more=len(retried),
         at_most=engine.limits.open_tasks_per_user,
     )
-    due_at = tx.now + timedelta(seconds=engine.limits.job_seconds)
-    jobs.extend(tx, job_id, due_at=due_at)
+    jobs.extend(tx, job_id, due_at=tx.now + JOB_TIME.limit(engine.limits))
     settle(tx, retried, bands=engine.limits.bands)
     audit.record(tx, actor, Action.JOB_RETRY, job_id, {"tasks": len(retried)})
     return len(retried)

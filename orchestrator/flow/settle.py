@@ -19,7 +19,7 @@ from orchestrator.db.counters import Tally
 from orchestrator.db.jobs import JobRow
 from orchestrator.db.unit_of_work import NOTIFY_MAX_BYTES, Transaction
 from orchestrator.db.verdicts import Rolled, TaskOfJob
-from orchestrator.domain.states import REPORTED, Change, Move, TaskEvent, job_state
+from orchestrator.domain.states import Change, EventKind, Move, job_state
 from orchestrator.domain.values import Task, TaskState
 from orchestrator.domain.verdict import (
     Bands,
@@ -100,31 +100,31 @@ def _store(tx: Transaction, changes: Sequence[Change]) -> None:
         tx, [after for before, after in latest.values() if before != after]
     )
     history.add_events(
-        tx, [_event(one) for one in changes if one.lost or one.move not in _ORDINARY]
+        tx, [_row(one) for one in changes if one.lost or one.move not in _ORDINARY]
     )
 
 
-def _event(made: Change) -> history.Event:
-    happening = made.happening
-    return history.Event(
-        task_id=made.before.id,
-        job_id=made.before.job_id,
-        attempt=happening.attempt or made.before.attempt,
-        kind=_kind(made),
-        reason=happening.reason,
-        actor=happening.actor or happening.reporter or made.before.holder,
-        message=happening.message,
+def _row(change: Change) -> history.NewEvent:
+    event = change.event
+    return history.NewEvent(
+        task_id=change.before.id,
+        job_id=change.before.job_id,
+        attempt=event.attempt or change.before.attempt,
+        kind=_kind(change),
+        reason=event.reason,
+        actor=event.actor or event.reporter or change.before.holder,
+        message=event.message,
     )
 
 
-def _kind(made: Change) -> str:
-    if made.lost:
-        return TaskEvent.LOST.value
-    match made.move:
+def _kind(change: Change) -> str:
+    if change.lost:
+        return EventKind.LOST.value
+    match change.move:
         case Move.STALE | Move.LATE | Move.DROPPED:
-            return made.move.value
+            return change.move.value
         case _:
-            return made.happening.event.value
+            return change.event.kind.value
 
 
 def _tell_holders(tx: Transaction, changes: Sequence[Change]) -> None:
@@ -133,7 +133,7 @@ def _tell_holders(tx: Transaction, changes: Sequence[Change]) -> None:
     for one in changes:
         before = one.before
         left = before.attempt != one.after.attempt or one.after.state.is_final
-        told_by_holder = one.happening.event in REPORTED
+        told_by_holder = one.event.is_reported
         if (
             left
             and not told_by_holder
@@ -181,14 +181,14 @@ def _rolled(
     bands: Bands,
     manual: StatusOverride | None,
 ) -> Rolled | None:
-    made = roll(results, manual_override=manual, bands=bands, now=tx.now)
-    if made is None:
+    verdict = roll(results, manual_override=manual, bands=bands, now=tx.now)
+    if verdict is None:
         return None
     return Rolled(
         id=uuid7(),
         sample_sha256=row.sample_sha256,
         job_id=row.id,
-        verdict=made,
+        verdict=verdict,
         manual_override=manual,
     )
 

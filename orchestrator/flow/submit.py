@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.db import jobs, samples, tasks
 from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.clocks import queue_due_at
+from orchestrator.domain.clocks import JOB_TIME, due_at
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
     InvalidError,
@@ -30,6 +30,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
+from orchestrator.domain.values import TaskState
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import Roster, find_candidates, read_policy, read_roster
 from orchestrator.flow.settle import settle_jobs
@@ -116,7 +117,7 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
             raise
         return repeat
     in_policy = _in_policy(candidates, subject, order, policy, selection)
-    job_id = UUID(str(uuid7()))
+    job_id = uuid7()
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
     if not jobs.add_job(tx, new):
         return _same_order(tx, order)
@@ -236,7 +237,7 @@ def _new_job(
         idempotency_key=order.idempotency_key,
         content_hash=order.content_hash() if order.idempotency_key else None,
         enqueued_at=tx.now,
-        due_at=tx.now + timedelta(seconds=engine.limits.job_seconds),
+        due_at=tx.now + JOB_TIME.limit(engine.limits),
     )
 
 
@@ -254,14 +255,16 @@ def _add_tasks(
         tx,
         [
             tasks.NewTask(
-                id=UUID(str(uuid7())),
+                id=uuid7(),
                 job_id=job_id,
                 worker_id=choice.worker_id,
                 sample_sha256=order.sample_sha256,
                 submitter_id=order.submitter_id,
                 order_at=tx.now - ahead,
                 enqueued_at=tx.now,
-                due_at=queue_due_at(tx.now, roster.limits[choice.worker_id]),
+                due_at=due_at(
+                    TaskState.ENQUEUED, tx.now, roster.limits[choice.worker_id]
+                ),
                 options={**selection.options, **order.options},
             )
             for choice in selection.selected

@@ -10,18 +10,18 @@ from orchestrator.db import counters
 from orchestrator.db.counters import Tally
 from orchestrator.db.history import Rejected
 from orchestrator.db.verdicts import Rolled
-from orchestrator.domain.states import REPORTED, Change, Move
+from orchestrator.domain.states import Change, Move
 from orchestrator.domain.verdict import Source
 
 
 def count_changes(tally: Tally, changes: Iterable[Change]) -> None:
     """Count what was reported, lost and ended, and how long it took."""
     for one in changes:
-        worker, happening = one.before.worker_id, one.happening
-        if happening.event in REPORTED:
-            tally.add(counters.REPORTS, worker, happening.event, one.move)
+        worker, event = one.before.worker_id, one.event
+        if event.is_reported:
+            tally.add(counters.REPORTS, worker, event.kind, one.move)
         if one.lost:
-            tally.add(counters.LOSSES, worker, happening.reason or "")
+            tally.add(counters.LOSSES, worker, event.reason or "")
         if one.move is Move.RETRY:
             tally.add(counters.TASKS_ENQUEUED, worker)
         if one.ended:

@@ -19,7 +19,7 @@ from orchestrator.domain.errors import (
     InvalidError,
     NotFoundError,
 )
-from orchestrator.domain.states import Change, Happening, Move, TaskEvent, change
+from orchestrator.domain.states import Change, Event, EventKind, Move, apply
 from orchestrator.domain.values import Actor, Reason, Task, TaskState
 from orchestrator.domain.viewer import Viewer
 from orchestrator.flow.cancel import cancel_task
@@ -48,9 +48,9 @@ class TaskUpdate:
 
 
 _EVENTS = {
-    TaskState.EXECUTING: TaskEvent.EXECUTING,
-    TaskState.SUCCESS: TaskEvent.SUCCESS,
-    TaskState.FAILED: TaskEvent.FAILED,
+    TaskState.EXECUTING: EventKind.EXECUTING,
+    TaskState.SUCCESS: EventKind.SUCCESS,
+    TaskState.FAILED: EventKind.FAILED,
 }
 
 #: With what a worker ends, and brings what it found.
@@ -91,10 +91,10 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
     _check_holder(task, given)
     roster = read_roster(tx, engine)
     limits = roster.limits[task.worker_id]
-    made = change(task, _happening(task, given), limits=limits, now=tx.now)
-    _link_analyses(tx, made, given)
-    _check_move(made)
-    settle(tx, [made], bands=engine.limits.bands)
+    change = apply(task, _event_of(task, given), limits=limits, now=tx.now)
+    _link_analyses(tx, change, given)
+    _check_move(change)
+    settle(tx, [change], bands=engine.limits.bands)
 
 
 def _locked(tx: Transaction, given: TaskUpdate) -> Task:
@@ -140,10 +140,10 @@ def _check_holder(task: Task, given: TaskUpdate) -> None:
         )
 
 
-def _happening(task: Task, given: TaskUpdate) -> Happening:
+def _event_of(task: Task, given: TaskUpdate) -> Event:
     failed = given.state is TaskState.FAILED
-    return Happening(
-        event=_EVENTS[given.state],
+    return Event(
+        kind=_EVENTS[given.state],
         attempt=task.attempt,
         reporter=given.holder,
         reason=Reason.ERROR if failed else None,
@@ -152,27 +152,27 @@ def _happening(task: Task, given: TaskUpdate) -> Happening:
     )
 
 
-def _link_analyses(tx: Transaction, made: Change, given: TaskUpdate) -> None:
-    if made.move not in {Move.SUCCEED, Move.LATE, Move.FAIL}:
+def _link_analyses(tx: Transaction, change: Change, given: TaskUpdate) -> None:
+    if change.move not in {Move.SUCCEED, Move.LATE, Move.FAIL}:
         return
     analyses.add_links(
         tx,
         [
             Link(
-                task_id=made.after.id,
+                task_id=change.after.id,
                 analysis_id=one,
-                attempt=made.after.attempt,
-                late=made.move is Move.LATE,
+                attempt=change.after.attempt,
+                late=change.move is Move.LATE,
             )
             for one in given.analyses
         ],
     )
 
 
-def _check_move(made: Change) -> None:
-    if made.move in {Move.STALE, Move.DROPPED, Move.REFUSED}:
+def _check_move(change: Change) -> None:
+    if change.move in {Move.STALE, Move.DROPPED, Move.REFUSED}:
         raise IllegalTransitionError(
-            f"the task is {made.before.state}; it can not become"
-            f" {made.happening.event} from there",
+            f"the task is {change.before.state}; it can not become"
+            f" {change.event.kind} from there",
             field="state",
         )

@@ -29,7 +29,7 @@ from orchestrator.db.users import (
     UserView,
     customer_columns,
     customer_view,
-    get_users,
+    find_users,
 )
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.values import JobState
@@ -173,7 +173,7 @@ def _analyses() -> Select[Any]:
 
 def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[AnalysisView, ...]:
     named = {user_id for row in rows for user_id in row.acl}
-    users = get_users(tx, named | {row.created_by for row in rows})
+    users = find_users(tx, named | {row.created_by for row in rows})
     ids = [row.id for row in rows]
     jobs, with_evidence = _jobs_of(tx, ids), _with_evidence(tx, ids)
     return tuple(

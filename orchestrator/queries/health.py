@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import select, text
 
 from orchestrator.db import migrate
+from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import stream
 from orchestrator.db.unit_of_work import Transaction
 
@@ -85,13 +86,13 @@ def _dispatch(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
 def _waiting_workers(tx: Transaction, *, lease: timedelta) -> list[str]:
     rows = tx.connection.execute(
         text(
-            """
+            f"""
             SELECT w.short_name FROM worker w
              WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
                AND EXISTS (SELECT 1 FROM replica r WHERE r.worker_id = w.id
                             AND r.seen_at >= :alive_after AND NOT r.leaving)
                AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id
-                            AND t.state = 'enqueued' AND t.published_at IS NULL
+                            AND t.state = {ENQUEUED} AND t.published_at IS NULL
                             AND (t.not_before IS NULL OR t.not_before <= :now))
              ORDER BY w.short_name
             """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import (
@@ -31,14 +31,15 @@ from orchestrator.db.users import (
     Customer,
     customer_columns,
     customer_view,
-    find_customer_ids,
+    get_customer_ids,
 )
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState, TaskState
 from orchestrator.domain.viewer import Viewer
-from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
+from orchestrator.queries.lists import Listing, Order, Page, Paging, Period, fetch_page
 
 TimeField = Literal["enqueuedTimestamp", "startTimestamp", "endTimestamp"]
+TIME_FIELDS: tuple[TimeField, ...] = get_args(TimeField)
 
 _JOB_TIMES: Mapping[str, ColumnElement[Any]] = {
     "enqueuedTimestamp": job.c.enqueued_at,
@@ -91,27 +92,20 @@ class ChoiceView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimeWindow:
-    """``start`` and ``end`` (inclusive) for any, or all, of some times of a job."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    fields: tuple[TimeField, ...] = (
-        "enqueuedTimestamp",
-        "startTimestamp",
-        "endTimestamp",
-    )
-    match_all: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
-    """Which jobs; an empty part does not filter."""
+    """
+    Which jobs; an empty part does not filter.
+
+    ``times``: which of a job's times are to be in the period, any of them or, with
+    ``match_all_times``, all.
+    """
 
     states: Sequence[JobState] = ()
     sample_sha256s: Sequence[str] = ()
     customers: Sequence[str] = ()
-    window: TimeWindow = field(default_factory=TimeWindow)
+    period: Period = field(default_factory=Period)
+    times: Sequence[TimeField] = TIME_FIELDS
+    match_all_times: bool = False
 
 
 def list_jobs(
@@ -191,10 +185,10 @@ def _conditions(tx: Transaction, wanted: JobFilter) -> list[ColumnElement[bool]]
     if wanted.sample_sha256s:
         conditions.append(job.c.sample_sha256.in_(wanted.sample_sha256s))
     if wanted.customers:
-        ids = find_customer_ids(tx, wanted.customers)
+        ids = get_customer_ids(tx, wanted.customers)
         conditions.append(job.c.customer_id.in_(ids))
-    if wanted.window.start is not None or wanted.window.end is not None:
-        conditions.append(_within(wanted.window))
+    if wanted.period.is_bounded:
+        conditions.append(_within(wanted))
     return conditions
 
 
@@ -210,16 +204,17 @@ def _in_states(states: Sequence[JobState]) -> ColumnElement[bool]:
     )
 
 
-def _within(window: TimeWindow) -> ColumnElement[bool]:
+def _within(wanted: JobFilter) -> ColumnElement[bool]:
     # A job starts and ends after it was ordered, and mostly within a day: said as well,
     # it lets the index of orders be read from there to there, and no further.
     bounds: list[ColumnElement[bool]] = []
-    if window.end is not None:
-        bounds.append(job.c.enqueued_at <= window.end)
-    if window.start is not None:
-        bounds.append(job.c.enqueued_at >= _earliest(window.start))
-    matches = [_matches(_JOB_TIMES[name], window) for name in window.fields]
-    return and_(*bounds, and_(*matches) if window.match_all else or_(*matches))
+    period = wanted.period
+    if period.end is not None:
+        bounds.append(job.c.enqueued_at <= period.end)
+    if period.start is not None:
+        bounds.append(job.c.enqueued_at >= _earliest(period.start))
+    matches = [and_(*period.has(_JOB_TIMES[name])) for name in wanted.times]
+    return and_(*bounds, and_(*matches) if wanted.match_all_times else or_(*matches))
 
 
 def _earliest(start: datetime) -> ColumnElement[datetime]:
@@ -227,21 +222,12 @@ def _earliest(start: datetime) -> ColumnElement[datetime]:
     # The offset keeps the planner from looking for the first by order, past everything
     # that was before.
     slow = text(
-        "SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM job"  # noqa: S608  (a constant)
+        "SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM job"
         f" WHERE is_long AND {JOB_TIME} >= :start OFFSET 0) AS slow"
     ).bindparams(bindparam("start", start, unique=True))
     first = slow.columns(job.c.enqueued_at).scalar_subquery()
     day = text("interval '1 day'")
     return func.least(literal(start, job.c.enqueued_at.type) - day, first)
-
-
-def _matches(column: ColumnElement[Any], window: TimeWindow) -> ColumnElement[bool]:
-    bounds: list[ColumnElement[bool]] = []
-    if window.start is not None:
-        bounds.append(column >= window.start)
-    if window.end is not None:
-        bounds.append(column <= window.end)
-    return and_(*bounds)
 
 
 def _job(row: Row[Any]) -> JobView:

@@ -22,7 +22,7 @@ from orchestrator.db.users import (
     UserView,
     customer_columns,
     customer_view,
-    get_users,
+    find_users,
 )
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.viewer import Viewer
@@ -142,7 +142,7 @@ def _views(
     tx: Transaction, rows: Sequence[Row[Any]], viewer: Viewer
 ) -> tuple[LinkView, ...]:
     named = {user_id for row in rows for user_id in row.acl}
-    users = get_users(tx, named | {row.created_by for row in rows})
+    users = find_users(tx, named | {row.created_by for row in rows})
     wanted = {row.reference_sha256 for row in rows}
     here = _known(tx, wanted)
     shown = visible_samples(tx, viewer, here)

@@ -53,11 +53,16 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """From when to when, both inclusive; ``None`` is unbounded."""
+class Period:
+    """A span of time, both ends inclusive; ``None`` is unbounded."""
 
     start: datetime | None = None
     end: datetime | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.start is not None or self.end is not None
 
     def has(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
         """Return the conditions that a time is in it."""
@@ -110,8 +115,8 @@ def fetch_page(
         matches = matches.order_by(*order_by((), listing))
     total = count(tx, matches, paging)
     page = statement.where(*conditions).order_by(*order)
-    window = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
-    return tx.connection.execute(window).all(), total
+    part = page.limit(paging.limit or LIST_MAX).offset(paging.offset)
+    return tx.connection.execute(part).all(), total
 
 
 def count_bound(paging: Paging) -> int:

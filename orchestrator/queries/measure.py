@@ -18,6 +18,7 @@ from sqlalchemy import Row, text
 
 from orchestrator.db import counters, stream
 from orchestrator.db.counters import TASKS_ENDED, TASKS_ENQUEUED, Series
+from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN
 from orchestrator.db.stream import Stream
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.limits import Limits
@@ -155,14 +156,14 @@ def _poisoned(tx: Transaction) -> dict[UUID, int]:
 # Each ORDER BY is that of a partial index: without it the planner may believe that a
 # scan of the table meets enough open tasks early, and wade through history for them.
 _WORKERS = text(
-    """
+    f"""
     SELECT w.id, w.short_name, w.window_cap,
            w.paused_at IS NOT NULL AS is_paused,
            w.deleted_at IS NOT NULL AS is_deleted,
            home.replicas, home.slots, waiting.backlog,
            flight.published, flight.executing, pace.finished,
            (SELECT t.enqueued_at FROM job_task t
-             WHERE t.worker_id = w.id AND t.state IN ('enqueued', 'executing')
+             WHERE t.worker_id = w.id AND t.state IN ({OPEN})
              ORDER BY t.enqueued_at LIMIT 1) AS oldest_enqueued_at
       FROM worker w,
            LATERAL (SELECT count(*) AS replicas, coalesce(sum(slots), 0) AS slots
@@ -171,15 +172,15 @@ _WORKERS = text(
                        AND NOT r.leaving) home,
            LATERAL (SELECT count(*) AS backlog
                       FROM (SELECT 1 FROM job_task t
-                             WHERE t.worker_id = w.id AND t.state = 'enqueued'
+                             WHERE t.worker_id = w.id AND t.state = {ENQUEUED}
                                AND t.published_at IS NULL
                              ORDER BY t.submitter_id, t.order_at
                              LIMIT :backlog_max) t) waiting,
            LATERAL (SELECT count(*) AS published,
-                           count(*) FILTER (WHERE state = 'executing') AS executing
+                           count(*) FILTER (WHERE state = {EXECUTING}) AS executing
                       FROM (SELECT t.state FROM job_task t
                              WHERE t.worker_id = w.id AND t.published_at IS NOT NULL
-                               AND t.state IN ('enqueued', 'executing')
+                               AND t.state IN ({OPEN})
                              ORDER BY t.published_at
                              LIMIT :published_max) t) flight,
            LATERAL (SELECT count(*) AS finished

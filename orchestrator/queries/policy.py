@@ -20,7 +20,7 @@ from orchestrator.db.users import (
     UserView,
     customer_columns,
     customer_view,
-    get_users,
+    find_users,
 )
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
@@ -77,7 +77,7 @@ def get_policy(tx: Transaction) -> PolicyView:
     return PolicyView(
         workers=tuple(sorted(named, key=lambda one: one.short_name)),
         options=row.options,
-        updated_by=get_users(tx, {row.updated_by}).get(row.updated_by),
+        updated_by=find_users(tx, {row.updated_by}).get(row.updated_by),
         updated_at=row.updated_at,
     )
 
@@ -109,7 +109,7 @@ def get_rule(tx: Transaction, rule_id: UUID) -> RuleView:
 
 def _views(tx: Transaction, rows: Sequence[RuleRow]) -> tuple[RuleView, ...]:
     people = {row.created_by for row in rows}
-    users = get_users(
+    users = find_users(
         tx,
         people | {row.updated_by for row in rows} | {row.deleted_by for row in rows},
     )

@@ -2,7 +2,7 @@
 The list of samples that somebody may see, by words, time and order.
 
 Without words and in its usual order a page is read off one index. Words are found as
-``keywords.py`` does. Another order is that of the newest samples of the window, as many
+``keywords.py`` does. Another order is that of the newest samples of the period, as many
 as a list may hold.
 """
 
@@ -61,7 +61,7 @@ from orchestrator.queries.lists import (
     Order,
     Page,
     Paging,
-    Window,
+    Period,
     check_whole,
     count,
     count_bound,
@@ -99,13 +99,13 @@ def _sorts(viewer: Viewer) -> Mapping[str, ColumnElement[Any]]:
 
 
 def search_samples(
-    tx: Transaction, words: Words, window: Window, paging: Paging, *, viewer: Viewer
+    tx: Transaction, words: Words, period: Period, paging: Paging, *, viewer: Viewer
 ) -> Page[SampleView]:
     """
     Return one page of the samples that the viewer may see.
 
     Args:
-        window: When they came first.
+        period: When they came first.
 
     Raises:
         InvalidError: The order or a field to search in is unknown, or everything was
@@ -113,16 +113,16 @@ def search_samples(
     """
     order = paging.order or _DEFAULT
     if words.keywords:
-        found = _found(tx, words, window, paging, viewer)
-        among, total = found.among(viewer, window), found.total
+        found = _found(tx, words, period, paging, viewer)
+        among, total = found.among(viewer, period), found.total
         listed = _in_order(among, order, viewer)
     elif order != _DEFAULT:
-        listed = _in_order(_visible(viewer, window, LIST_MAX), order, viewer)
+        listed = _in_order(_visible(viewer, period, LIST_MAX), order, viewer)
         total = count(tx, listed, paging)
     else:
-        total = count(tx, _visible(viewer, window, count_bound(paging) + 1), paging)
+        total = count(tx, _visible(viewer, period, count_bound(paging) + 1), paging)
         # Only as far as the page: the rest of the index is not read.
-        listed = _visible(viewer, window, paging.offset + (paging.limit or LIST_MAX))
+        listed = _visible(viewer, period, paging.offset + (paging.limit or LIST_MAX))
     total = count(tx, listed, paging) if total is None else check_whole(paging, total)
     page = listed.limit(paging.limit or LIST_MAX).offset(paging.offset)
     sha256s = list(tx.connection.execute(page).scalars())
@@ -137,10 +137,10 @@ class _Found:
     sha256s: Collection[str]
     total: int | None
 
-    def among(self, viewer: Viewer, window: Window) -> Select[Any]:
+    def among(self, viewer: Viewer, period: Period) -> Select[Any]:
         """Return those that the viewer may see."""
         statement = select(sample.c.sha256).where(
-            one_of(sample.c.sha256, self.sha256s), *window.has(sample.c.created_at)
+            one_of(sample.c.sha256, self.sha256s), *period.has(sample.c.created_at)
         )
         if viewer.customer_ids is None:
             return statement
@@ -152,7 +152,7 @@ class _Found:
 
 
 def _found(
-    tx: Transaction, words: Words, window: Window, paging: Paging, viewer: Viewer
+    tx: Transaction, words: Words, period: Period, paging: Paging, viewer: Viewer
 ) -> _Found:
     places = _places(viewer)
     rare = find(tx, words, places)
@@ -165,20 +165,20 @@ def _found(
         tx,
         words,
         places,
-        lambda reach: _visible(viewer, window, reach),
+        lambda reach: _visible(viewer, period, reach),
         wanted=wanted,
     )
     total = len(newest.keys) if newest.is_whole else UNCOUNTED
     return _Found(sha256s=newest.keys, total=total)
 
 
-def _visible(viewer: Viewer, window: Window, cap: int) -> Select[Any]:
+def _visible(viewer: Viewer, period: Period, cap: int) -> Select[Any]:
     """Return the newest visible samples, at most *cap*, the newest first."""
     if viewer.customer_ids is None:
         seen = sample.c.created_at
         newest = select(sample.c.sha256, seen.label("seen_at"))
-        return _newest_first(newest.where(*window.has(seen)), seen, cap)
-    parts = [_of_subject(one, window, cap) for one in viewer.subjects]
+        return _newest_first(newest.where(*period.has(seen)), seen, cap)
+    parts = [_of_subject(one, period, cap) for one in viewer.subjects]
     if not parts:
         nothing = select(sample.c.sha256, sample.c.created_at.label("seen_at"))
         return nothing.where(false())
@@ -188,11 +188,11 @@ def _visible(viewer: Viewer, window: Window, cap: int) -> Select[Any]:
     return ordered.limit(cap)
 
 
-def _of_subject(subject_id: UUID, window: Window, cap: int) -> Select[Any]:
+def _of_subject(subject_id: UUID, period: Period, cap: int) -> Select[Any]:
     seen = sample_access.c.sample_created_at
     statement = select(
         sample_access.c.sample_sha256.label("sha256"), seen.label("seen_at")
-    ).where(sample_access.c.subject_id == subject_id, *window.has(seen))
+    ).where(sample_access.c.subject_id == subject_id, *period.has(seen))
     ordered = statement.order_by(seen.desc(), sample_access.c.sample_sha256.desc())
     return ordered.limit(cap)
 

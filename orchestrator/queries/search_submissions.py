@@ -46,7 +46,7 @@ from orchestrator.queries.lists import (
     UNCOUNTED,
     Page,
     Paging,
-    Window,
+    Period,
     count,
     count_bound,
     fetch_page,
@@ -64,28 +64,28 @@ _COLUMNS = (submission.c.id, submission.c.sample_sha256, submission.c.observed_a
 
 
 def search_submissions(
-    tx: Transaction, words: Words, window: Window, paging: Paging, *, viewer: Viewer
+    tx: Transaction, words: Words, period: Period, paging: Paging, *, viewer: Viewer
 ) -> Page[SubmissionView]:
     """
     Return one page of all submissions that the viewer may see.
 
     Args:
-        window: When they were observed.
+        period: When they were observed.
 
     Raises:
         InvalidError: The order or a field to search in is unknown, or everything was
             asked for and more match than one list may hold.
     """
-    seen = [visible_submissions(viewer), *window.has(submission.c.observed_at)]
+    seen = [visible_submissions(viewer), *period.has(submission.c.observed_at)]
     every, is_whole = select_submissions(), True
     if words.keywords:
-        found = _holding(tx, words, window, paging, viewer)
+        found = _holding(tx, words, period, paging, viewer)
         seen, is_whole = [one_of(submission.c.id, found.keys)], found.is_whole
     elif _is_by_age(paging):
-        total = count(tx, _newest(viewer, window, count_bound(paging) + 1), paging)
+        total = count(tx, _newest(viewer, period, count_bound(paging) + 1), paging)
         # Only as far as the page: the rest of the index is not read.
         size = paging.limit or LIST_MAX
-        newest = _newest(viewer, window, paging.offset + size)
+        newest = _newest(viewer, period, paging.offset + size)
         page = newest.limit(size).offset(paging.offset).subquery()
         listed = every.where(submission.c.id.in_(select(page.c.id)))
         rows = tx.connection.execute(listed.order_by(*order_by((), LISTING))).all()
@@ -98,9 +98,9 @@ def _is_by_age(paging: Paging) -> bool:
     return paging.order in {(), (LISTING.default,)}
 
 
-def _newest(viewer: Viewer, window: Window, reach: int) -> Select[Any]:
+def _newest(viewer: Viewer, period: Period, reach: int) -> Select[Any]:
     """Return the newest of what the viewer may see, the newest first."""
-    within = window.has(submission.c.observed_at)
+    within = period.has(submission.c.observed_at)
     if viewer.customer_ids is None:
         return _first(select(*_COLUMNS).where(*within), reach)
     of_each = [
@@ -139,10 +139,10 @@ def _first(statement: Select[Any], reach: int) -> Select[Any]:
 
 
 def _holding(
-    tx: Transaction, words: Words, window: Window, paging: Paging, viewer: Viewer
+    tx: Transaction, words: Words, period: Period, paging: Paging, viewer: Viewer
 ) -> Newest:
-    seen = [visible_submissions(viewer), *window.has(submission.c.observed_at)]
-    places = _places(_newest(viewer, window, LIST_MAX), and_(*seen))
+    seen = [visible_submissions(viewer), *period.has(submission.c.observed_at)]
+    places = _places(_newest(viewer, period, LIST_MAX), and_(*seen))
     rare = find(tx, words, places)
     if rare is not None:
         return Newest(keys=list(rare), is_whole=True)
@@ -151,7 +151,7 @@ def _holding(
         tx,
         words,
         places,
-        lambda reach: select(_newest(viewer, window, reach).subquery().c.id),
+        lambda reach: select(_newest(viewer, period, reach).subquery().c.id),
         wanted=paging.offset + paging.limit if is_page else LIST_MAX,
     )
 

@@ -21,7 +21,7 @@ from orchestrator.db.users import (
     UserView,
     customer_columns,
     customer_view,
-    get_users,
+    find_users,
 )
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.viewer import Viewer
@@ -114,7 +114,7 @@ def select_submissions() -> Select[Any]:
 def views_of(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[SubmissionView, ...]:
     """Return what was read, with the users whom it names."""
     named = {user_id for row in rows for user_id in row.acl}
-    users = get_users(tx, named | {row.created_by for row in rows})
+    users = find_users(tx, named | {row.created_by for row in rows})
     return tuple(_view(row, users) for row in rows)
 
 

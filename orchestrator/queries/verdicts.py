@@ -19,7 +19,7 @@ from orchestrator.db.access import visible_findings
 from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import analysis, job, sample, verdict, verdict_input
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import UserView, get_users
+from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import Source, Why
@@ -152,7 +152,7 @@ def _verdicts() -> Select[Any]:
 def _views(
     tx: Transaction, rows: Sequence[Row[Any]], viewer: Viewer
 ) -> tuple[VerdictView, ...]:
-    users = get_users(tx, {row.created_by for row in rows})
+    users = find_users(tx, {row.created_by for row in rows})
     parts = _contributions_of(tx, [row.id for row in rows], viewer)
     return tuple(
         _view(row, users.get(row.created_by), parts.get(row.id, ()), viewer)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 
 from orchestrator.db.tables import job_task, replica, worker
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import UserView, get_users
+from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
@@ -176,7 +176,7 @@ def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[WorkerView, ...]:
     named = {row.created_by for row in rows}
     named |= {row.updated_by for row in rows}
     named |= {row.deleted_by for row in rows}
-    users = get_users(tx, named)
+    users = find_users(tx, named)
     return tuple(_view(row, users) for row in rows)
 
 

@@ -28,7 +28,7 @@ from tests.fixtures.containers import (
     environment,
     make_secrets,
 )
-from workers.__main__ import _parser, find_analyzer
+from workers.__main__ import _parser, get_analyzer
 from workers.replica.settings import Settings
 
 OURS = ENGINE | REPLICAS
@@ -63,7 +63,7 @@ def test_the_engine_knows_the_command_of_a_service(name: str):
 def test_the_sdk_knows_the_worker_of_a_service(name: str):
     given = _parser().parse_args(REPLICAS[name]["command"])
 
-    assert find_analyzer(given.name).name == given.name
+    assert get_analyzer(given.name).name == given.name
 
 
 @pytest.mark.parametrize("name", sorted(ENGINE))

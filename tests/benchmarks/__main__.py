@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.bench.summary import Result, show
-from orchestrator.bench.testbed import Ground, ground
+from orchestrator.bench.testbed import Testbed, testbed
 from orchestrator.client.output import print_json, print_table
 from orchestrator.client.signals import interrupt_on_signals
 from tests.benchmarks.compare import measure_peer
@@ -19,7 +19,7 @@ from tests.benchmarks.peers import PEERS
 
 _COLUMNS = ("mark", "measured", "wanted", "met")
 
-Measure = Callable[[Ground, argparse.Namespace], Result]
+Measure = Callable[[Testbed, argparse.Namespace], Result]
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     interrupt_on_signals()
     results = {}
     for name in given.names or _BENCHMARKS:
-        with ground() as found:
+        with testbed() as found:
             results[name] = _BENCHMARKS[name](found, given)
         if not given.json:
             show(results[name], as_json=False)

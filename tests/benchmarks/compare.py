@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from orchestrator.bench.fanout import CLIENTS, LONE_JOBS, Plan
 from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.summary import Figures, Result, milliseconds
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.output import tell
 from tests.benchmarks.peers import PEERS, Client, Started
 
 _SECONDS = 300
 
 
-def measure_peer(found: Ground, name: str, plan: Plan) -> Result:
+def measure_peer(found: Testbed, name: str, plan: Plan) -> Result:
     """Run the jobs of *plan* through a peer, as often as Assay runs them."""
     started = PEERS[name](found, plan)
     clients = [Client(found, started, number) for number in range(CLIENTS)]
@@ -32,7 +32,7 @@ def measure_peer(found: Ground, name: str, plan: Plan) -> Result:
 
 
 def _run(
-    found: Ground, started: Started, clients: Sequence[Client], plan: Plan
+    found: Testbed, started: Started, clients: Sequence[Client], plan: Plan
 ) -> Figures:
     tasks = plan.jobs * plan.workers
     before = cpu_seconds(found.pids)

@@ -18,7 +18,7 @@ import httpx
 import redis
 
 from orchestrator.bench.fanout import Plan
-from orchestrator.bench.testbed import Ground, wait_until
+from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.embedded.redis import free_port
 from tests.benchmarks.bench_python import bench_python
 
@@ -41,25 +41,25 @@ class Started:
     answers: bool
 
 
-Start = Callable[[Ground, Plan], Started]
+Start = Callable[[Testbed, Plan], Started]
 
 
-def start_celery(found: Ground, plan: Plan) -> Started:
+def start_celery(found: Testbed, plan: Plan) -> Started:
     """Celery that keeps no state: tasks go out and nobody hears of them again."""
     return _celery(found, plan, backend=None)
 
 
-def start_redis_group(found: Ground, plan: Plan) -> Started:
+def start_redis_group(found: Testbed, plan: Plan) -> Started:
     """A ``group`` for each job, whose results are kept in Redis."""
     return _celery(found, plan, backend=found.broker_url)
 
 
-def start_postgres_group(found: Ground, plan: Plan) -> Started:
+def start_postgres_group(found: Testbed, plan: Plan) -> Started:
     """A ``group`` for each job, whose results are kept in PostgreSQL."""
     return _celery(found, plan, backend=f"db+{found.database.url}")
 
 
-def start_karton(found: Ground, plan: Plan) -> Started:
+def start_karton(found: Testbed, plan: Plan) -> Started:
     """Karton's router and consumers. Its object store is there; nothing is put in."""
     python = str(bench_python())
     store = f"http://127.0.0.1:{free_port()}"
@@ -105,7 +105,7 @@ PEERS: Mapping[str, Start] = {
 }
 
 
-def _celery(found: Ground, plan: Plan, *, backend: str | None) -> Started:
+def _celery(found: Testbed, plan: Plan, *, backend: str | None) -> Started:
     done = found.folder / "celery.done"
     environment = {"PEER_BROKER": found.broker_url, "PEER_DONE": str(done)}
     if backend is not None:
@@ -136,7 +136,7 @@ def _answers(url: str) -> bool:
 class Client:
     """A client process: told how many jobs to create, it says when it has."""
 
-    def __init__(self, found: Ground, started: Started, number: int) -> None:
+    def __init__(self, found: Testbed, started: Started, number: int) -> None:
         self._process = found.run(
             f"client {number}", started.command, started.environment, talks=True
         )

@@ -26,8 +26,8 @@ from starlette.types import Message, Receive, Scope, Send
 from orchestrator.api.app import create_app
 from orchestrator.api.http import body_deadline, server, threads
 from orchestrator.api.http.body import READERS_PER_USER
-from orchestrator.api.http.body_deadline import BYTES_PER_SECOND, Paced
-from orchestrator.api.http.threads import in_turn
+from orchestrator.api.http.body_deadline import BYTES_PER_SECOND, BodyDeadline
+from orchestrator.api.http.threads import in_thread
 from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
 from orchestrator.store import SampleStore
@@ -195,7 +195,7 @@ def _pace(chunks: list[bytes], *, pause: float, **limits: float) -> None:
         raise AssertionError
 
     async def run() -> None:
-        await Paced(_read_all, **limits)({"type": "http"}, receive, send)
+        await BodyDeadline(_read_all, **limits)({"type": "http"}, receive, send)
 
     anyio.run(run)
 
@@ -256,15 +256,15 @@ def test_a_thread_that_does_not_become_free_is_not_waited_for_long(
 
             async def first() -> None:
                 # It began in time, and is waited for however long it takes.
-                said.append(await in_turn(lambda: _wait(release), limiter))
+                said.append(await in_thread(lambda: _wait(release), limiter))
 
             group.start_soon(first)
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(BusyError):
-                await in_turn(lambda: "second", limiter)
+                await in_thread(lambda: "second", limiter)
             said.append("busy")
             release.set()
-        said.append(await in_turn(lambda: "third", limiter))
+        said.append(await in_thread(lambda: "third", limiter))
         return said
 
     assert anyio.run(run) == ["busy", "first", "third"]

@@ -15,9 +15,9 @@ from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,
-    Job,
     OutOfMemory,
     Raised,
+    Run,
     Sandbox,
     SandboxError,
     Stopped,
@@ -158,7 +158,7 @@ def test_what_is_stopped_before_it_begins_never_begins(made):
     def deliver(target: Path) -> None:
         raise AssertionError
 
-    one = Job(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    one = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
     assert run(made, one, stopped=stopped) == Stopped()
 
 
@@ -326,7 +326,7 @@ def test_what_delivery_raises_is_raised_and_the_slot_works_again(made):
         target.write_bytes(b"half")
         raise ConnectionError("the store is away")
 
-    one = Job(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    one = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
     with pytest.raises(ConnectionError):
         run(made, one)
 

@@ -31,8 +31,8 @@ from workers.sandbox.sandbox import (
     RUNS_PER_CHILD,
     Crashed,
     Finished,
-    Job,
     Outcome,
+    Run,
     Sandbox,
     SandboxError,
     TimedOut,
@@ -70,7 +70,7 @@ def _fine(made: Sandbox) -> int:
 
 
 @contextmanager
-def _running(made: Sandbox, one: Job) -> Iterator[list[Outcome]]:
+def _running(made: Sandbox, one: Run) -> Iterator[list[Outcome]]:
     """Run a job in a thread while the block does something to it."""
     outcomes: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcomes.append(run(made, one)))

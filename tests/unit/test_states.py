@@ -17,13 +17,13 @@ from orchestrator.domain.states import (
     REPORTED,
     UNCHANGING,
     Change,
-    Happening,
+    Event,
+    EventKind,
     Move,
-    TaskEvent,
-    change,
+    apply,
     job_state,
     mermaid,
-    move,
+    move_for,
 )
 from orchestrator.domain.values import JobState, Reason, Task, TaskState
 
@@ -32,16 +32,15 @@ LIMITS = TaskLimits(run_seconds=10, run_grace_seconds=5, queue_wait_seconds=100)
 
 #: The table of the design, written down a second time on purpose.
 EXPECTED = {
-    TaskEvent.EXECUTING: "start stale stale stale stale stale",
-    TaskEvent.SUCCESS: "succeed succeed stale late late dropped",
-    TaskEvent.FAILED: "fail fail stale stale stale stale",
-    TaskEvent.TIMED_OUT: "time_out time_out stale stale stale stale",
-    TaskEvent.RELEASED: "release release stale stale stale stale",
-    TaskEvent.LOST: "illegal lose illegal illegal illegal illegal",
-    TaskEvent.EXPIRED: "time_out time_out illegal illegal illegal illegal",
-    TaskEvent.CANCELLED: "cancel cancel refused refused refused same",
-    TaskEvent.RETRIED: "refused refused refused retry retry refused",
-    TaskEvent.POISONED: "poison poison illegal illegal illegal illegal",
+    EventKind.EXECUTING: "start stale stale stale stale stale",
+    EventKind.SUCCESS: "succeed succeed stale late late dropped",
+    EventKind.FAILED: "fail fail stale stale stale stale",
+    EventKind.TIMED_OUT: "time_out time_out stale stale stale stale",
+    EventKind.RELEASED: "release release stale stale stale stale",
+    EventKind.LOST: "illegal lose illegal illegal illegal illegal",
+    EventKind.EXPIRED: "time_out time_out illegal illegal illegal illegal",
+    EventKind.CANCELLED: "cancel cancel refused refused refused same",
+    EventKind.RETRIED: "refused refused refused retry retry refused",
 }
 
 
@@ -63,72 +62,72 @@ def task(state: TaskState = TaskState.ENQUEUED, **fields: Any) -> Task:
     return replace(base, **fields)
 
 
-def happening(event: TaskEvent, **fields: Any) -> Happening:
-    base = Happening(event=event)
-    if event in REPORTED:
+def event(kind: EventKind, **fields: Any) -> Event:
+    base = Event(kind=kind)
+    if kind in REPORTED:
         base = replace(base, attempt=1, reporter="r1")
-    if event in {TaskEvent.FAILED, TaskEvent.LOST}:
+    if kind in {EventKind.FAILED, EventKind.LOST}:
         base = replace(base, reason=Reason.ERROR)
     return replace(base, **fields)
 
 
-def after(before: Task, event: TaskEvent, **fields: Any) -> Change:
-    return change(before, happening(event, **fields), limits=LIMITS, now=NOW)
+def after(before: Task, kind: EventKind, **fields: Any) -> Change:
+    return apply(before, event(kind, **fields), limits=LIMITS, now=NOW)
 
 
-@pytest.mark.parametrize("event", TaskEvent)
+@pytest.mark.parametrize("kind", EventKind)
 @pytest.mark.parametrize(("column", "state"), list(enumerate(TaskState)))
-def test_every_pair_of_state_and_event_moves_as_the_design_says(column, state, event):
-    expected = Move(EXPECTED[event].split()[column])
+def test_every_pair_of_state_and_event_moves_as_the_design_says(column, state, kind):
+    expected = Move(EXPECTED[kind].split()[column])
 
-    assert move(task(state), happening(event)) is expected
+    assert move_for(task(state), event(kind)) is expected
 
 
 def test_the_table_is_complete():
     assert set(MOVES) == set(TaskState)
-    assert all(set(row) == set(TaskEvent) for row in MOVES.values())
+    assert all(set(row) == set(EventKind) for row in MOVES.values())
     assert set(LEADS_TO) | UNCHANGING == set(Move)
 
 
-@pytest.mark.parametrize("event", TaskEvent)
+@pytest.mark.parametrize("kind", EventKind)
 @pytest.mark.parametrize("state", TaskState)
-def test_a_change_leads_where_the_table_says_and_nowhere_else(state, event):
+def test_a_change_leads_where_the_table_says_and_nowhere_else(state, kind):
     before = task(state)
 
-    made = after(before, event)
+    change = after(before, kind)
 
-    if made.move in UNCHANGING:
-        assert replace(made.after, late=False) == before
+    if change.move in UNCHANGING:
+        assert replace(change.after, late=False) == before
         return
-    allowed = {LEADS_TO[made.move]}
-    if made.move in MAY_LEAD_BACK:
+    allowed = {LEADS_TO[change.move]}
+    if change.move in MAY_LEAD_BACK:
         allowed.add(TaskState.ENQUEUED)
-    assert made.after.state in allowed
-    assert made.after.state.is_final == (made.after.ended_at is not None)
-    assert made.after.state.is_final == (made.after.due_at is None)
+    assert change.after.state in allowed
+    assert change.after.state.is_final == (change.after.ended_at is not None)
+    assert change.after.state.is_final == (change.after.due_at is None)
 
 
-@pytest.mark.parametrize("event", sorted(REPORTED))
+@pytest.mark.parametrize("kind", sorted(REPORTED))
 @pytest.mark.parametrize("state", TaskState)
 @pytest.mark.parametrize("fields", [{"attempt": 2}, {"attempt": 0}])
-def test_a_report_of_another_attempt_changes_nothing(state, event, fields):
-    made = after(task(state), event, **fields)
+def test_a_report_of_another_attempt_changes_nothing(state, kind, fields):
+    change = after(task(state), kind, **fields)
 
-    assert made.move is Move.STALE
-    assert made.after == made.before
+    assert change.move is Move.STALE
+    assert change.after == change.before
 
 
-@pytest.mark.parametrize("event", sorted(REPORTED))
+@pytest.mark.parametrize("kind", sorted(REPORTED))
 @pytest.mark.parametrize("state", TaskState)
-def test_a_report_from_another_holder_changes_nothing(state, event):
-    made = after(task(state, holder="r1"), event, reporter="r2")
+def test_a_report_from_another_holder_changes_nothing(state, kind):
+    change = after(task(state, holder="r1"), kind, reporter="r2")
 
-    assert made.move is Move.STALE
-    assert made.after == made.before
+    assert change.move is Move.STALE
+    assert change.after == change.before
 
 
 def test_the_first_report_makes_its_replica_the_holder():
-    started = after(task(), TaskEvent.EXECUTING, reporter="r7").after
+    started = after(task(), EventKind.EXECUTING, reporter="r7").after
 
     assert started.holder == "r7"
     assert started.due_at == NOW + timedelta(seconds=15)
@@ -137,8 +136,8 @@ def test_the_first_report_makes_its_replica_the_holder():
 def test_a_success_after_a_clock_is_late_once():
     ended = task(TaskState.TIMEOUT, holder="r1")
 
-    first = after(ended, TaskEvent.SUCCESS)
-    second = after(first.after, TaskEvent.SUCCESS)
+    first = after(ended, EventKind.SUCCESS)
+    second = after(first.after, EventKind.SUCCESS)
 
     assert first.move is Move.LATE
     assert first.after == replace(ended, late=True)
@@ -147,9 +146,9 @@ def test_a_success_after_a_clock_is_late_once():
 
 @pytest.mark.parametrize("reason", [Reason.ERROR, Reason.CRASHED, Reason.POISON])
 def test_a_success_after_the_holders_own_failure_is_stale(reason):
-    made = after(task(TaskState.FAILED, reason=reason), TaskEvent.SUCCESS)
+    change = after(task(TaskState.FAILED, reason=reason), EventKind.SUCCESS)
 
-    assert made.move is Move.STALE
+    assert change.move is Move.STALE
 
 
 @pytest.mark.parametrize("reason", [Reason.CRASHED, Reason.OUT_OF_MEMORY])
@@ -157,13 +156,13 @@ def test_losses_back_off_until_the_budget_ends_the_task_with_its_own_reason(reas
     waits = []
     present = task(TaskState.EXECUTING)
     for attempt in (1, 2, 3):
-        made = after(
+        change = after(
             replace(present, state=TaskState.EXECUTING, holder="r1", started_at=NOW),
-            TaskEvent.FAILED,
+            EventKind.FAILED,
             reason=reason,
             attempt=attempt,
         )
-        present = made.after
+        present = change.after
         if present.not_before:
             waits.append((present.not_before - NOW).total_seconds())
 
@@ -173,10 +172,10 @@ def test_losses_back_off_until_the_budget_ends_the_task_with_its_own_reason(reas
 
 
 def test_a_free_loss_uses_no_budget_and_waits_for_nothing():
-    made = after(task(TaskState.EXECUTING, losses=2), TaskEvent.LOST, free=True)
+    change = after(task(TaskState.EXECUTING, losses=2), EventKind.LOST, free=True)
 
-    assert made.after.state is TaskState.ENQUEUED
-    assert (made.after.losses, made.after.not_before) == (2, None)
+    assert change.after.state is TaskState.ENQUEUED
+    assert (change.after.losses, change.after.not_before) == (2, None)
 
 
 @pytest.mark.parametrize(
@@ -189,21 +188,21 @@ def test_a_free_loss_uses_no_budget_and_waits_for_nothing():
     ],
 )
 def test_only_a_recoverable_error_is_tried_again(reason, recoverable, again):
-    made = after(
+    change = after(
         task(TaskState.EXECUTING),
-        TaskEvent.FAILED,
+        EventKind.FAILED,
         reason=reason,
         recoverable=recoverable,
     )
 
-    assert (made.after.state is TaskState.ENQUEUED) is again
-    assert made.lost is again
+    assert (change.after.state is TaskState.ENQUEUED) is again
+    assert change.lost is again
 
 
 def test_a_next_attempt_is_unpublished_and_belongs_to_nobody():
     before = task(TaskState.EXECUTING, published_at=NOW, losses=1)
 
-    released = after(before, TaskEvent.RELEASED).after
+    released = after(before, EventKind.RELEASED).after
 
     assert released == replace(
         before,
@@ -220,16 +219,20 @@ def test_a_next_attempt_is_unpublished_and_belongs_to_nobody():
 def test_a_retry_has_a_fresh_budget():
     failed = task(TaskState.FAILED, losses=3, attempt=3, reason=Reason.WORKER_LOST)
 
-    made = after(failed, TaskEvent.RETRIED)
+    change = after(failed, EventKind.RETRIED)
 
-    assert made.after.state is TaskState.ENQUEUED
-    assert (made.after.attempt, made.after.losses, made.after.reason) == (4, 0, None)
+    assert change.after.state is TaskState.ENQUEUED
+    assert (change.after.attempt, change.after.losses, change.after.reason) == (
+        4,
+        0,
+        None,
+    )
 
 
 def test_a_start_is_counted_back_and_never_before_the_queue():
     """The replica's clock may be hours off; only its duration is used."""
-    short = after(task(), TaskEvent.SUCCESS, run_time=timedelta(seconds=2)).after
-    long = after(task(), TaskEvent.SUCCESS, run_time=timedelta(days=2)).after
+    short = after(task(), EventKind.SUCCESS, run_time=timedelta(seconds=2)).after
+    long = after(task(), EventKind.SUCCESS, run_time=timedelta(days=2)).after
 
     assert short.started_at == NOW - timedelta(seconds=2)
     assert long.started_at == task().queued_at
@@ -238,7 +241,7 @@ def test_a_start_is_counted_back_and_never_before_the_queue():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(list(TaskEvent)),
+            st.sampled_from(list(EventKind)),
             st.integers(1, 4),
             st.sampled_from(["r1", "r2"]),
             st.sampled_from([Reason.ERROR, Reason.CRASHED]),
@@ -248,13 +251,13 @@ def test_a_start_is_counted_back_and_never_before_the_queue():
 )
 def test_whatever_happens_attempts_only_grow_and_ends_stay(events):
     present = task()
-    for event, attempt, reporter, reason in events:
-        made = after(present, event, attempt=attempt, reporter=reporter, reason=reason)
-        assert made.after.attempt >= present.attempt
-        assert made.after.losses <= LIMITS.max_losses
-        if present.state.is_final and made.move is not Move.RETRY:
-            assert made.after.state is present.state
-        present = made.after
+    for kind, attempt, reporter, reason in events:
+        change = after(present, kind, attempt=attempt, reporter=reporter, reason=reason)
+        assert change.after.attempt >= present.attempt
+        assert change.after.losses <= LIMITS.max_losses
+        if present.state.is_final and change.move is not Move.RETRY:
+            assert change.after.state is present.state
+        present = change.after
 
 
 @pytest.mark.parametrize(
@@ -287,10 +290,10 @@ def test_the_diagram_has_an_edge_for_every_move_that_changes_something():
     drawn = mermaid()
 
     for state, row in MOVES.items():
-        for event, made in row.items():
-            if made not in UNCHANGING:
+        for kind, move in row.items():
+            if move not in UNCHANGING:
                 assert any(
-                    line.strip().startswith(f"{state} --> {LEADS_TO[made]}:")
-                    and event in line
+                    line.strip().startswith(f"{state} --> {LEADS_TO[move]}:")
+                    and kind in line
                     for line in drawn.splitlines()
                 )

@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from orchestrator.contracts.assignment import parse_celery_id
 from workers.replica.attempts import Attempts
-from workers.replica.runtime import parse_key
 
 TASK = UUID("0197a000-0000-7000-8000-000000000001")
 
@@ -122,8 +122,8 @@ def test_it_is_idle_only_when_every_attempt_was_left(attempts):
 
 @pytest.mark.parametrize("name", ["", "x", f"{TASK}", f"{TASK}.x", "x.1", "."])
 def test_a_celery_id_that_is_not_ours_is_no_key(name):
-    assert parse_key(name) is None
+    assert parse_celery_id(name) is None
 
 
 def test_a_celery_id_of_ours_is_a_key():
-    assert parse_key(f"{TASK}.12") == (TASK, 12)
+    assert parse_celery_id(f"{TASK}.12") == (TASK, 12)

@@ -32,7 +32,7 @@ from jsonschema.exceptions import SchemaError
 from kombu.connection import Connection
 
 from orchestrator.contracts import names
-from orchestrator.contracts.assignment import celery_task_name
+from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
 from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
@@ -40,7 +40,7 @@ from workers.replica.attempts import Attempts
 from workers.replica.identity import Identity
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
-from workers.replica.runtime import Runtime, parse_key
+from workers.replica.runtime import Runtime
 from workers.replica.settings import Settings, SettingsError
 from workers.replica.transfer import Transfer
 from workers.sandbox.inside.confinement import protect_process
@@ -199,7 +199,7 @@ class _Replica:
     def perform(self, request: Any, message: Mapping[str, object]) -> str:
         token = (request.headers or {}).get(TOKEN_HEADER)
         report = self.runtime.perform(message.get("assignment"), token)
-        key = parse_key(request.id)
+        key = parse_celery_id(request.id)
         if key is not None:
             # Garbage under the id of an attempt must not be listed for ever.
             self.attempts.forget_unstarted(*key)
@@ -273,7 +273,7 @@ signals.setup_logging.connect(_leave_the_logs_alone, weak=False)
 
 
 def _name_the_attempt(sender: Any, task_id: str, **_: object) -> None:
-    key = parse_key(task_id)
+    key = parse_celery_id(task_id)
     if key is not None and isinstance(sender.app, _App):
         logs.bind(task=str(key[0]), attempt=key[1])
 
@@ -302,7 +302,7 @@ signals.worker_init.connect(_force_what_a_replica_needs, weak=False)
 
 
 def _note_the_delivery(request: Any, **_: object) -> None:
-    key = parse_key(request.id)
+    key = parse_celery_id(request.id)
     if key is not None and isinstance(request.app, _App):
         token = request.request_dict.get(TOKEN_HEADER) or ""
         request.app.replica.attempts.receive(*key, token)
@@ -312,7 +312,7 @@ signals.task_received.connect(_note_the_delivery, weak=False)
 
 
 def _note_a_revocation(sender: Any, request: Any, **_: object) -> None:
-    key = parse_key(request.id)
+    key = parse_celery_id(request.id)
     if key is not None and isinstance(sender.app, _App):
         sender.app.replica.attempts.forget_unstarted(*key)
 
@@ -323,7 +323,7 @@ signals.task_revoked.connect(_note_a_revocation, weak=False)
 def _stop_attempts(panel: Any, attempts: object = (), **_: object) -> dict[str, int]:
     """Drop or stop attempts that are over."""
     wanted = attempts if isinstance(attempts, list) else []
-    keys = [key for name in wanted if (key := parse_key(str(name))) is not None]
+    keys = [key for name in wanted if (key := parse_celery_id(str(name))) is not None]
     return {"stopped": panel.app.replica.attempts.stop(keys)}
 
 

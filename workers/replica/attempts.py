@@ -14,8 +14,7 @@ from typing import Literal
 from uuid import UUID
 
 from orchestrator.contracts.alive import Held
-
-Key = tuple[UUID, int]
+from orchestrator.contracts.assignment import AttemptKey
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +35,7 @@ class Attempt:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AttemptKey:
         """What identifies it."""
         return self.task_id, self.number
 
@@ -50,7 +49,7 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._in_hand: dict[Key, Attempt] = {}
+        self._in_hand: dict[AttemptKey, Attempt] = {}
         self._busy = 0
         self._changed = threading.Condition()
 
@@ -109,7 +108,7 @@ class Attempts:
             if known is not None and known.phase == "received":
                 self._remove(known)
 
-    def stop(self, keys: Iterable[Key]) -> int:
+    def stop(self, keys: Iterable[AttemptKey]) -> int:
         """Drop those of *keys* that wait, stop those that run; return how many."""
         with self._changed:
             known = [self._in_hand[key] for key in keys if key in self._in_hand]

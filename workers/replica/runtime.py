@@ -11,12 +11,11 @@ import logging
 import queue
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import assert_never
-from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -30,7 +29,7 @@ from orchestrator.contracts.report import (
 )
 from workers.analysis import Classification, File
 from workers.replica import logs
-from workers.replica.attempts import Attempt, Attempts, Key
+from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity, wall_clock
 from workers.replica.reporting import Reporter
 from workers.replica.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
@@ -45,10 +44,10 @@ from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
     Finished,
-    Job,
     Outcome,
     OutOfMemory,
     Raised,
+    Run,
     Sandbox,
     Stopped,
     TimedOut,
@@ -72,7 +71,7 @@ _REASONS: dict[type, FailureReason] = {
 
 
 @dataclass(kw_only=True, slots=True)
-class _Run:
+class _Work:
     assignment: Assignment
     attempt: Attempt
     report: Callable[..., Report]
@@ -161,10 +160,6 @@ class Runtime:
         finally:
             self._attempts.leave(attempt, reported=reported)
 
-    def stop_attempts(self, keys: Iterable[Key]) -> int:
-        """Drop or stop those of *keys* that are in hand; return how many."""
-        return self._attempts.stop(keys)
-
     def announce_stop(self, *, hurry: bool) -> None:
         """
         Take nothing up any more; with *hurry*, or called again, give no grace either.
@@ -196,9 +191,9 @@ class Runtime:
             if self._attempts.wait_until_idle(_LOOK_SECONDS):
                 return
 
-    def _new_run(self, assignment: Assignment, attempt: Attempt) -> _Run:
+    def _new_run(self, assignment: Assignment, attempt: Attempt) -> _Work:
         report = partial(self._identity.report, attempt, started_at=wall_clock())
-        return _Run(assignment=assignment, attempt=attempt, report=report)
+        return _Work(assignment=assignment, attempt=attempt, report=report)
 
     def _read(self, message: object) -> Assignment | None:
         try:
@@ -212,35 +207,37 @@ class Runtime:
         fields = {"reason": why, "so_far": self._discarded}
         log.warning("message.discarded", extra=fields)
 
-    def _guarded(self, run: _Run) -> Report | None:
+    def _guarded(self, work: _Work) -> Report | None:
         try:
-            return self._run(run)
+            return self._run(work)
         except Exception as error:
             log.exception("attempt.broken")
             message = f"the replica failed: {type(error).__name__}: {error}"
-            return _fail(run, "error", message, recoverable=True)
+            return _fail(work, "error", message, recoverable=True)
 
-    def _run(self, run: _Run) -> Report | None:
+    def _run(self, work: _Work) -> Report | None:
         if self._stopping:
-            return run.report("released")
-        self._reporter.put_later(EXECUTING_AFTER_SECONDS, partial(self._executing, run))
+            return work.report("released")
+        self._reporter.put_later(
+            EXECUTING_AFTER_SECONDS, partial(self._executing, work)
+        )
         slot = self._free_slots.get()
         try:
-            outcome = self._analyse(run, slot)
+            outcome = self._analyse(work, slot)
         finally:
             self._free_slots.put(slot)
-        return self._conclude(run, outcome)
+        return self._conclude(work, outcome)
 
-    def _executing(self, run: _Run) -> Report | None:
-        if run.attempt.phase != "running" or run.attempt.over:
+    def _executing(self, work: _Work) -> Report | None:
+        if work.attempt.phase != "running" or work.attempt.over:
             return None
-        return run.report("executing")
+        return work.report("executing")
 
-    def _analyse(self, run: _Run, slot: int) -> Outcome:
-        assignment = run.assignment
+    def _analyse(self, work: _Work, slot: int) -> Outcome:
+        assignment = work.assignment
         sample = assignment.sample
-        job = Job(
-            deliver=lambda target: self._transfer.deliver(sample, target, run.grant),
+        run = Run(
+            deliver=lambda target: self._transfer.deliver(sample, target, work.grant),
             sha256=sample.sha256,
             size=sample.size,
             file_name=sample.file_name,
@@ -251,9 +248,9 @@ class Runtime:
         try:
             return self._sandbox.run(
                 slot,
-                job,
-                stopped=run.attempt.stopped,
-                collect=partial(self._collect, run),
+                run,
+                stopped=work.attempt.stopped,
+                collect=partial(self._collect, work),
             )
         except AbandonedError:
             return Stopped()
@@ -264,53 +261,53 @@ class Runtime:
                 message=str(error),
             )
 
-    def _collect(self, run: _Run, file: File, path: Path) -> None:
+    def _collect(self, work: _Work, file: File, path: Path) -> None:
         upload = Upload(
             kind=file.kind,
             source=path,
             file_name=file.file_name,
             mime_type=file.mime_type,
         )
-        run.references.append(self._transfer.upload(upload, run.grant))
+        work.references.append(self._transfer.upload(upload, work.grant))
 
-    def _conclude(self, run: _Run, outcome: Outcome) -> Report | None:
+    def _conclude(self, work: _Work, outcome: Outcome) -> Report | None:
         match outcome:
             case Finished():
-                return self._succeed(run, outcome)
+                return self._succeed(work, outcome)
             case Stopped():
                 # Stopped because we leave: the attempt goes to somebody else. Stopped
                 # because it is over: nobody waits for a word about it.
-                return None if run.attempt.over else run.report("released")
+                return None if work.attempt.over else work.report("released")
             case TimedOut(message=message):
-                return run.report("timed_out", message=message)
+                return work.report("timed_out", message=message)
             case Raised(kind=reason, recoverable=recoverable, message=message):
-                return _fail(run, reason, message, recoverable=recoverable)
+                return _fail(work, reason, message, recoverable=recoverable)
             case Crashed() | OutOfMemory() | BadResult():
-                return _fail(run, _REASONS[type(outcome)], outcome.message)
+                return _fail(work, _REASONS[type(outcome)], outcome.message)
             case _:
                 assert_never(outcome)
 
-    def _succeed(self, run: _Run, outcome: Finished) -> Report | None:
+    def _succeed(self, work: _Work, outcome: Finished) -> Report | None:
         try:
             checked = self._check(outcome.analysis)
             analysis = checked.analysis
             if checked.size_bytes > INLINE_MAX_BYTES:
-                analysis = self._offload(run, analysis)
+                analysis = self._offload(work, analysis)
         except RejectedResultError as error:
-            return _fail(run, "bad_result", str(error))
+            return _fail(work, "bad_result", str(error))
         except TransferError as error:
-            return _fail(run, "error", str(error), recoverable=error.recoverable)
+            return _fail(work, "error", str(error), recoverable=error.recoverable)
         except AbandonedError:
-            return self._conclude(run, Stopped())
-        return run.report(
+            return self._conclude(work, Stopped())
+        return work.report(
             "success",
             message=checked.message,
             analysis=analysis.model_copy(
-                update={"references": (*run.references, *analysis.references)}
+                update={"references": (*work.references, *analysis.references)}
             ),
         )
 
-    def _offload(self, run: _Run, analysis: ReportedAnalysis) -> ReportedAnalysis:
+    def _offload(self, work: _Work, analysis: ReportedAnalysis) -> ReportedAnalysis:
         rest = analysis.model_copy(update={"result": None})
         if len(rest.model_dump_json()) > INLINE_MAX_BYTES:
             raise RejectedResultError(
@@ -323,23 +320,16 @@ class Runtime:
             upload = Upload(
                 kind="result", source=Path(spill.name), mime_type="application/json"
             )
-            stored = self._transfer.upload(upload, run.grant)
+            stored = self._transfer.upload(upload, work.grant)
         return rest.model_copy(update={"references": (stored,)})
 
 
 def _fail(
-    run: _Run, reason: FailureReason, message: str, *, recoverable: bool = False
+    work: _Work, reason: FailureReason, message: str, *, recoverable: bool = False
 ) -> Report:
-    return run.report("failed", reason=reason, message=message, recoverable=recoverable)
-
-
-def parse_key(name: str) -> Key | None:
-    """Read ``<task_id>.<attempt>``, the Celery id of an attempt."""
-    task_id, dot, number = name.rpartition(".")
-    try:
-        return (UUID(task_id), int(number)) if dot else None
-    except ValueError:
-        return None
+    return work.report(
+        "failed", reason=reason, message=message, recoverable=recoverable
+    )
 
 
 def _outcome(report: Report | None) -> dict[str, str]:

@@ -71,10 +71,10 @@ __all__ = [
     "BadResult",
     "Crashed",
     "Finished",
-    "Job",
     "OutOfMemory",
     "Outcome",
     "Raised",
+    "Run",
     "Sandbox",
     "SandboxError",
     "Stopped",
@@ -87,7 +87,7 @@ RUNS_PER_CHILD = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Run:
     """
     One analysis to run.
 
@@ -159,7 +159,7 @@ class Sandbox:
     def run(
         self,
         slot: int,
-        job: Job,
+        run: Run,
         *,
         stopped: threading.Event,
         collect: Callable[[File, Path], None],
@@ -179,7 +179,7 @@ class Sandbox:
         if stopped.is_set():
             return Stopped()
         with self._slots[slot].lock:
-            return self._run(self._slots[slot], job, stopped, collect)
+            return self._run(self._slots[slot], run, stopped, collect)
 
     def close(self) -> None:
         """
@@ -210,14 +210,14 @@ class Sandbox:
     def _run(
         self,
         place: Slot,
-        job: Job,
+        run: Run,
         stopped: threading.Event,
         collect: Callable[[File, Path], None],
     ) -> Outcome:
         child = self._child(place)
         try:
-            place.directory.put_sample(job.deliver)
-            judged = self._analyze(place, child, job, stopped)
+            place.directory.put_sample(run.deliver)
+            judged = self._analyze(place, child, run, stopped)
             if not self._may_stay(child, judged):
                 place.discard()
             return _collected(place.directory, judged, collect)
@@ -254,28 +254,28 @@ class Sandbox:
         kill_strays(user.uid for user in self._users)
 
     def _analyze(
-        self, place: Slot, child: Child, job: Job, stopped: threading.Event
+        self, place: Slot, child: Child, run: Run, stopped: threading.Event
     ) -> Judged:
         begun = monotonic()
-        deadline = begun + job.timeout_seconds
-        answer = child.ask(_request(place.directory, job), deadline, stopped)
+        deadline = begun + run.timeout_seconds
+        answer = child.ask(_request(place.directory, run), deadline, stopped)
         if isinstance(answer, bytes):
             return judge(answer, monotonic() - begun)
-        return Judged(outcome=place.explain(answer, job.timeout_seconds))
+        return Judged(outcome=place.explain(answer, run.timeout_seconds))
 
     def _may_stay(self, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
         return judged.is_reusable and child.is_tidy(self._recipe.memory_bytes // 2)
 
 
-def _request(directory: SlotDirectory, job: Job) -> bytes:
+def _request(directory: SlotDirectory, run: Run) -> bytes:
     request = {
         "path": str(directory.sample),
-        "sha256": job.sha256,
-        "size": job.size,
-        "file_name": job.file_name,
-        "classification": asdict(job.classification),
-        "options": dict(job.options),
+        "sha256": run.sha256,
+        "size": run.size,
+        "file_name": run.file_name,
+        "classification": asdict(run.classification),
+        "options": dict(run.options),
     }
     return json.dumps(request).encode()
 

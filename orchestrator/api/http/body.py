@@ -18,7 +18,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from stream_zip import ZIP_64, stream_zip
 
-from orchestrator.api.http.threads import in_turn
+from orchestrator.api.http.threads import in_thread
 from orchestrator.domain.errors import (
     InvalidError,
     SampleMissingError,
@@ -72,11 +72,11 @@ class Readers:
             BusyError: No thread became free in time.
         """
         if user_id is None:
-            return await in_turn(read, self._replicas)
+            return await in_thread(read, self._replicas)
         own = self._by_user.get(user_id)
         if own is None:
             own = self._by_user[user_id] = anyio.CapacityLimiter(READERS_PER_USER)
-        return await in_turn(read, own, self._users)
+        return await in_thread(read, own, self._users)
 
 
 async def run_reader(

@@ -26,7 +26,7 @@ BYTES_PER_SECOND = 16 * 1024
 _CLOSE = {"Connection": "close"}
 
 
-class Paced:
+class BodyDeadline:
     """
     Middleware that bounds how long the body of a request is waited for.
 

@@ -35,7 +35,7 @@ def read_order(names: Sequence[str]) -> tuple[Order, ...]:
     )
 
 
-def get_window(limit: Limit = LIMIT_DEFAULT, offset: Offset = 0) -> Paging:
+def get_page(limit: Limit = LIMIT_DEFAULT, offset: Offset = 0) -> Paging:
     """Read the paging of a list with only one order."""
     return Paging(limit=limit, offset=offset)
 
@@ -47,5 +47,5 @@ def get_paging(
     return Paging(limit=limit, offset=offset, order=read_order(sort_by or ()))
 
 
-WindowDep = Annotated[Paging, Depends(get_window)]
+PageDep = Annotated[Paging, Depends(get_page)]
 PagingDep = Annotated[Paging, Depends(get_paging)]

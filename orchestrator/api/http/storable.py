@@ -51,8 +51,8 @@ def _below(value: object) -> list[object]:
 
 
 #: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
-PlainText = Annotated[str, AfterValidator(_plain)]
+StorableText = Annotated[str, AfterValidator(_plain)]
 
 #: JSON that can be stored: a NUL becomes U+FFFD there, for samples have those. Looked
 #: at first: what is nested too deep is not walked.
-PlainJSON = Annotated[JsonValue, BeforeValidator(_plain_json)]
+StorableJSON = Annotated[JsonValue, BeforeValidator(_plain_json)]

@@ -22,7 +22,7 @@ T = TypeVar("T")
 WAIT_SECONDS = 2.0
 
 
-async def in_turn(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T:
+async def in_thread(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T:
     """
     Run *act* in a thread as soon as one is free.
 

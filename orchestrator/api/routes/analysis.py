@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
-from orchestrator.api.http.paging import WindowDep
+from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.analysis import (
     AnalysisAddRequest,
     AnalysisResult,
@@ -20,7 +20,7 @@ from orchestrator.api.schemas.analysis import (
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.catalog.analyses import add_analysis
 from orchestrator.db.access import check_customer
-from orchestrator.db.users import find_customer_ids, find_user_ids
+from orchestrator.db.users import get_customer_ids, get_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import analyses
 
@@ -30,7 +30,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["analysis"])
 @router.get("/sample/{sha256}/analysis")
 @needs(Role.VIEWER)
 def list_analyses(
-    sha256: Sha256Path, paging: WindowDep, caller: CallerDep, services: ServicesDep
+    sha256: Sha256Path, paging: PageDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[AnalysisResult]:
     """Return the analyses of a sample, the newest first."""
     with services.database.uow() as tx:
@@ -74,9 +74,9 @@ def post_analysis(
 ) -> Envelope[AnalysisResult]:
     """Add an analysis; the same one again within ten minutes is the first one."""
     with services.database.uow() as tx:
-        (customer_id,) = find_customer_ids(tx, [given.customer])
+        (customer_id,) = get_customer_ids(tx, [given.customer])
         check_customer(caller.viewer, customer_id)
-        acl = find_user_ids(tx, given.acl)
+        acl = get_user_ids(tx, given.acl)
         found = given.findings(sha256, customer_id=customer_id, acl=acl)
         analysis_id = add_analysis(tx, found, user_id=caller.user_id)
         view = analyses.get_analysis(tx, sha256, analysis_id, viewer=caller.viewer)

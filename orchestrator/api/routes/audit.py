@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Query
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import ListEnvelope, listing
-from orchestrator.api.http.paging import WindowDep
-from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.paging import PageDep
+from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.times import parse_time
 from orchestrator.api.schemas.audit import AuditResponse
 from orchestrator.db.access import check_unlimited
@@ -23,9 +23,9 @@ router = APIRouter(route_class=GuardedRoute, tags=["audit"])
 
 
 def _filter(
-    actor: PlainText | None = None,
-    action: PlainText | None = None,
-    changed: Annotated[PlainText | None, Query(alias="object")] = None,
+    actor: StorableText | None = None,
+    action: StorableText | None = None,
+    changed: Annotated[StorableText | None, Query(alias="object")] = None,
 ) -> AuditFilter:
     return AuditFilter(actor=actor, action=action, changed=changed)
 
@@ -33,7 +33,7 @@ def _filter(
 @router.get("/audit")
 @needs(Role.ADMINISTRATOR)
 def get_audit(
-    window: WindowDep,
+    paging: PageDep,
     wanted: Annotated[AuditFilter, Depends(_filter)],
     caller: CallerDep,
     services: ServicesDep,
@@ -45,6 +45,6 @@ def get_audit(
         if since is not None:
             start = parse_time(since, now=tx.now, field="since")
             wanted = replace(wanted, since=start)
-        page = list_audit(tx, wanted, window)
+        page = list_audit(tx, wanted, paging)
     shaped = [AuditResponse.of(one) for one in page.items]
-    return listing(shaped, page=page, paging=window)
+    return listing(shaped, page=page, paging=paging)

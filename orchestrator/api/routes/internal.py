@@ -18,7 +18,7 @@ from orchestrator.api.deps import Services, ServicesDep
 from orchestrator.api.http.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.errors import RESPONSES
-from orchestrator.api.http.threads import in_turn
+from orchestrator.api.http.threads import in_thread
 from orchestrator.contracts.wire import TOKEN_HEADER
 from orchestrator.domain.errors import AuthenticationError
 from orchestrator.queries.tasks import AttemptView, get_attempt
@@ -58,7 +58,7 @@ async def write_file(
     token: Token = None,
 ) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
-    await in_turn(lambda: _admit(services, task_id, attempt, token))
+    await in_thread(lambda: _admit(services, task_id, attempt, token))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
     return await run_reader(

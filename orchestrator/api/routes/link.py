@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
-from orchestrator.api.http.paging import WindowDep
+from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.link import (
     LinkAddRequest,
@@ -21,7 +21,7 @@ from orchestrator.api.schemas.link import (
 )
 from orchestrator.catalog.links import add_link
 from orchestrator.db.access import check_customer
-from orchestrator.db.users import find_customer_ids, find_user_ids
+from orchestrator.db.users import get_customer_ids, get_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import links
 
@@ -33,13 +33,13 @@ LinkID = Annotated[UUID, Path(alias="id")]
 @router.get("/sample/{sha256}/link")
 @needs(Role.VIEWER)
 def list_links(
-    sha256: Sha256Path, window: WindowDep, caller: CallerDep, services: ServicesDep
+    sha256: Sha256Path, paging: PageDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[LinkResponse]:
     """Return the links of a sample, the newest first."""
     with services.database.uow() as tx:
-        page = links.list_links(tx, sha256, window, viewer=caller.viewer)
+        page = links.list_links(tx, sha256, paging, viewer=caller.viewer)
     shaped = [LinkResponse.of(one) for one in page.items]
-    return listing(shaped, page=page, paging=window)
+    return listing(shaped, page=page, paging=paging)
 
 
 @router.get("/sample/{sha256}/link/summary")
@@ -73,9 +73,9 @@ def post_link(
     with services.database.uow() as tx:
         customer_id = caller.customer_id
         if given.customer is not None:
-            (customer_id,) = find_customer_ids(tx, [given.customer])
+            (customer_id,) = get_customer_ids(tx, [given.customer])
         check_customer(caller.viewer, customer_id)
-        acl = find_user_ids(tx, given.acl)
+        acl = get_user_ids(tx, given.acl)
         new = given.new(sha256, customer_id=customer_id, acl=acl)
         link_id = add_link(tx, new, user_id=caller.user_id)
         view = links.get_link(tx, sha256, link_id, viewer=caller.viewer)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
-from orchestrator.api.http.paging import WindowDep
+from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.poison import PoisonCleared, PoisonResponse
 from orchestrator.catalog import poison
@@ -27,14 +27,14 @@ Named = Annotated[str, Path(alias="idOrShortName")]
 @router.get("/poison")
 @needs(Role.ADMINISTRATOR)
 def list_poison(
-    window: WindowDep, caller: CallerDep, services: ServicesDep
+    paging: PageDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[PoisonResponse]:
     """Return the samples that kill workers and are not given to them, newest first."""
     check_unlimited(caller.viewer)
     with services.database.uow() as tx:
-        page = poison.list_poison(tx, window)
+        page = poison.list_poison(tx, paging)
     shaped = [PoisonResponse.of(one) for one in page.items]
-    return listing(shaped, page=page, paging=window)
+    return listing(shaped, page=page, paging=paging)
 
 
 @router.put("/poison/{sha256}/{idOrShortName}/clear")

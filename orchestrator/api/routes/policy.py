@@ -20,7 +20,7 @@ from orchestrator.api.http.envelope import (
     listing,
     single,
 )
-from orchestrator.api.http.paging import WindowDep
+from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.policy import (
     PolicyExplanation,
     PolicyResponse,
@@ -111,15 +111,15 @@ async def explain_file(
 @router.get("/policy/default/rule")
 @needs(Role.ADMINISTRATOR)
 def list_rules(
-    window: WindowDep,
+    paging: PageDep,
     services: ServicesDep,
     include_deleted: Annotated[bool, Query(alias="includeDeleted")] = False,  # noqa: FBT002  (a query parameter)
 ) -> ListEnvelope[RuleResponse]:
     """Return the rules, oldest first."""
     with services.database.uow() as tx:
-        page = queries.list_rules(tx, window, include_deleted=include_deleted)
+        page = queries.list_rules(tx, paging, include_deleted=include_deleted)
     shaped = [RuleResponse.of(one) for one in page.items]
-    return listing(shaped, page=page, paging=window)
+    return listing(shaped, page=page, paging=paging)
 
 
 @router.post("/policy/default/rule", status_code=HTTPStatus.CREATED)

@@ -28,7 +28,7 @@ from orchestrator.api.http.envelope import (
 )
 from orchestrator.api.http.errors import LIMITED
 from orchestrator.api.http.paging import PagingDep
-from orchestrator.api.http.periods import WindowFormDep, WordsDep
+from orchestrator.api.http.periods import PeriodDep, WordsDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.job import JobResponse
 from orchestrator.api.schemas.sample import (
@@ -87,7 +87,7 @@ async def upload_sample(
 @needs(Role.VIEWER)
 def search_samples(
     words: WordsDep,
-    window: WindowFormDep,
+    period: PeriodDep,
     paging: PagingDep,
     caller: CallerDep,
     services: ServicesDep,
@@ -95,7 +95,7 @@ def search_samples(
     """Return the samples that the caller may see, the newest first."""
     with services.database.uow() as tx:
         page = search.search_samples(
-            tx, words, window.window(tx.now), paging, viewer=caller.viewer
+            tx, words, period(tx.now), paging, viewer=caller.viewer
         )
     shaped = [SampleMetaData.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)

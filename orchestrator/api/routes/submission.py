@@ -22,8 +22,8 @@ from orchestrator.api.http.envelope import (
     single,
 )
 from orchestrator.api.http.errors import LIMITED
-from orchestrator.api.http.paging import PagingDep, WindowDep
-from orchestrator.api.http.periods import WindowFormDep, WordsDep
+from orchestrator.api.http.paging import PageDep, PagingDep
+from orchestrator.api.http.periods import PeriodDep, WordsDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.submission import (
     ChallengeResponse,
@@ -33,7 +33,7 @@ from orchestrator.api.schemas.submission import (
 from orchestrator.catalog.challenges import issue_challenge
 from orchestrator.catalog.submissions import NewSubmission, add_submission
 from orchestrator.db.access import check_customer
-from orchestrator.db.users import find_customer_ids, find_user_ids
+from orchestrator.db.users import get_customer_ids, get_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import search_submissions as search
 from orchestrator.queries import submissions
@@ -87,14 +87,14 @@ def post_submission(
     with services.database.uow() as tx:
         customer_id = caller.customer_id
         if given.customer is not None:
-            (customer_id,) = find_customer_ids(tx, [given.customer])
+            (customer_id,) = get_customer_ids(tx, [given.customer])
         check_customer(caller.viewer, customer_id)
         new: NewSubmission = replace(
             given.new(
                 sha256,
                 customer_id=customer_id,
                 user_id=caller.user_id,
-                acl=find_user_ids(tx, given.acl),
+                acl=get_user_ids(tx, given.acl),
             ),
             observed_at=given.observed_at(tx.now),
             expires_at=given.expires_at(tx.now),
@@ -111,13 +111,13 @@ def post_submission(
 @router.get("/sample/{sha256}/submission")
 @needs(Role.VIEWER)
 def list_submissions(
-    sha256: Sha256Path, window: WindowDep, caller: CallerDep, services: ServicesDep
+    sha256: Sha256Path, paging: PageDep, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[SubmissionResponse]:
     """Return the submissions of a sample, the newest first."""
     with services.database.uow() as tx:
-        page = submissions.list_of_sample(tx, sha256, window, viewer=caller.viewer)
+        page = submissions.list_of_sample(tx, sha256, paging, viewer=caller.viewer)
     shaped = [SubmissionResponse.of(one) for one in page.items]
-    return listing(shaped, page=page, paging=window)
+    return listing(shaped, page=page, paging=paging)
 
 
 @router.get("/sample/{sha256}/submission/{id}")
@@ -140,7 +140,7 @@ def get_submission(
 @needs(Role.VIEWER)
 def search_submissions(
     words: WordsDep,
-    window: WindowFormDep,
+    period: PeriodDep,
     paging: PagingDep,
     caller: CallerDep,
     services: ServicesDep,
@@ -148,7 +148,7 @@ def search_submissions(
     """Return submissions of every sample, those observed last first."""
     with services.database.uow() as tx:
         page = search.search_submissions(
-            tx, words, window.window(tx.now), paging, viewer=caller.viewer
+            tx, words, period(tx.now), paging, viewer=caller.viewer
         )
     shaped = [SubmissionResponse.of(one) for one in page.items]
     return listing(shaped, page=page, paging=paging)

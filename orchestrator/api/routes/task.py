@@ -50,7 +50,7 @@ def get_task(
 
 @router.get("/task/{taskID}")
 @needs(Role.VIEWER)
-def find_task(
+def get_task_by_id(
     task_id: TaskID, caller: CallerDep, services: ServicesDep
 ) -> Envelope[JobTaskResponse]:
     """Return one task, for who does not know its job."""

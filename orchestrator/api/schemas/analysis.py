@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import Field
 
 from orchestrator.api.http.envelope import Form, Shape
-from orchestrator.api.http.storable import PlainJSON
+from orchestrator.api.http.storable import StorableJSON
 from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import (
     AccessControl,
@@ -59,7 +59,7 @@ class AnalysisAddRequest(Form):
     customer: CustomerRef
     user_agent: UserAgentForm
     tlp: Tlp
-    analysis_result: PlainJSON
+    analysis_result: StorableJSON
     analysis_score: Annotated[StrictInt, Field(ge=-1, le=100)]
     acl: AccessList = ()
     profile: SafeText | None = None

@@ -12,7 +12,7 @@ from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
 from orchestrator.api.http.envelope import Form, Shape
-from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.times import Millis
 from orchestrator.db.users import Customer, UserView, public_number
 
@@ -43,11 +43,11 @@ def _as_text(value: object) -> object:
 
 
 #: A customer by short name, number or id; the contract's clients write numbers bare.
-CustomerRef = Annotated[PlainText, BeforeValidator(_as_text)]
+CustomerRef = Annotated[StorableText, BeforeValidator(_as_text)]
 
 #: Users by name, number or id.
 AccessList = Annotated[
-    tuple[Annotated[PlainText, BeforeValidator(_as_text)], ...],
+    tuple[Annotated[StorableText, BeforeValidator(_as_text)], ...],
     Field(max_length=NAMES_MAX),
 ]
 

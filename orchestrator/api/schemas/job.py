@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StrictSt
 
 from orchestrator.api.http.envelope import Form, Shape
 from orchestrator.api.http.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
-from orchestrator.api.http.storable import PlainJSON, PlainText
+from orchestrator.api.http.storable import StorableJSON, StorableText
 from orchestrator.api.http.times import Millis, parse_time, whole_millisecond
 from orchestrator.api.schemas.common import (
     NAMES_MAX,
@@ -26,20 +26,14 @@ from orchestrator.api.schemas.common import (
 )
 from orchestrator.domain.values import JobState, Reason, TaskState
 from orchestrator.queries.jobs import (
+    TIME_FIELDS,
     ChoiceView,
     JobFilter,
     JobView,
     TimeField,
-    TimeWindow,
 )
-from orchestrator.queries.lists import LIST_MAX, Paging
+from orchestrator.queries.lists import LIST_MAX, Paging, Period
 from orchestrator.queries.tasks import AnalysisLink, EventView, TaskView
-
-_ALL_TIMES: tuple[TimeField, ...] = (
-    "enqueuedTimestamp",
-    "startTimestamp",
-    "endTimestamp",
-)
 
 
 def _small(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -102,14 +96,16 @@ class JobAddRequest(Form):
     """An order: analyse this sample. ``workers`` replaces the policy's choice."""
 
     sample_sha256: Sha256
-    workers: Annotated[tuple[PlainText, ...], Field(max_length=NAMES_MAX)] | None = None
-    priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
-    options: Annotated[dict[PlainText, PlainJSON], AfterValidator(_small)] = Field(
-        default_factory=dict
+    workers: Annotated[tuple[StorableText, ...], Field(max_length=NAMES_MAX)] | None = (
+        None
     )
-    file_name: Annotated[PlainText, Field(max_length=1024)] | None = None
+    priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
+    options: Annotated[dict[StorableText, StorableJSON], AfterValidator(_small)] = (
+        Field(default_factory=dict)
+    )
+    file_name: Annotated[StorableText, Field(max_length=1024)] | None = None
     idempotency_key: (
-        Annotated[PlainText, Field(min_length=1, max_length=255)] | None
+        Annotated[StorableText, Field(min_length=1, max_length=255)] | None
     ) = None
 
 
@@ -123,7 +119,7 @@ class JobSearchRequest(Form):
     end_timestamp: StrictInt | StrictStr | None = None
     time_field_strategy: Listed[TimeField | Literal["all"]] = ("all",)
     time_match_strategy: Literal["any", "all"] = "any"
-    sort_by: Listed[PlainText] = ()
+    sort_by: Listed[StorableText] = ()
     limit: Annotated[StrictInt, Field(ge=0, le=LIST_MAX)] = LIMIT_DEFAULT
     offset: Annotated[StrictInt, Field(ge=0, le=OFFSET_MAX)] = 0
 
@@ -143,17 +139,17 @@ class JobSearchRequest(Form):
         named = [name for name in self.time_field_strategy if name != "all"]
         every = len(named) < len(self.time_field_strategy) or not named
         end = _moment(self.end_timestamp, "endTimestamp", now)
-        window = TimeWindow(
+        period = Period(
             start=_moment(self.start_timestamp, "startTimestamp", now),
             end=None if end is None else whole_millisecond(end),
-            fields=_ALL_TIMES if every else tuple(named),
-            match_all=self.time_match_strategy == "all",
         )
         return JobFilter(
             states=self.state,
             sample_sha256s=self.sample_sha256,
             customers=self.customer,
-            window=window,
+            period=period,
+            times=TIME_FIELDS if every else tuple(named),
+            match_all_times=self.time_match_strategy == "all",
         )
 
 
@@ -254,7 +250,7 @@ class JobTaskUpdateRequest(Form):
 
     state: Literal["executing", "success", "failed", "cancelled"]
     analyses: Annotated[tuple[UUID, ...], Field(max_length=NAMES_MAX)] = ()
-    message: Annotated[PlainText, Field(max_length=65_536)] | None = None
+    message: Annotated[StorableText, Field(max_length=65_536)] | None = None
 
 
 class Choice(Shape):

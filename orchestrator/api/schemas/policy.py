@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from orchestrator.api.http.envelope import Form, Shape
-from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import (
     NAME_MAX,
@@ -40,8 +40,8 @@ from orchestrator.domain.policy import (
 from orchestrator.flow.explain import Explanation
 from orchestrator.queries.policy import PolicyView, RuleView, WorkerName
 
-Name = Annotated[PlainText, Field(min_length=1, max_length=NAME_MAX)]
-Text = Annotated[PlainText, Field(max_length=TEXT_MAX)]
+Name = Annotated[StorableText, Field(min_length=1, max_length=NAME_MAX)]
+Text = Annotated[StorableText, Field(max_length=TEXT_MAX)]
 Names = Annotated[tuple[Name, ...], Field(max_length=NAMES_MAX)]
 
 #: Options in one list, and keys or values of metadata: each with each is what a rule

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import Field, StrictStr, StringConstraints
 
 from orchestrator.api.http.envelope import Form, Shape
-from orchestrator.api.http.storable import PlainText
+from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.times import Millis, parse_time
 from orchestrator.api.schemas.common import (
     NAME_MAX,
@@ -49,16 +49,16 @@ class SubmissionAddRequest(Form):
     """Somebody saw the sample, and proves to have it."""
 
     challenge_token: TokenForm
-    file_name: Annotated[PlainText, Field(min_length=1, max_length=_FILE_NAME_MAX)]
+    file_name: Annotated[StorableText, Field(min_length=1, max_length=_FILE_NAME_MAX)]
     user_agent: UserAgentForm
     customer: CustomerRef | None = None
     observed_timestamp: Time | None = None
-    mime_type: Annotated[PlainText, Field(min_length=1, max_length=NAME_MAX)] = (
+    mime_type: Annotated[StorableText, Field(min_length=1, max_length=NAME_MAX)] = (
         OPAQUE_MIME_TYPE
     )
     meta_data: dict[
-        Annotated[PlainText, Field(max_length=NAME_MAX)],
-        Annotated[PlainText, Field(max_length=TEXT_MAX)],
+        Annotated[StorableText, Field(max_length=NAME_MAX)],
+        Annotated[StorableText, Field(max_length=TEXT_MAX)],
     ] = Field(default_factory=dict, max_length=100)
     tlp: Literal["amber", "green", "clear"] = "amber"
     acl: AccessList = ()

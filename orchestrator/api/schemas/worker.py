@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from orchestrator.api.http.envelope import Form, Shape
-from orchestrator.api.http.storable import PlainJSON, PlainText
+from orchestrator.api.http.storable import StorableJSON, StorableText
 from orchestrator.api.http.times import Millis
 from orchestrator.api.schemas.common import StrictFloat, StrictInt, UserInfo
 from orchestrator.catalog.workers import WorkerFields
@@ -37,8 +37,10 @@ def _json_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return schema
 
 
-LocalizedTexts = Annotated[dict[PlainText, PlainText], AfterValidator(_with_english)]
-JSONSchema = Annotated[dict[PlainText, PlainJSON], AfterValidator(_json_schema)]
+LocalizedTexts = Annotated[
+    dict[StorableText, StorableText], AfterValidator(_with_english)
+]
+JSONSchema = Annotated[dict[StorableText, StorableJSON], AfterValidator(_json_schema)]
 
 
 class _WorkerSettings(Form):
