@@ -9,8 +9,13 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
-from orchestrator.domain.values import ANY_MACHINE, OPAQUE_MIME_TYPE, UNKNOWN_TYPE
+from orchestrator.contracts.wire import (
+    MESSAGE_VERSION,
+    OPAQUE_MIME_TYPE,
+    Sha256,
+    ShortName,
+    Wire,
+)
 
 #: Task and attempt: what a replica has in hand.
 AttemptKey = tuple[UUID, int]
@@ -39,12 +44,12 @@ class AssignedSample(Wire):
 
 
 class Classification(Wire):
-    """What kind of file a sample is, from its content."""
+    """What kind of file a sample is, from its content; at first nobody knows."""
 
-    type: str = UNKNOWN_TYPE
-    super_type: str = UNKNOWN_TYPE
-    platform: str = ANY_MACHINE
-    arch: str = ANY_MACHINE
+    type: str = "unknown"
+    super_type: str = "unknown"
+    platform: str = "any"
+    arch: str = "any"
     mime_type: str = OPAQUE_MIME_TYPE
 
 

@@ -10,8 +10,13 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from orchestrator.contracts.wire import MESSAGE_VERSION, Sha256, ShortName, Wire
-from orchestrator.domain.values import OPAQUE_MIME_TYPE
+from orchestrator.contracts.wire import (
+    MESSAGE_VERSION,
+    OPAQUE_MIME_TYPE,
+    Sha256,
+    ShortName,
+    Wire,
+)
 
 ReportKind = Literal["executing", "success", "failed", "timed_out", "released"]
 FailureReason = Literal[

@@ -21,6 +21,9 @@ MESSAGE_MAX_BYTES = 1024 * 1024
 TOKEN_HEADER = "assay-token"  # noqa: S105  (a name, not a token)
 SIGNATURE_HEADER = "signature"
 
+#: Of content about which nothing else is known.
+OPAQUE_MIME_TYPE = "application/octet-stream"
+
 SHORT_NAME_PATTERN = r"^[a-zA-Z0-9_:\-.]{1,64}$"
 
 

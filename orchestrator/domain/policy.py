@@ -15,8 +15,6 @@ from itertools import product
 from typing import assert_never
 from uuid import UUID
 
-from orchestrator.domain.values import OPAQUE_MIME_TYPE, UNKNOWN_TYPE
-
 
 class Tlp(StrEnum):
     """Traffic Light Protocol: how far a sample may travel, freest first."""
@@ -33,9 +31,9 @@ class Subject:
 
     sha256: str
     size_bytes: int
-    type: str = UNKNOWN_TYPE
-    super_type: str = UNKNOWN_TYPE
-    mime_type: str = OPAQUE_MIME_TYPE
+    type: str
+    super_type: str
+    mime_type: str
     tlp: Tlp = Tlp.AMBER
     customer: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -229,7 +229,7 @@ class Change:
 
 def passes_fence(task: Task, event: Event) -> bool:
     """Whether the event speaks of the present attempt and comes from its holder."""
-    if event.kind not in REPORTED:
+    if not event.is_reported:
         return True
     if event.attempt != task.attempt:
         return False
@@ -356,7 +356,7 @@ def _ended(task: Task, event: Event, *, state: TaskState, now: datetime) -> Task
 def _start_by(task: Task, event: Event, *, now: datetime) -> datetime | None:
     # The replica's clock may be hours off, its durations are not: count back from the
     # moment of applying, and never to before this attempt was queued.
-    if event.kind not in REPORTED or event.run_time is None:
+    if not event.is_reported or event.run_time is None:
         return None
     run_time = max(event.run_time, timedelta(0))
     return max(now - run_time, task.queued_at)

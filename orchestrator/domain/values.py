@@ -113,11 +113,6 @@ class Actor:
     user_id: UUID | None = None
 
 
-#: What is said of content that no classifier has looked at.
-UNKNOWN_TYPE = "unknown"
-ANY_MACHINE = "any"
-OPAQUE_MIME_TYPE = "application/octet-stream"
-
 #: Holders that speak HTTP have no lease: the run time is their only clock.
 HTTP_HOLDER_PREFIX = "http:"
 

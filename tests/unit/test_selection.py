@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -45,6 +47,20 @@ TEXT = Subject(
     customer="default",
     metadata={"source": "mail"},
 )
+
+
+def unknown_subject(**fields: Any) -> Subject:
+    """Return a sample of which nobody knows what it is."""
+    base = Subject(
+        sha256="a" * 64,
+        size_bytes=1,
+        type="unknown",
+        super_type="unknown",
+        mime_type="application/octet-stream",
+    )
+    return replace(base, **fields)
+
+
 MATCHING_TEXT: dict[str, Match] = {
     "classification": ClassificationMatch(types=frozenset({"txt"})),
     "customer": CustomerMatch(customers=frozenset({"default"})),
@@ -361,7 +377,7 @@ def test_a_gate_does_not_hide_why_an_unwanted_worker_is_unwanted():
 @pytest.mark.parametrize("tlp", Tlp)
 @pytest.mark.parametrize("max_tlp", Tlp)
 def test_what_sends_data_out_never_sees_red(tlp, max_tlp):
-    subject = Subject(sha256="a" * 64, size_bytes=1, tlp=tlp)
+    subject = unknown_subject(tlp=tlp)
     order = list(Tlp)
 
     inside = choice_of(candidate(max_tlp=max_tlp), subject)
@@ -372,7 +388,7 @@ def test_what_sends_data_out_never_sees_red(tlp, max_tlp):
 
 
 def test_it_says_that_sending_data_out_is_what_refuses_red():
-    subject = Subject(sha256="a" * 64, size_bytes=1, tlp=Tlp.RED)
+    subject = unknown_subject(tlp=Tlp.RED)
 
     choice = choice_of(candidate(sends_data_out=True), subject)
 
@@ -413,7 +429,7 @@ def test_a_pattern_fits_type_super_type_or_mime_type(pattern, fits):
 
 @pytest.mark.parametrize(("pattern", "fits"), [("*", True), ("pe", False)])
 def test_a_sample_of_unknown_kind_passes_only_what_fits_it(pattern, fits):
-    assert accepts([pattern], Subject(sha256="a" * 64, size_bytes=0)) is fits
+    assert accepts([pattern], unknown_subject(size_bytes=0)) is fits
 
 
 # Everything at once

@@ -199,6 +199,20 @@ def test_only_a_recoverable_error_is_tried_again(reason, recoverable, again):
     assert change.lost is again
 
 
+@pytest.mark.parametrize("state", [TaskState.ENQUEUED, TaskState.EXECUTING])
+def test_what_others_died_of_ends_an_open_task_without_its_holders_word(state):
+    poison = Event(kind=EventKind.FAILED, reason=Reason.POISON, actor="clock")
+
+    change = apply(task(state), poison, limits=LIMITS, now=NOW)
+
+    assert change.move is Move.FAIL
+    assert (change.after.state, change.after.reason) == (
+        TaskState.FAILED,
+        Reason.POISON,
+    )
+    assert (change.after.holder, change.lost) == (task(state).holder, False)
+
+
 def test_a_next_attempt_is_unpublished_and_belongs_to_nobody():
     before = task(TaskState.EXECUTING, published_at=NOW, losses=1)
 

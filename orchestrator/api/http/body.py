@@ -19,12 +19,12 @@ from fastapi.responses import StreamingResponse
 from stream_zip import ZIP_64, stream_zip
 
 from orchestrator.api.http.threads import in_thread
+from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
 from orchestrator.domain.errors import (
     InvalidError,
     SampleMissingError,
     SampleTooLargeError,
 )
-from orchestrator.domain.values import OPAQUE_MIME_TYPE
 from orchestrator.store import SampleStore
 
 #: Bodies that are read at once, and how many of them for one user. They have threads of

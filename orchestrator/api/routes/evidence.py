@@ -32,7 +32,8 @@ from orchestrator.api.schemas.analysis import EvidenceResponse
 from orchestrator.api.schemas.common import NAME_MAX, SHORT_NAME_PATTERN, Sha256Path
 from orchestrator.catalog import evidence
 from orchestrator.catalog.evidence import NewEvidence
-from orchestrator.domain.values import OPAQUE_MIME_TYPE, Role
+from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
+from orchestrator.domain.values import Role
 
 router = APIRouter(route_class=GuardedRoute, tags=["evidence"])
 

@@ -28,9 +28,9 @@ from orchestrator.api.schemas.common import (
 )
 from orchestrator.catalog.challenges import Challenge, Token
 from orchestrator.catalog.submissions import NewSubmission
+from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.policy import Tlp
-from orchestrator.domain.values import OPAQUE_MIME_TYPE
 from orchestrator.queries.submissions import SubmissionView
 
 _FILE_NAME_MAX = 1024
