@@ -222,7 +222,9 @@ def _decoded(head: bytes) -> str | None:
             text = head[: len(head) - cut].decode(encoding)
         except UnicodeDecodeError:
             continue
-        control = sum(1 for one in text if ord(one) < 32 and one not in "\t\n\r\f\x1b")
+        control = sum(
+            1 for char in text if ord(char) < 32 and char not in "\t\n\r\f\x1b"
+        )
         return text if control <= len(text) * _CONTROL_SHARE else None
     return None
 

@@ -246,7 +246,7 @@ def env_file() -> Path:
 
 
 def unknown_settings() -> list[str]:
-    """Return variables that look like settings and are none: misspelt, or of old."""
+    """Return variables that look like settings and are not: misspelt, or of old."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     known |= {f"{PREFIX}{name.upper()}_FILE" for name in _secret_names()}
     return sorted(

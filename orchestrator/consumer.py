@@ -176,8 +176,10 @@ def _step(
         log.warning("consumer.database_unavailable", error=type(error).__name__)
         stopping.wait(0.2)
     else:
-        for one in done.refused[:_REFUSED_LINES]:
-            log.warning("report.rejected", reason=one.reason, **_said_about(one.body))
+        for message in done.refused[:_REFUSED_LINES]:
+            log.warning(
+                "report.rejected", reason=message.reason, **_said_about(message.body)
+            )
         if done.rejected > _REFUSED_LINES:
             log.warning("report.rejected", more=done.rejected - _REFUSED_LINES)
 

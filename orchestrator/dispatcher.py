@@ -94,8 +94,8 @@ class Dispatcher:
                 locate=self._locate,
             )
             more = outcome.more and not outcome.refused
-            for one in outcome.published:
-                log.info("task.dispatched", **_ids(one))
+            for claim in outcome.published:
+                log.info("task.dispatched", **_ids(claim))
             if outcome.refused:
                 # Nothing happened to any of them: no line for each, twice a second.
                 log.warning(

@@ -75,7 +75,10 @@ def measure(found: Testbed, plan: Plan) -> Result:
     workers = found.start_workers(_WORKERS, slots=1)
     broker = _Broker(
         client=redis_client(found.broker_url),
-        queues=[REPORTS, *(worker_queue(one, rabbitmq=False).name for one in workers)],
+        queues=[
+            REPORTS,
+            *(worker_queue(worker, rabbitmq=False).name for worker in workers),
+        ],
     )
     with found.client() as client:
         sample = _upload(client)

@@ -135,7 +135,7 @@ def run_jobs(
     began = time.monotonic()
     with ThreadPoolExecutor(len(clients)) as pool:
         shares = [samples[first :: len(clients)] for first in range(len(clients))]
-        made = sum(pool.map(_create, clients, shares), start=0)
+        tasks = sum(pool.map(_create, clients, shares), start=0)
     wait_until(
         lambda: found.sql.execute(_OPEN).fetchone() is None,
         what=f"the tasks of {len(samples)} jobs",
@@ -143,7 +143,7 @@ def run_jobs(
         every_seconds=0.002 if len(samples) == 1 else 0.02,
     )
     seconds = time.monotonic() - began
-    wrong = found.count(_UNSUCCESSFUL) or made - len(samples) * workers
+    wrong = found.count(_UNSUCCESSFUL) or tasks - len(samples) * workers
     if wrong:
         raise AssayError(f"{wrong} tasks more or less than expected succeeded")
     return seconds
@@ -151,8 +151,8 @@ def run_jobs(
 
 def _create(client: Client, samples: Sequence[str]) -> int:
     """Create a job for each sample; return how many tasks they have."""
-    made = (client.post("/job", {"sampleSha256": sample}) for sample in samples)
-    return sum(int(job["openTasks"]) for job in made)
+    jobs = (client.post("/job", {"sampleSha256": sample}) for sample in samples)
+    return sum(int(job["openTasks"]) for job in jobs)
 
 
 def _by_part(of: dict[str, float], *, largest: bool = False) -> dict[str, float]:

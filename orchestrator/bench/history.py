@@ -177,7 +177,7 @@ def _scans(plans: Mapping[str, list[str]]) -> list[str]:
     return sorted(
         name
         for name, texts in plans.items()
-        if any(f"Seq Scan on {table} " in one for one in texts for table in _BIG)
+        if any(f"Seq Scan on {table} " in text for text in texts for table in _BIG)
     )
 
 
@@ -254,7 +254,7 @@ def _plans(found: Testbed, rows: Rows) -> dict[str, list[str]]:
             caught.clear()
             setting = ""
             asyncio.run(_request(app, _path(page, job), key))
-            explained = [_explain(found, *one) for one in caught]
+            explained = [_explain(found, *query) for query in caught]
             plans[f"{asker.prefix}{name}"] = explained
     return plans
 

@@ -37,7 +37,7 @@ class Result:
     def medians(self) -> Figures:
         """The median of each figure."""
         return {
-            name: round(statistics.median(one[name] for one in self.runs), 3)
+            name: round(statistics.median(run[name] for run in self.runs), 3)
             for name in self.runs[0]
         }
 
@@ -48,7 +48,7 @@ class Result:
             "machine": machine(),
             "parameters": dict(self.parameters),
             "medians": self.medians,
-            "runs": [_rounded(one) for one in self.runs],
+            "runs": [_rounded(run) for run in self.runs],
             **self.extra,
         }
 
@@ -88,7 +88,7 @@ def show(result: Result, *, as_json: bool) -> None:
 
 
 def _row(result: Result, name: str) -> tuple[object, ...]:
-    values = [one[name] for one in result.runs]
+    values = [run[name] for run in result.runs]
     return name, *(
         f"{x:,.3f}" for x in (result.medians[name], min(values), max(values))
     )

@@ -315,15 +315,17 @@ def testbed() -> Iterator[Testbed]:
     """Make a testbed, and leave nothing of it."""
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         tell("starting PostgreSQL and Redis")
-        made = Testbed(Path(folder) / "testbed")
+        new_testbed = Testbed(Path(folder) / "testbed")
         try:
-            yield made
+            yield new_testbed
         except AssayError as error:
-            raise AssayError("; ".join([error.message, *made.complaints()])) from error
+            raise AssayError(
+                "; ".join([error.message, *new_testbed.complaints()])
+            ) from error
         finally:
             ignore_endings()
             tell("stopping everything")
-            made.close()
+            new_testbed.close()
 
 
 def wait_until(

@@ -83,9 +83,9 @@ def create_key(tx: Transaction, order: KeyOrder, *, actor: Actor) -> IssuedKey:
     Issue a key.
 
     Raises:
-        InvalidError: The user's name is none, or is there with another role or
-            customer, or a limit is none: a customer unknown, a network malformed, a
-            role above the user's.
+        InvalidError: The user's name is not valid, or is there with another role or
+            customer, or a limit is not valid: a customer unknown, a network malformed,
+            a role above the user's.
     """
     _check_name(order.user_name, "user")
     _check_text(order.label, "label")
@@ -118,7 +118,7 @@ def add_customer(
 
     Raises:
         ConflictError: The short name is taken.
-        InvalidError: The short name, or the name, is none.
+        InvalidError: The short name, or the name, is not valid.
     """
     if not _CUSTOMER_NAME.fullmatch(short_name):
         raise InvalidError(
@@ -296,7 +296,7 @@ def _is_within(address: str | None, networks: Sequence[str]) -> bool:
         found = ip_address(address or "")
     except ValueError:
         return False
-    return any(found in ip_network(one) for one in networks)
+    return any(found in ip_network(network) for network in networks)
 
 
 def _hash(secret: str) -> bytes:

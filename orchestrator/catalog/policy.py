@@ -83,7 +83,7 @@ def set_policy(tx: Transaction, change: PolicyChange, *, actor: Actor) -> None:
     values: dict[str, Any] = {}
     if change.workers is not None:
         ids = _ids(tx, change.workers, field_name="workers")
-        values["worker_ids"] = [UUID(one) for one in ids]
+        values["worker_ids"] = [UUID(worker_id) for worker_id in ids]
     if change.options is not None:
         values["options"] = dict(change.options)
     policies.save_policy(tx, values, user_id=actor.user_id)
@@ -192,7 +192,7 @@ def _changed(
     tx: Transaction, before: PolicyRow | RuleRow | None, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return {field: {"from", "to"}} for the audit trail."""
-    names = {str(one.id): one.short_name for one in list_workers(tx)}
+    names = {str(worker.id): worker.short_name for worker in list_workers(tx)}
     old = {name: getattr(before, name, None) for name in values}
     return {
         "workers" if name == "worker_ids" else name: {
@@ -236,8 +236,8 @@ def _check_viewer(viewer: Viewer, document: Mapping[str, Any]) -> None:
     if not isinstance(match, CustomerMatch):
         check_unlimited(viewer)
         return
-    for one in match.customers:
-        check_customer(viewer, UUID(one))
+    for customer_id in match.customers:
+        check_customer(viewer, UUID(customer_id))
 
 
 def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) -> None:
@@ -255,7 +255,7 @@ def _match_document(tx: Transaction, match: Match) -> dict[str, Any]:
     match match:
         case CustomerMatch():
             ids = get_customer_ids(tx, sorted(match.customers))
-            return {"customers": sorted(str(one) for one in ids)}
+            return {"customers": sorted(str(customer_id) for customer_id in ids)}
         case SubmissionMatch():
             return {"keys": sorted(match.keys), "values": sorted(match.values)}
         case ClassificationMatch():
@@ -281,15 +281,15 @@ def _action_document(tx: Transaction, action: RuleAction) -> dict[str, Any]:
 
 
 def _ids(tx: Transaction, named: Sequence[str], *, field_name: str) -> list[str]:
-    present = [one for one in list_workers(tx) if not one.is_deleted]
-    known = {one.short_name: str(one.id) for one in present}
-    known |= {str(one.id): str(one.id) for one in present}
-    unknown = [one for one in named if one not in known]
+    present = [worker for worker in list_workers(tx) if not worker.is_deleted]
+    known = {worker.short_name: str(worker.id) for worker in present}
+    known |= {str(worker.id): str(worker.id) for worker in present}
+    unknown = [name for name in named if name not in known]
     if unknown:
         raise UnknownWorkerError(
             f"{field_name}: not registered: {', '.join(unknown)}", field=field_name
         )
-    return list(dict.fromkeys(known[one] for one in named))
+    return list(dict.fromkeys(known[name] for name in named))
 
 
 def _unknown(rule_id: UUID) -> NotFoundError:

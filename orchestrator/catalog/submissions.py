@@ -121,7 +121,7 @@ def _repeat(tx: Transaction, new: NewSubmission, used: UUID) -> AddedSubmission:
 
 
 def _has_similar(tx: Transaction, new: NewSubmission) -> bool:
-    # One that is kept for less is none: with it the sample would be gone too soon.
+    # One kept for less does not count: with it the sample would be gone too soon.
     kept: list[ColumnElement[bool]] = [submission.c.expires_at.is_(None)]
     if new.expires_at is not None:
         kept.append(submission.c.expires_at >= new.expires_at - REPEATED_WITHIN)

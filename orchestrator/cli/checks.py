@@ -60,10 +60,10 @@ def check_packages() -> Iterator[Finding]:
         yield warn("packages", "Assay runs from a source tree", remedy)
         return
     installed = {
-        str(canonicalize_name(one.name)): one.version
-        for one in metadata.distributions()
+        str(canonicalize_name(distribution.name)): distribution.version
+        for distribution in metadata.distributions()
         # A folder that was left behind half removed has none.
-        if one.name
+        if distribution.name
     }
     wrong = unmet(needed, installed)
     for group, purpose in _GROUPS.items():

@@ -44,14 +44,18 @@ def list_(as_json: AsJSON = False) -> None:
         found = keys.list_customers(tx)
     if as_json:
         documents = [
-            {"id": str(one.id), "shortName": one.short_name, "name": one.name}
-            for one in found
+            {
+                "id": str(customer.id),
+                "shortName": customer.short_name,
+                "name": customer.name,
+            }
+            for customer in found
         ]
         print(json.dumps(documents))
         return
     table = Table("short name", "name")
-    for one in found:
-        table.add_row(one.short_name, one.name)
+    for customer in found:
+        table.add_row(customer.short_name, customer.name)
     Console().print(table)
 
 

@@ -44,10 +44,13 @@ def doctor(as_json: AsJSON = False) -> None:
         found.append(finding)
         if not as_json:
             _print(finding)
-    is_healthy = all(one.level is not Level.FAIL for one in found)
+    is_healthy = all(finding.level is not Level.FAIL for finding in found)
     if as_json:
         print_json(
-            {"healthy": is_healthy, "findings": [_document(one) for one in found]}
+            {
+                "healthy": is_healthy,
+                "findings": [_document(finding) for finding in found],
+            }
         )
     if not is_healthy:
         raise typer.Exit(1)
@@ -115,7 +118,7 @@ def secrets_of(settings: Settings) -> frozenset[str]:
             hidden |= _of_url(text)
     if settings.secret_key:
         keys = settings.secret_key.get_secret_value().split(",")
-        hidden |= {one.rpartition(":")[2] for one in keys}
+        hidden |= {key.rpartition(":")[2] for key in keys}
     return frozenset(hidden - {""})
 
 
@@ -133,8 +136,8 @@ def without(hidden: Iterable[str], finding: Finding) -> Finding:
     """Return a finding in which no secret is to be read."""
     detail = finding.detail
     # The longest first: a password may be part of a URL.
-    for one in sorted(hidden, key=len, reverse=True):
-        detail = detail.replace(one, "**")
+    for secret in sorted(hidden, key=len, reverse=True):
+        detail = detail.replace(secret, "**")
     return replace(finding, detail=detail)
 
 

@@ -129,8 +129,8 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
     print_table(
         ("worker", "selected", "reason", "detail"),
         (
-            (one["worker"], one["selected"], one["reason"], one["detail"])
-            for one in found["workers"]
+            (choice["worker"], choice["selected"], choice["reason"], choice["detail"])
+            for choice in found["workers"]
         ),
     )
 
@@ -159,7 +159,10 @@ def task_rows(tasks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
             task["reason"],
             task["attempt"],
             seconds_between(task["startTimestamp"], task["endTimestamp"]),
-            max((one["analysisScore"] for one in task["analyses"]), default=None),
+            max(
+                (analysis["analysisScore"] for analysis in task["analyses"]),
+                default=None,
+            ),
             task["message"],
         )
         for task in tasks
@@ -176,7 +179,7 @@ def worker_rows(readings: Sequence[Reading]) -> Iterator[tuple[object, ...]]:
     """Yield a row per worker: its name, ended of all, and how many in each state."""
     tasks = [task for _, tasks in readings for task in tasks]
     for worker in sorted({task["worker"] for task in tasks}):
-        states = Counter(one["state"] for one in tasks if one["worker"] == worker)
+        states = Counter(task["state"] for task in tasks if task["worker"] == worker)
         ended = sum(states[state] for state in _ENDED)
         yield (
             worker,
@@ -225,9 +228,9 @@ def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
     """Yield the jobs until all of them are over, that time included."""
     known: dict[str, Reading] = {}
     while True:
-        for one in ids:
-            if one not in known or known[one][0]["state"] not in FINAL:
-                known[one] = _read(client, one)
+        for job_id in ids:
+            if job_id not in known or known[job_id][0]["state"] not in FINAL:
+                known[job_id] = _read(client, job_id)
         yield list(known.values())
         if all(job["state"] in FINAL for job, _ in known.values()):
             return

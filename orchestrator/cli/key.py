@@ -72,15 +72,15 @@ def list_(as_json: AsJSON = False) -> None:
     with _database().uow() as tx:
         found = keys.list_keys(tx)
     if as_json:
-        print(json.dumps([_document(one) for one in found]))
+        print(json.dumps([_document(key) for key in found]))
         return
     table = Table("prefix", "user", "role", "label", "created", "state")
-    for one in found:
-        shown = _document(one)
+    for key in found:
+        shown = _document(key)
         table.add_row(
             *(str(shown[name]) for name in ("prefix", "user", "role", "label")),
-            one.created_at.isoformat(timespec="seconds"),
-            "revoked" if one.revoked_at else "valid",
+            key.created_at.isoformat(timespec="seconds"),
+            "revoked" if key.revoked_at else "valid",
         )
     Console().print(table)
 

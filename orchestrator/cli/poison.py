@@ -30,14 +30,14 @@ def list_(as_json: AsJSON = False) -> None:
         ("sample", "worker", "version", "deaths", "since", "in force"),
         (
             (
-                one["sampleSha256"],
-                one["worker"],
-                one["version"],
-                one["deaths"],
-                moment(one["poisonedTimestamp"]),
-                one["inForce"],
+                poison["sampleSha256"],
+                poison["worker"],
+                poison["version"],
+                poison["deaths"],
+                moment(poison["poisonedTimestamp"]),
+                poison["inForce"],
             )
-            for one in found
+            for poison in found
         ),
     )
 

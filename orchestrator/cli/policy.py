@@ -25,13 +25,16 @@ def show(as_json: AsJSON = False) -> None:
     if as_json:
         print_json({"policy": policy, "rules": rules})
         return
-    names = ", ".join(one["shortName"] for one in policy["workers"]) or "none"
+    names = ", ".join(worker["shortName"] for worker in policy["workers"]) or "none"
     print_fields({"workers": names, "options": _options(policy["options"])})
     if rules:
         print()
         print_table(
             ("rule", "for", "workers", "options"),
-            ((one["name"], _match(one), _workers(one), _changes(one)) for one in rules),
+            (
+                (rule["name"], _match(rule), _workers(rule), _changes(rule))
+                for rule in rules
+            ),
         )
 
 
@@ -67,20 +70,20 @@ def explain(
     print_table(
         ("worker", "selected", "reason", "detail"),
         (
-            (one["worker"], one["selected"], one["reason"], one["detail"])
-            for one in found["workers"]
+            (choice["worker"], choice["selected"], choice["reason"], choice["detail"])
+            for choice in found["workers"]
         ),
     )
 
 
 def _options(options: list[dict[str, str]]) -> str | None:
-    return ", ".join(f"{one['key']}={one['value']}" for one in options) or None
+    return ", ".join(f"{option['key']}={option['value']}" for option in options) or None
 
 
 def _match(rule: dict[str, Any]) -> str:
     match = rule["match"]
     if match["customer"]:
-        names = (one["shortName"] for one in match["customer"]["customer"])
+        names = (customer["shortName"] for customer in match["customer"]["customer"])
         return f"customer {', '.join(names)}"
     if match["submission"]:
         keys = ", ".join(match["submission"]["metaDataKey"])
@@ -93,7 +96,7 @@ def _workers(rule: dict[str, Any]) -> str | None:
     action = rule["action"]["workers"]
     return _parts(
         {
-            name: None if part is None else [one["shortName"] for one in part]
+            name: None if part is None else [worker["shortName"] for worker in part]
             for name, part in action.items()
         }
     )
@@ -105,8 +108,8 @@ def _changes(rule: dict[str, Any]) -> str | None:
         name: None
         if part is None
         else [
-            one if isinstance(one, str) else f"{one['key']}={one['value']}"
-            for one in part
+            option if isinstance(option, str) else f"{option['key']}={option['value']}"
+            for option in part
         ]
         for name, part in action.items()
     }

@@ -61,7 +61,9 @@ def task_fields(task: Mapping[str, Any]) -> dict[str, object]:
     fields = {name: value for name, value in task.items() if name != "events"}
     for name in _TIMES:
         fields[name] = moment(task[name])
-    fields["analyses"] = ", ".join(one["id"] for one in task["analyses"]) or None
+    fields["analyses"] = (
+        ", ".join(analysis["id"] for analysis in task["analyses"]) or None
+    )
     return fields
 
 
@@ -106,5 +108,8 @@ def _find(client: Client, task: str, worker: str | None) -> Any:  # JSON
     if worker is None:
         return client.get(f"/task/{segment(task)}")
     path = f"/job/{segment(resolve(client, task))}"
-    ids = {one["worker"]: one["id"] for one in client.get_all(f"{path}/tasks")}
+    ids = {
+        found_task["worker"]: found_task["id"]
+        for found_task in client.get_all(f"{path}/tasks")
+    }
     return client.get(f"{path}/task/{segment(ids.get(worker, worker))}")

@@ -145,7 +145,7 @@ def connect() -> Client:
     Connect as the settings say.
 
     Raises:
-        ConfigurationError: The address or the key is not set, or is none.
+        ConfigurationError: The address or the key is not set, or is not valid.
     """
     settings = client_settings()
     return Client(settings.api_url, settings.api_key)
@@ -194,9 +194,9 @@ def _envelope_of(answer: httpx.Response) -> dict[str, Any] | None:
 
 
 def _sentences(envelope: dict[str, Any]) -> Iterator[str]:
-    for one in envelope.get("messages") or ():
-        about = f"{one['field']}: " if one.get("field") else ""
-        yield f"{about}{one.get('message', '')}"
+    for message in envelope.get("messages") or ():
+        about = f"{message['field']}: " if message.get("field") else ""
+        yield f"{about}{message.get('message', '')}"
 
 
 def _one_line(text: str) -> str:

@@ -73,10 +73,10 @@ def plain_lines(
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """Make a table; states are coloured."""
-    made = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    rich_table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        made.add_row(*(cell(value) for value in row))
-    return made
+        rich_table.add_row(*(cell(value) for value in row))
+    return rich_table
 
 
 def cell(value: object) -> Text:

@@ -44,7 +44,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += sorted(one for one in path.rglob("*") if one.is_file())
+            files += sorted(entry for entry in path.rglob("*") if entry.is_file())
         elif path.is_file():
             files.append(path)
         else:

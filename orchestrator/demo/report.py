@@ -58,14 +58,14 @@ def progress_line(counts: Mapping[str, tuple[int, int]]) -> str:
 
 def contribution_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     """Yield how each worker counted."""
-    for one in verdict["contributions"]:
-        impact = one["impact"]
+    for contribution in verdict["contributions"]:
+        impact = contribution["impact"]
         yield (
-            one["worker"],
-            one["source"],
-            one["why"],
-            one["score"],
-            one["weight"],
+            contribution["worker"],
+            contribution["source"],
+            contribution["why"],
+            contribution["score"],
+            contribution["weight"],
             None if impact is None else f"{impact:.0f} %",
         )
 
@@ -73,10 +73,10 @@ def contribution_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[object, ...]
 def key_findings(analysis: Mapping[str, Any]) -> list[str]:
     """Return what matters of one analysis, in a few words each."""
     findings = findings_of(analysis)
-    telling = [one for one in findings if one["kind"] not in _DULL]
-    kinds = {one["kind"] for one in findings}
+    telling = [finding for finding in findings if finding["kind"] not in _DULL]
+    kinds = {finding["kind"] for finding in findings}
     # A worker without findings in its result still names what it triggered.
-    others = (one["name"] for one in analysis["triggeredDetections"])
+    others = (detection["name"] for detection in analysis["triggeredDetections"])
     named = [
         *map(_finding, telling or findings),
         *(name for name in others if name not in kinds),
@@ -90,16 +90,16 @@ def key_findings(analysis: Mapping[str, Any]) -> list[str]:
 
 def findings_of(analysis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return an analysis's findings; other people's results need not have any."""
-    return [one for one in _list_in(analysis, "findings") if "kind" in one]
+    return [finding for finding in _list_in(analysis, "findings") if "kind" in finding]
 
 
 def reason_lines(report: SampleReport) -> Iterator[str]:
     """Yield a line for each analysis that explains its score."""
     for analysis in report["analyses"]:
         reasons = [
-            f"{one['reason']} (+{one['points']})"
-            for one in _list_in(analysis, "reasons")
-            if {"reason", "points"} <= one.keys()
+            f"{reason['reason']} (+{reason['points']})"
+            for reason in _list_in(analysis, "reasons")
+            if {"reason", "points"} <= reason.keys()
         ]
         if reasons:
             yield shown(f"{analysis['userAgent']['name']}: {'; '.join(reasons)}")
@@ -129,9 +129,9 @@ def _unmet(report: SampleReport, expectation: Expectation) -> Iterator[str]:
             wanted = expectation.status.replace("_", " ")
             yield f"{report['fileName']}: the verdict is {status}, not {wanted}"
     found = {
-        (analysis["userAgent"]["name"], one["kind"])
+        (analysis["userAgent"]["name"], finding["kind"])
         for analysis in report["analyses"]
-        for one in findings_of(analysis)
+        for finding in findings_of(analysis)
     }
     for worker, kind in expectation.findings:
         if (worker, kind) not in found:
@@ -139,15 +139,20 @@ def _unmet(report: SampleReport, expectation: Expectation) -> Iterator[str]:
 
 
 def _task_rows(report: SampleReport) -> Iterator[tuple[object, ...]]:
-    by_id = {one["analysisID"]: one for one in report["analyses"]}
+    by_id = {analysis["analysisID"]: analysis for analysis in report["analyses"]}
     for task in report["tasks"]:
-        own = [by_id[one["id"]] for one in task["analyses"] if one["id"] in by_id]
+        own = [
+            by_id[analysis["id"]]
+            for analysis in task["analyses"]
+            if analysis["id"] in by_id
+        ]
         yield (
             task["worker"],
             task["state"],
             seconds_between(task["startTimestamp"], task["endTimestamp"]),
-            max((one["analysisScore"] for one in own), default=None),
-            "; ".join(text for one in own for text in key_findings(one)) or None,
+            max((analysis["analysisScore"] for analysis in own), default=None),
+            "; ".join(text for analysis in own for text in key_findings(analysis))
+            or None,
         )
 
 
@@ -170,7 +175,7 @@ def _list_in(analysis: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     found = result.get(name) if isinstance(result, dict) else None
     if not isinstance(found, list):
         return []
-    return [one for one in found if isinstance(one, dict)]
+    return [item for item in found if isinstance(item, dict)]
 
 
 def _finding(finding: Mapping[str, Any]) -> str:

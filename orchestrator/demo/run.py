@@ -58,12 +58,12 @@ def run_demo(files: Sequence[Path]) -> DemoResult:
         AssayError: The stack did not start, or nothing moved any more.
     """
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
-        made = [] if files else build(Path(folder) / "files")
+        bundled = [] if files else build(Path(folder) / "files")
         with _stack(Path(folder) / "data") as client:
-            reports = _analyse(client, files or [one.path for one in made])
-    expected: list[Expectation | None] = [one.expectation for one in made]
+            reports = _analyse(client, files or [file.path for file in bundled])
+    expected: list[Expectation | None] = [file.expectation for file in bundled]
     wrong = shortfalls(reports, expected or [None] * len(reports))
-    return DemoResult(reports=reports, wrong=list(wrong), is_bundled=bool(made))
+    return DemoResult(reports=reports, wrong=list(wrong), is_bundled=bool(bundled))
 
 
 @contextmanager
@@ -151,13 +151,15 @@ def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
 def _report(client: Client, job: Report) -> Report:
     sha256 = job["analysedSample"]["id"]
     tasks = client.get_all(f"/job/{job['id']}/tasks")
-    own = {one["id"] for task in tasks for one in task["analyses"]}
+    own = {analysis["id"] for task in tasks for analysis in task["analyses"]}
     analyses = client.get_all(f"/sample/{sha256}/analysis")
     return {
         "sha256": sha256,
         "fileName": job["fileName"],
         "job": client.get(f"/job/{job['id']}"),
         "tasks": tasks,
-        "analyses": [one for one in analyses if one["analysisID"] in own],
+        "analyses": [
+            analysis for analysis in analyses if analysis["analysisID"] in own
+        ],
         "verdict": client.get(f"/sample/{sha256}")["latestVerdict"],
     }

@@ -212,7 +212,7 @@ def _initialise(found: Places, binaries: Path, cluster: Path, password: str) -> 
         *("--pwfile", str(password_file), "--auth=scram-sha-256"),
         *("--encoding=UTF8", "--locale=C", "--no-instructions"),
     ]
-    made = subprocess.run(
+    initdb = subprocess.run(
         launch.command(*words, parent=os.getpid(), user=found.user),
         capture_output=True,
         text=True,
@@ -220,8 +220,8 @@ def _initialise(found: Places, binaries: Path, cluster: Path, password: str) -> 
         cwd="/",
     )
     password_file.unlink()
-    if made.returncode != 0:
-        reason = (made.stderr or made.stdout).strip().splitlines()[-1:]
+    if initdb.returncode != 0:
+        reason = (initdb.stderr or initdb.stdout).strip().splitlines()[-1:]
         raise ConfigurationError(f"initdb failed: {' '.join(reason)}")
     fresh.rename(cluster)
 

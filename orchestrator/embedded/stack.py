@@ -175,7 +175,7 @@ class Stack:
     def processes(self) -> dict[str, int]:
         """Return the pid of every process that runs, by name."""
         found = cast("list[dict[str, Any]]", self._rpc().getAllProcessInfo())
-        return {one["name"]: one["pid"] for one in found if one["pid"]}
+        return {process["name"]: process["pid"] for process in found if process["pid"]}
 
     def _supervise(self, programs: Sequence[Program]) -> None:
         self._configure(programs)

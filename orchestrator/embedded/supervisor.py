@@ -137,7 +137,8 @@ def _program(program: Program) -> str:
 
 def _groups(programs: Sequence[Program]) -> list[str]:
     members = {
-        name: [one.name for one in programs if one.group == name] for name in GROUPS
+        name: [program.name for program in programs if program.group == name]
+        for name in GROUPS
     }
     return [
         _section(f"group:{name}", programs=",".join(members[name]), priority=number)

@@ -226,11 +226,11 @@ def _view(
         detections=row.detections,
         files=row.files,
         has_evidence=has_evidence
-        or any(one["kind"] == "evidence" for one in row.files),
+        or any(file["kind"] == "evidence" for file in row.files),
         possible_detections=row.possible_detections,
         status_override=row.status_override,
         profile=row.profile,
         internet_access=row.internet_access,
         tlp=row.tlp,
-        acl=tuple(users[one] for one in row.acl),
+        acl=tuple(users[user_id] for user_id in row.acl),
     )

@@ -80,7 +80,7 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
 
 
 def _is_action(name: str) -> ColumnElement[bool]:
-    groups = {one.partition(".")[0] for one in Action}
+    groups = {action.partition(".")[0] for action in Action}
     if name not in groups and name not in set(Action):
         raise InvalidError(
             f"there is no action '{name}'; ask for one of {', '.join(Action)},"

@@ -75,7 +75,7 @@ def diagnose(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
         lease: How long a silent replica counts as alive.
     """
     yield _version(tx)
-    missing = {one.what: one for one in find_missing(tx, lease=lease)}
+    missing = {part.what: part for part in find_missing(tx, lease=lease)}
     if "migrations" in missing:
         # Against another schema the other questions would only fail.
         yield fail("migrations", missing["migrations"].detail, "run: assay db upgrade")

@@ -134,10 +134,11 @@ class Texts:
 
     def _holding(self, word: str) -> Select[Any]:
         holds = (
-            cast(one, Text).icontains(
-                _in_json(word) if isinstance(one.type, JSONB) else word, autoescape=True
+            cast(column, Text).icontains(
+                _in_json(word) if isinstance(column.type, JSONB) else word,
+                autoescape=True,
             )
-            for one in self.columns
+            for column in self.columns
         )
         return select(self.key).where(self.visible, or_(*holds))
 
@@ -290,7 +291,7 @@ def find_newest(
     for reach in _REACHES:
         keys = tx.connection.execute(newest(reach)).scalars().all()
         holding = _look_through(tx, words, searched, keys[seen:])
-        found += [one for one in keys[seen:] if one in holding]
+        found += [key for key in keys[seen:] if key in holding]
         seen = len(keys)
         if seen < reach:
             return Newest(keys=found, is_whole=True)

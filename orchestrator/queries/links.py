@@ -157,7 +157,7 @@ def _views(
             type=row.type,
             customer=customer_view(row),
             tlp=row.tlp,
-            acl=tuple(users[one] for one in row.acl),
+            acl=tuple(users[user_id] for user_id in row.acl),
             agent_name=row.agent_name,
             agent_version=row.agent_version,
             created_by=users.get(row.created_by),

@@ -73,9 +73,9 @@ def get_policy(tx: Transaction) -> PolicyView:
     else:
         chosen = here.where(worker.c.id.in_(row.worker_ids))
     ids = tx.connection.execute(chosen).scalars()
-    named = [known[str(one)] for one in ids]
+    named = [known[str(worker_id)] for worker_id in ids]
     return PolicyView(
-        workers=tuple(sorted(named, key=lambda one: one.short_name)),
+        workers=tuple(sorted(named, key=lambda known_worker: known_worker.short_name)),
         options=row.options,
         updated_by=find_users(tx, {row.updated_by}).get(row.updated_by),
         updated_at=row.updated_at,
@@ -117,8 +117,13 @@ def _views(tx: Transaction, rows: Sequence[RuleRow]) -> tuple[RuleView, ...]:
     return tuple(
         RuleView(
             row=row,
-            customers=tuple(customers[one] for one in row.match.get("customers", ())),
-            workers={one: workers[one] for one in policies.named_workers(row.action)},
+            customers=tuple(
+                customers[customer_id] for customer_id in row.match.get("customers", ())
+            ),
+            workers={
+                worker_id: workers[worker_id]
+                for worker_id in policies.named_workers(row.action)
+            },
             created_by=users.get(row.created_by),
             updated_by=users.get(row.updated_by),
             deleted_by=users.get(row.deleted_by),

@@ -127,7 +127,7 @@ def search_samples(
     page = listed.limit(paging.limit or LIST_MAX).offset(paging.offset)
     sha256s = list(tx.connection.execute(page).scalars())
     views = get_samples(tx, sha256s, viewer=viewer)
-    return Page(items=tuple(views[one] for one in sha256s), total=total)
+    return Page(items=tuple(views[sha256] for sha256 in sha256s), total=total)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +178,7 @@ def _visible(viewer: Viewer, period: Period, cap: int) -> Select[Any]:
         seen = sample.c.created_at
         newest = select(sample.c.sha256, seen.label("seen_at"))
         return _newest_first(newest.where(*period.has(seen)), seen, cap)
-    parts = [_of_subject(one, period, cap) for one in viewer.subjects]
+    parts = [_of_subject(subject_id, period, cap) for subject_id in viewer.subjects]
     if not parts:
         nothing = select(sample.c.sha256, sample.c.created_at.label("seen_at"))
         return nothing.where(false())
@@ -300,15 +300,15 @@ def _is_of_workers_name(word: str) -> ColumnElement[bool]:
 def _order_by(
     order: tuple[Order, ...], sorts: Mapping[str, ColumnElement[Any]]
 ) -> list[ColumnElement[Any]]:
-    unknown = [one.name for one in order if one.name not in sorts]
+    unknown = [key.name for key in order if key.name not in sorts]
     if unknown:
         raise InvalidError(
             f"can not sort by '{unknown[0]}'; sort by one of {', '.join(sorts)}",
             field="sortBy",
         )
-    keys = [sorts[one.name] for one in order]
+    columns = [sorts[key.name] for key in order]
     turned = [
-        (key.desc() if one.descending else key.asc()).nulls_last()
-        for one, key in zip(order, keys, strict=True)
+        (column.desc() if key.descending else column.asc()).nulls_last()
+        for key, column in zip(order, columns, strict=True)
     ]
     return [*turned, sample.c.sha256.desc()]

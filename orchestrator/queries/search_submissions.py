@@ -104,14 +104,17 @@ def _newest(viewer: Viewer, period: Period, reach: int) -> Select[Any]:
     if viewer.customer_ids is None:
         return _first(select(*_COLUMNS).where(*within), reach)
     of_each = [
-        _first(select(*_COLUMNS).where(submission.c.customer_id == one, *within), reach)
-        for one in sorted(viewer.customer_ids)
+        _first(
+            select(*_COLUMNS).where(submission.c.customer_id == customer_id, *within),
+            reach,
+        )
+        for customer_id in sorted(viewer.customer_ids)
     ]
     if not viewer.is_limited:
         of_each.append(_first(_named(viewer, within), reach))
     if not of_each:
         return select(*_COLUMNS).where(false())
-    every = union_all(*(select(one.subquery()) for one in of_each)).subquery()
+    every = union_all(*(select(part.subquery()) for part in of_each)).subquery()
     return _first(select(every), reach)
 
 

@@ -127,7 +127,7 @@ def _view(row: Row[Any], users: Mapping[UUID | None, UserView]) -> SubmissionVie
         mime_type=row.mime_type,
         metadata=row.meta,
         tlp=row.tlp,
-        acl=tuple(users[one] for one in row.acl),
+        acl=tuple(users[user_id] for user_id in row.acl),
         agent_name=row.agent_name,
         agent_version=row.agent_version,
         job_id=row.job_id,

@@ -237,7 +237,11 @@ def _shown_tags(
     tags: Sequence[dict[str, Any]], contributions: Sequence[ContributionView]
 ) -> Sequence[dict[str, Any]]:
     """Return the tags of the verdict, without those that only hidden parts have."""
-    if not any(one.is_hidden for one in contributions):
+    if not any(contribution.is_hidden for contribution in contributions):
         return tags
-    shown = {(tag["type"], tag["value"]) for one in contributions for tag in one.tags}
+    shown = {
+        (tag["type"], tag["value"])
+        for contribution in contributions
+        for tag in contribution.tags
+    }
     return [tag for tag in tags if (tag["type"], tag["value"]) in shown]

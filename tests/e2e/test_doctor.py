@@ -19,12 +19,17 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.db.unit_of_work import Database
-from tests.broker.conftest import rabbitmq, redis_server
-from tests.fixtures.brokers import RabbitMQHost, RedisServer
+from tests.fixtures.brokers import (
+    RabbitMQHost,
+    RedisServer,
+    rabbitmq,
+    rabbitmq_hosts,
+    redis_server,
+)
 from tests.fixtures.embedded import Held, cleared, hold
 from tests.fixtures.servers import free_port
 
-__all__ = ["rabbitmq", "redis_server"]
+__all__ = ["rabbitmq", "rabbitmq_hosts", "redis_server"]
 
 #: In every URL and key that a test gives; it must never be seen again.
 SECRET = "Tr0ub4dor"

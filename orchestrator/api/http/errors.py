@@ -213,14 +213,16 @@ def _methods(request: Request) -> set[str]:
     # one with the fewest holes: /job/search goes before /job/{jobID}.
     contexts = list(iter_route_contexts(request.app.routes))
     matching = [
-        one for one in contexts if one.matches(request.scope)[0] is not Match.NONE
+        context
+        for context in contexts
+        if context.matches(request.scope)[0] is not Match.NONE
     ]
     template = matching[0].path
     return {
         method
-        for one in matching
-        if one.path == template and one.include_in_schema
-        for method in one.methods or ()
+        for context in matching
+        if context.path == template and context.include_in_schema
+        for method in context.methods or ()
     }
 
 

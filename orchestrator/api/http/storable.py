@@ -30,15 +30,15 @@ def _plain_json(value: object) -> object:
     # Level by level: whatever calls itself has an end of its own.
     level = [value]
     for _ in range(DEPTH_MAX + 1):
-        for one in level:
-            if isinstance(one, str):
-                _encodable(one)
-            elif isinstance(one, float) and not math.isfinite(one):
+        for item in level:
+            if isinstance(item, str):
+                _encodable(item)
+            elif isinstance(item, float) and not math.isfinite(item):
                 raise ValueError("must not contain NaN, Infinity or numbers as large")
-            elif isinstance(one, dict):
-                for key in one:
+            elif isinstance(item, dict):
+                for key in item:
                     _encodable(key)
-        level = [below for one in level for below in _below(one)]
+        level = [below for item in level for below in _below(item)]
         if not level:
             return value
     raise ValueError(f"must not be nested more than {DEPTH_MAX} levels deep")

@@ -36,9 +36,9 @@ async def in_thread(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T
     turn = object()
     async with AsyncExitStack() as held:
         with anyio.move_on_after(WAIT_SECONDS) as waiting:
-            for one in limiters or (to_thread.current_default_thread_limiter(),):
-                await one.acquire_on_behalf_of(turn)
-                held.callback(one.release_on_behalf_of, turn)
+            for limiter in limiters or (to_thread.current_default_thread_limiter(),):
+                await limiter.acquire_on_behalf_of(turn)
+                held.callback(limiter.release_on_behalf_of, turn)
         if waiting.cancelled_caught:
             raise BusyError(
                 "too much is asked for at once; nothing was done, try again in a moment"

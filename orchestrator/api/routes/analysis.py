@@ -35,7 +35,7 @@ def list_analyses(
     """Return the analyses of a sample, the newest first."""
     with services.database.uow() as tx:
         page = analyses.list_analyses(tx, sha256, paging, viewer=caller.viewer)
-    shaped = [AnalysisResult.of(one) for one in page.items]
+    shaped = [AnalysisResult.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

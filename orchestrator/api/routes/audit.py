@@ -46,5 +46,5 @@ def get_audit(
             start = parse_time(since, now=tx.now, field="since")
             wanted = replace(wanted, since=start)
         page = list_audit(tx, wanted, paging)
-    shaped = [AuditResponse.of(one) for one in page.items]
+    shaped = [AuditResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)

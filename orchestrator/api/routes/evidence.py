@@ -117,7 +117,7 @@ def list_evidence(
         page = evidence.list_evidence(
             tx, sha256, analysis_id, paging, viewer=caller.viewer
         )
-    shaped = [EvidenceResponse.of(one) for one in page.items]
+    shaped = [EvidenceResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

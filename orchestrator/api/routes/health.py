@@ -57,8 +57,8 @@ def ready(response: Response, services: ServicesDep) -> Envelope[Ready]:
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
     response.status_code = status
     parts = tuple(
-        MissingPart(what=one.what, detail=one.detail, remedy=one.remedy)
-        for one in missing
+        MissingPart(what=part.what, detail=part.detail, remedy=part.remedy)
+        for part in missing
     )
     return Envelope(response_code=status, data=Ready(ready=not missing, missing=parts))
 

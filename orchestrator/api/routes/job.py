@@ -54,7 +54,7 @@ def list_jobs(
     with services.database.uow() as tx:
         wanted = JobFilter(states=state or ())
         page = jobs.list_jobs(tx, wanted, paging, viewer=caller.viewer)
-    shaped = [JobResponse.of(one) for one in page.items]
+    shaped = [JobResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 
@@ -68,7 +68,7 @@ def search_jobs(
     with services.database.uow() as tx:
         found = wanted.filter(tx.now)
         page = jobs.list_jobs(tx, found, paging, viewer=caller.viewer)
-    shaped = [JobResponse.of(one) for one in page.items]
+    shaped = [JobResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 
@@ -116,9 +116,9 @@ def add_job(
     )
     with services.database.uow() as tx:
         check_sample(tx, caller.viewer, order.sample_sha256)
-        made = create_job(tx, order, engine=services.engine)
-        view = jobs.get_job(tx, made.job_id)
-    return created(JobResponse.of(view), response, is_new=made.is_new)
+        job = create_job(tx, order, engine=services.engine)
+        view = jobs.get_job(tx, job.job_id)
+    return created(JobResponse.of(view), response, is_new=job.is_new)
 
 
 @router.get("/job/{jobID}")

@@ -38,7 +38,7 @@ def list_links(
     """Return the links of a sample, the newest first."""
     with services.database.uow() as tx:
         page = links.list_links(tx, sha256, paging, viewer=caller.viewer)
-    shaped = [LinkResponse.of(one) for one in page.items]
+    shaped = [LinkResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

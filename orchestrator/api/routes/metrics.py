@@ -38,28 +38,32 @@ _WORKER_GAUGES: Sequence[tuple[str, str, Callable[[WorkerMeasures], float]]] = (
     (
         "tasks_published",
         "Tasks at the broker or in a replica's hands",
-        lambda one: one.published,
+        lambda measures: measures.published,
     ),
     (
         "window_tasks",
         "Most tasks that may be published now; 0 without a live replica",
-        lambda one: one.window,
+        lambda measures: measures.window,
     ),
     (
         "live_replicas",
         "Replicas heard within a lease that are not leaving",
-        lambda one: one.replicas,
+        lambda measures: measures.replicas,
     ),
     (
         "live_slots",
         "Analyses that the live replicas run at a time",
-        lambda one: one.slots,
+        lambda measures: measures.slots,
     ),
-    ("worker_paused", "1 while an administrator has it paused", lambda o: o.is_paused),
+    (
+        "worker_paused",
+        "1 while an administrator has it paused",
+        lambda measures: measures.is_paused,
+    ),
     (
         "poison_samples",
         "Samples withheld from the worker's present version, which died of them",
-        lambda one: one.poisoned,
+        lambda measures: measures.poisoned,
     ),
 )
 _COUNTERS: Mapping[Counted, str] = {
@@ -136,8 +140,8 @@ class Exposition(Collector):
         yield self._oldest()
         for name, text, value in _WORKER_GAUGES:
             family = GaugeMetricFamily(_PREFIX + name, text, labels=["worker"])
-            for one in self._measures.workers:
-                family.add_metric([one.short_name], value(one))
+            for worker in self._measures.workers:
+                family.add_metric([worker.short_name], value(worker))
             yield family
         for counted, text in _COUNTERS.items():
             yield self._counter(counted, text)
@@ -171,11 +175,11 @@ class Exposition(Collector):
             "Tasks that have not ended, by state",
             labels=["worker", "state"],
         )
-        for one in self._measures.workers:
-            name = one.short_name
-            enqueued = one.backlog + one.published - one.executing
+        for worker in self._measures.workers:
+            name = worker.short_name
+            enqueued = worker.backlog + worker.published - worker.executing
             family.add_metric([name, TaskState.ENQUEUED], enqueued)
-            family.add_metric([name, TaskState.EXECUTING], one.executing)
+            family.add_metric([name, TaskState.EXECUTING], worker.executing)
         return family
 
     def _oldest(self) -> Metric:
@@ -184,10 +188,10 @@ class Exposition(Collector):
             "Since the oldest task that has not ended was enqueued; 0 without one",
             labels=["worker"],
         )
-        for one in self._measures.workers:
-            since = one.oldest_enqueued_at
+        for worker in self._measures.workers:
+            since = worker.oldest_enqueued_at
             age = self._age(since) if since else 0
-            family.add_metric([one.short_name], age)
+            family.add_metric([worker.short_name], age)
         return family
 
     def _age(self, since: datetime) -> float:
@@ -206,8 +210,8 @@ class Exposition(Collector):
     def _known(self, counted: Counted) -> Iterator[tuple[str, ...]]:
         if counted is counters.REPORTS_REJECTED:
             yield from ((kind,) for kind in _REJECTED_KINDS)
-        for one in self._measures.workers:
-            name = one.short_name
+        for worker in self._measures.workers:
+            name = worker.short_name
             yield from ((name, *rest) for rest in _PER_WORKER.get(counted, ()))
 
     def _histogram(self, measured: Measured, text: str) -> Metric:

@@ -33,7 +33,7 @@ def list_poison(
     check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         page = poison.list_poison(tx, paging)
-    shaped = [PoisonResponse.of(one) for one in page.items]
+    shaped = [PoisonResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

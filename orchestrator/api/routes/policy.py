@@ -74,7 +74,7 @@ def get_intention(
     ] = None,
 ) -> Intention:
     """Read how a file would be submitted."""
-    pairs = [one.partition("=") for one in metadata or ()]
+    pairs = [entry.partition("=") for entry in metadata or ()]
     if not all(key and equals for key, equals, _ in pairs):
         raise InvalidError("write each as key=value", field="metaData")
     return Intention(
@@ -118,7 +118,7 @@ def list_rules(
     """Return the rules, oldest first."""
     with services.database.uow() as tx:
         page = queries.list_rules(tx, paging, include_deleted=include_deleted)
-    shaped = [RuleResponse.of(one) for one in page.items]
+    shaped = [RuleResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

@@ -97,7 +97,7 @@ def search_samples(
         page = search.search_samples(
             tx, words, period(tx.now), paging, viewer=caller.viewer
         )
-    shaped = [SampleMetaData.of(one) for one in page.items]
+    shaped = [SampleMetaData.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 
@@ -161,8 +161,8 @@ def reanalyse_sample(
         reanalyse=True,
     )
     with services.database.uow() as tx:
-        made = create_job(tx, order, engine=services.engine)
-        view = jobs.get_job(tx, made.job_id)
+        job = create_job(tx, order, engine=services.engine)
+        view = jobs.get_job(tx, job.job_id)
     return single(JobResponse.of(view))
 
 
@@ -174,5 +174,5 @@ def list_classifications(
     """Return what kind of file a sample is, newest answer first."""
     with services.database.uow() as tx:
         page = samples.list_classifications(tx, sha256, paging)
-    shaped = [ClassificationResponse.of(one) for one in page.items]
+    shaped = [ClassificationResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)

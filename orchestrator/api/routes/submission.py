@@ -56,8 +56,8 @@ def get_challenge(
 ) -> Envelope[ChallengeResponse]:
     """Ask for the hash of a random part, to prove that one has the sample."""
     with services.database.uow() as tx:
-        made = issue_challenge(tx, services.store, sha256, user_id=caller.user_id)
-    return single(ChallengeResponse.of(made))
+        challenge = issue_challenge(tx, services.store, sha256, user_id=caller.user_id)
+    return single(ChallengeResponse.of(challenge))
 
 
 @router.post(
@@ -116,7 +116,7 @@ def list_submissions(
     """Return the submissions of a sample, the newest first."""
     with services.database.uow() as tx:
         page = submissions.list_of_sample(tx, sha256, paging, viewer=caller.viewer)
-    shaped = [SubmissionResponse.of(one) for one in page.items]
+    shaped = [SubmissionResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 
@@ -150,5 +150,5 @@ def search_submissions(
         page = search.search_submissions(
             tx, words, period(tx.now), paging, viewer=caller.viewer
         )
-    shaped = [SubmissionResponse.of(one) for one in page.items]
+    shaped = [SubmissionResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)

@@ -33,7 +33,7 @@ def list_tasks(
     """Return the tasks of a job, by worker."""
     with services.database.uow() as tx:
         page = tasks.list_tasks(tx, job_id, paging, viewer=caller.viewer)
-    shaped = [JobTaskResponse.of(one) for one in page.items]
+    shaped = [JobTaskResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

@@ -29,7 +29,7 @@ def list_verdicts(
     """Return the verdicts of a sample, the newest first."""
     with services.database.uow() as tx:
         page = verdicts.list_verdicts(tx, sha256, paging, viewer=caller.viewer)
-    shaped = [VerdictResponse.of(one) for one in page.items]
+    shaped = [VerdictResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

@@ -49,7 +49,7 @@ def list_workers(
         page = queries.list_workers(
             tx, paging, include_deleted=include_deleted, lease=_lease(services)
         )
-    shaped = [WorkerResponse.of(one) for one in page.items]
+    shaped = [WorkerResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
 

@@ -85,7 +85,9 @@ class AnalysisAddRequest(Form):
             score=self.analysis_score,
             result=self.analysis_result,
             tags=tuple(tag.model_dump() for tag in self.tags),
-            detections=tuple(one.model_dump() for one in self.triggered_detections),
+            detections=tuple(
+                detection.model_dump() for detection in self.triggered_detections
+            ),
             possible_detections=self.possible_detections,
             status_override=StatusOverride(override) if override else None,
             profile=self.profile,
@@ -147,13 +149,13 @@ class AnalysisResult(Shape):
             profile=view.profile,
             possible_detections=view.possible_detections,
             triggered_detections=tuple(
-                Detection.model_validate(one) for one in view.detections
+                Detection.model_validate(detection) for detection in view.detections
             ),
-            tags=tuple(Tag.model_validate(one) for one in view.tags),
+            tags=tuple(Tag.model_validate(tag) for tag in view.tags),
             verdict_status_override=view.status_override,
             flags=tuple(_flags(view)),
             result_sha256=view.result_ref,
-            files=tuple(StoredFile.model_validate(one) for one in view.files),
+            files=tuple(StoredFile.model_validate(file) for file in view.files),
         )
 
 

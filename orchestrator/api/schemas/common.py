@@ -127,8 +127,8 @@ def access_controls(
             granted_by_user=UserInfo.of(granted_by),
             granted_timestamp=granted_at,
         )
-        for one in acl
-        if (subject := UserInfo.of(one)) is not None
+        for user in acl
+        if (subject := UserInfo.of(user)) is not None
     )
 
 

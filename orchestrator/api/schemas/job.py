@@ -134,7 +134,7 @@ class JobSearchRequest(Form):
         Return its criteria; relative times count from *now*.
 
         Raises:
-            InvalidError: A time is not one.
+            InvalidError: A time is not valid.
         """
         named = [name for name in self.time_field_strategy if name != "all"]
         every = len(named) < len(self.time_field_strategy) or not named
@@ -229,7 +229,7 @@ class JobTaskResponse(Shape):
             worker=view.worker,
             state=view.state,
             message=view.message,
-            analyses=tuple(AnalysisInfo.of(one) for one in view.analyses),
+            analyses=tuple(AnalysisInfo.of(analysis) for analysis in view.analyses),
             enqueued_timestamp=view.enqueued_at,
             start_timestamp=view.started_at,
             end_timestamp=view.ended_at,

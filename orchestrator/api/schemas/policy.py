@@ -57,11 +57,13 @@ class Option(Form):
 
 
 def _checked(options: tuple[Option, ...]) -> tuple[Option, ...]:
-    counted = Counter(one.key for one in options)
+    counted = Counter(option.key for option in options)
     twice = sorted(key for key, times in counted.items() if times > 1)
     if twice:
         raise ValueError(f"has a key twice: {', '.join(twice)}")
-    size = sum(len(one.key.encode()) + len(one.value.encode()) for one in options)
+    size = sum(
+        len(option.key.encode()) + len(option.value.encode()) for option in options
+    )
     if size > OPTIONS_MAX_BYTES:
         raise ValueError(f"must not be larger than {OPTIONS_MAX_BYTES} bytes in all")
     return options
@@ -134,7 +136,7 @@ class MatchForm(Form):
     @model_validator(mode="after")
     def _check_exactly_one(self) -> Self:
         given = [self.customer, self.classification, self.submission]
-        if sum(one is not None for one in given) != 1:
+        if sum(form is not None for form in given) != 1:
             raise ValueError("give exactly one of customer, classification, submission")
         return self
 
@@ -178,8 +180,8 @@ class ActionForm(Form):
     @model_validator(mode="after")
     def _check_something_changes(self) -> Self:
         both = self.workers, self.options
-        is_set = any(one.set is not None for one in both)
-        if not is_set and not any(one.add or one.remove for one in both):
+        is_set = any(part.set is not None for part in both)
+        if not is_set and not any(part.add or part.remove for part in both):
             raise ValueError("changes nothing; set, add or remove workers or options")
         return self
 
@@ -432,19 +434,19 @@ class PolicyExplanation(Shape):
             options=_options(found.selection.options),
             workers=tuple(
                 Choice(
-                    worker=one.short_name,
-                    selected=one.selected,
-                    reason=one.reason.value,
-                    detail=one.detail,
-                    rule=one.rule,
+                    worker=choice.short_name,
+                    selected=choice.selected,
+                    reason=choice.reason.value,
+                    detail=choice.detail,
+                    rule=choice.rule,
                 )
-                for one in found.selection.choices
+                for choice in found.selection.choices
             ),
         )
 
 
 def _as_dict(options: Iterable[Option]) -> dict[str, str]:
-    return {one.key: one.value for one in options}
+    return {option.key: option.value for option in options}
 
 
 def _options(options: Mapping[str, Any]) -> tuple[OptionInfo, ...]:
@@ -454,4 +456,4 @@ def _options(options: Mapping[str, Any]) -> tuple[OptionInfo, ...]:
 
 
 def _workers(ids: Iterable[str], view: RuleView) -> tuple[WorkerInfo, ...]:
-    return tuple(WorkerInfo.of(view.workers[one]) for one in ids)
+    return tuple(WorkerInfo.of(view.workers[worker_id]) for worker_id in ids)

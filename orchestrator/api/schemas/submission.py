@@ -120,9 +120,9 @@ class ChallengeResponse(Shape):
     length: int
 
     @classmethod
-    def of(cls, made: Challenge) -> ChallengeResponse:
+    def of(cls, challenge: Challenge) -> ChallengeResponse:
         """Shape a challenge."""
-        return cls(id=made.id, offset=made.offset, length=made.length)
+        return cls(id=challenge.id, offset=challenge.offset, length=challenge.length)
 
 
 class ChallengeToken(Shape):
