@@ -62,7 +62,7 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
         raise ValueError(msg)
 
     def register(function: Function) -> Analyzer:
-        made = Analyzer(
+        registered = Analyzer(
             name=name,
             version=version,
             function=function,
@@ -78,21 +78,21 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
             description=description or (function.__doc__ or "").strip(),
             memory_bytes=memory_bytes,
         )
-        _offer_celery_app(made)
-        return made
+        _offer_celery_app(registered)
+        return registered
 
     return register
 
 
-def _offer_celery_app(made: Analyzer) -> None:
-    namespace = vars(sys.modules[made.module])
+def _offer_celery_app(registered: Analyzer) -> None:
+    namespace = vars(sys.modules[registered.module])
 
     def __getattr__(name: str) -> object:  # noqa: N807  (PEP 562)
         if name == "app":
             from workers.replica.app import celery_app  # noqa: PLC0415  (heavy: only if asked)
 
-            return celery_app(made)
-        msg = f"module {made.module!r} has no attribute {name!r}"
+            return celery_app(registered)
+        msg = f"module {registered.module!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
     namespace.setdefault("__getattr__", __getattr__)

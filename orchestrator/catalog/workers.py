@@ -1,7 +1,7 @@
 """
 Registering workers by hand: their names, their enrolment, their pauses and their end.
 
-What a replica announces of itself is ``flow/beats.py``'s.
+What a replica announces of itself is ``flow/heartbeats.py``'s.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class KeyRing:
         key_id = token.partition(".")[0]
         expected = [_signature(i, key, claim) for i, key in self.keys if i == key_id]
         return any(
-            hmac.compare_digest(token.encode(), one.encode()) for one in expected
+            hmac.compare_digest(token.encode(), signature.encode())
+            for signature in expected
         )
 
 

@@ -46,7 +46,7 @@ def add_analyses(
     tx: Transaction, analyses: Sequence[NewAnalysis], links: Sequence[Link]
 ) -> None:
     """Insert analyses and what they belong to."""
-    insert_rows(tx, analysis, [{"id": one.id, **one.values} for one in analyses])
+    insert_rows(tx, analysis, [{"id": new.id, **new.values} for new in analyses])
     add_links(tx, links)
 
 

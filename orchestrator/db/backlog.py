@@ -91,7 +91,7 @@ def lock_desks(tx: Transaction, desks: Sequence[Desk]) -> None:
             "SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || id, 0))"
             " FROM (SELECT id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id) w"
         ),
-        {"ids": [one.worker_id for one in desks]},
+        {"ids": [desk.worker_id for desk in desks]},
     )
 
 
@@ -113,7 +113,8 @@ def count_loads(
 ) -> dict[UUID, Load]:
     """Return each worker's load; what finished *since* then, at most *limit*."""
     rows = tx.connection.execute(
-        _LOADS, {"ids": [one.worker_id for one in desks], "since": since, "most": limit}
+        _LOADS,
+        {"ids": [desk.worker_id for desk in desks], "since": since, "most": limit},
     )
     return {
         row.id: Load(in_flight=row.in_flight, finished=row.finished)

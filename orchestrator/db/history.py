@@ -82,11 +82,11 @@ def add_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
         return
     rows = [
         {
-            "reason": one.reason,
-            "body": one.body[:KEPT_BYTES],
-            "size_bytes": len(one.body),
+            "reason": message.reason,
+            "body": message.body[:KEPT_BYTES],
+            "size_bytes": len(message.body),
         }
-        for one in rejected
+        for message in rejected
     ]
     tx.connection.execute(insert(rejected_report), rows)
 

@@ -148,10 +148,10 @@ def match_of(document: Mapping[str, Any]) -> Match:
 
 def names_of(ids: Iterable[str], names: Mapping[str, str]) -> frozenset[str]:
     """Return the short names of those workers that are still here."""
-    return frozenset(names[one] for one in ids if one in names)
+    return frozenset(names[worker_id] for worker_id in ids if worker_id in names)
 
 
 def named_workers(action: Mapping[str, Any]) -> list[str]:
     """Return the ids of all workers that a rule's action names, in order."""
     parts: Mapping[str, Sequence[str]] = action.get("workers") or {}
-    return [one for ids in parts.values() for one in ids]
+    return [worker_id for ids in parts.values() for worker_id in ids]

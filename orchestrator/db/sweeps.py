@@ -226,7 +226,7 @@ def note_drained(
              WHERE w.id = d.id AND d.drained_to > coalesce(w.drained_to, '-infinity')
             """
         ),
-        {"ids": ids, "empty": [seen_empty.get(one) for one in ids]},
+        {"ids": ids, "empty": [seen_empty.get(worker_id) for worker_id in ids]},
     )
 
 

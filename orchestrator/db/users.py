@@ -268,7 +268,7 @@ def customer_view(row: Row[Any]) -> Customer:
 
 def find_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, UserView]:
     """Return the users of these ids; those that are not there are left out."""
-    wanted = [one for one in ids if one is not None]
+    wanted = [user_id for user_id in ids if user_id is not None]
     if not wanted:
         return {}
     rows = tx.connection.execute(

@@ -104,26 +104,34 @@ def manual_overrides(
     return {row.sample_sha256: StatusOverride(row.status_override) for row in rows}
 
 
-def find_manual(tx: Transaction, one: Rolled, *, newer_than: timedelta) -> UUID | None:
+def find_manual(
+    tx: Transaction, rolled: Rolled, *, newer_than: timedelta
+) -> UUID | None:
     """Return the sample's newest manual verdict if it is that new and the same."""
     newest = tx.connection.execute(
         select(verdict)
-        .where(verdict.c.sample_sha256 == one.sample_sha256, verdict.c.is_manual)
+        .where(verdict.c.sample_sha256 == rolled.sample_sha256, verdict.c.is_manual)
         .order_by(verdict.c.created_at.desc(), verdict.c.id.desc())
         .limit(1)
     ).first()
     if newest is None or newest.created_at <= tx.now - newer_than:
         return None
     said = newest.status_override, newest.comment, newest.created_by
-    is_same = said == (one.verdict.status_override, one.comment, one.created_by)
+    is_same = said == (
+        rolled.verdict.status_override,
+        rolled.comment,
+        rolled.created_by,
+    )
     return newest.id if is_same else None
 
 
 def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:
     """Insert verdicts with all that they were rolled from."""
-    insert_rows(tx, verdict, [_row(one) for one in rolled])
+    insert_rows(tx, verdict, [_row(roll_up) for roll_up in rolled])
     inputs = [
-        _input(one.id, part) for one in rolled for part in one.verdict.contributions
+        _input(roll_up.id, part)
+        for roll_up in rolled
+        for part in roll_up.verdict.contributions
     ]
     insert_rows(tx, verdict_input, inputs)
 
@@ -170,24 +178,30 @@ def point_sample_at(tx: Transaction, sha256: str, verdict_id: UUID) -> None:
 
 
 def _row(rolled: Rolled) -> dict[str, Any]:
-    made = rolled.verdict
+    outcome = rolled.verdict
     return {
         "id": rolled.id,
         "sample_sha256": rolled.sample_sha256,
         "job_id": rolled.job_id,
-        "score": made.score,
-        "status": made.status.value,
-        "status_override": made.status_override.value if made.status_override else None,
-        "is_contradicting": made.contradicting,
+        "score": outcome.score,
+        "status": outcome.status.value,
+        "status_override": (
+            outcome.status_override.value if outcome.status_override else None
+        ),
+        "is_contradicting": outcome.contradicting,
         "is_manual": rolled.job_id is None,
         "comment": rolled.comment,
-        "coverage_percent": None if rolled.job_id is None else made.coverage_percent,
+        "coverage_percent": None if rolled.job_id is None else outcome.coverage_percent,
         "manual_override": (
             rolled.manual_override.value if rolled.manual_override else None
         ),
         "tags": [
-            {"type": one.tag.type, "value": one.tag.value, "count": one.count}
-            for one in made.tags
+            {
+                "type": tag_count.tag.type,
+                "value": tag_count.tag.value,
+                "count": tag_count.count,
+            }
+            for tag_count in outcome.tags
         ],
         "created_by": rolled.created_by,
     }

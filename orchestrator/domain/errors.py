@@ -1,5 +1,5 @@
 """
-What can be wrong, as one tree. Knows nothing of HTTP: ``api/errors.py`` maps it.
+What can be wrong, as one tree. Knows nothing of HTTP: ``api/http/errors.py`` maps it.
 
 * AssayError
     * InvalidError                the caller's words are off: the field is named

@@ -156,7 +156,7 @@ def claims(match: Match) -> frozenset[tuple[str, ...]]:
     """
     match match:
         case CustomerMatch():
-            return frozenset(("customer", one) for one in match.customers)
+            return frozenset(("customer", customer) for customer in match.customers)
         case SubmissionMatch():
             pairs = product(match.keys, match.values)
             return frozenset(("submission", key, value) for key, value in pairs)

@@ -119,7 +119,9 @@ def select(
     Source: design.md §6; http-api.md §12.
     """
     rules = matching_rules(policy, subject)
-    ordered = sorted(candidates, key=lambda one: (one.short_name, one.worker_id))
+    ordered = sorted(
+        candidates, key=lambda candidate: (candidate.short_name, candidate.worker_id)
+    )
     choices = tuple(
         _gate(candidate, subject, _standing(candidate, policy, rules, chosen))
         for candidate in ordered
@@ -298,7 +300,7 @@ def accepts(patterns: Iterable[str], subject: Subject) -> bool:
     mime_type = _bare_mime_type(subject).lower()
     return any(
         pattern in kinds or fnmatchcase(mime_type, pattern)
-        for pattern in (one.lower() for one in patterns)
+        for pattern in (listed.lower() for listed in patterns)
     )
 
 

@@ -244,12 +244,19 @@ def recompute(
     Their ``impact`` and ``difference`` are made anew and never read, so a stored
     verdict is sound exactly when it equals what this returns.
     """
-    ordered = sorted(contributions, key=lambda one: (one.short_name, one.worker_id))
-    counting = [one for one in ordered if one.counts]
+    ordered = sorted(
+        contributions,
+        key=lambda contribution: (contribution.short_name, contribution.worker_id),
+    )
+    counting = [contribution for contribution in ordered if contribution.counts]
     if not counting:
         return None
     score = _score(counting)
-    overrides = {one.override for one in counting if one.override is not None}
+    overrides = {
+        contribution.override
+        for contribution in counting
+        if contribution.override is not None
+    }
     override = _decisive(overrides, manual_override)
     contradicting = len(overrides) > 1
     return Verdict(
@@ -329,7 +336,9 @@ def _with_finding(
 
 def _score(counting: Sequence[Contribution]) -> int:
     weighted = [
-        one.weighted_score for one in counting if one.weighted_score is not None
+        contribution.weighted_score
+        for contribution in counting
+        if contribution.weighted_score is not None
     ]
     # Half up, not half to even: only then does every higher half mean a higher score.
     return int(max(weighted) + 0.5) if weighted else NO_FINDINGS
@@ -362,14 +371,14 @@ def _status(
 
 
 def _coverage_percent(contributions: Sequence[Contribution]) -> int:
-    tasks = [one for one in contributions if one.is_task]
+    tasks = [contribution for contribution in contributions if contribution.is_task]
     if not tasks:
         return 0
-    return 100 * sum(one.counts for one in tasks) // len(tasks)
+    return 100 * sum(contribution.counts for contribution in tasks) // len(tasks)
 
 
 def _tag_counts(counting: Sequence[Contribution]) -> tuple[TagCount, ...]:
-    counts = Counter(tag for one in counting for tag in one.tags)
+    counts = Counter(tag for contribution in counting for tag in contribution.tags)
     ordered = sorted(
         counts.items(), key=lambda item: (-item[1], item[0].type, item[0].value)
     )
@@ -379,10 +388,14 @@ def _tag_counts(counting: Sequence[Contribution]) -> tuple[TagCount, ...]:
 def _with_influence(
     contributions: Sequence[Contribution], score: int
 ) -> tuple[Contribution, ...]:
-    total = sum(one.weighted_score or 0.0 for one in contributions)
+    total = sum(contribution.weighted_score or 0.0 for contribution in contributions)
     return tuple(
-        replace(one, impact=_impact(one, total), difference=_difference(one, score))
-        for one in contributions
+        replace(
+            contribution,
+            impact=_impact(contribution, total),
+            difference=_difference(contribution, score),
+        )
+        for contribution in contributions
     )
 
 

@@ -102,7 +102,7 @@ def _cancel(
     changes = [apply(task, reason, limits=_NO_LIMITS, now=tx.now) for task in found]
     settle(
         tx,
-        [one for one in changes if one.move is Move.CANCEL],
+        [change for change in changes if change.move is Move.CANCEL],
         bands=engine.limits.bands,
     )
     return changes

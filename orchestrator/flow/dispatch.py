@@ -54,23 +54,23 @@ def dispatch(
     """
     with database.uow() as tx:
         desks = {
-            one.worker_id: one
-            for one in backlog.find_desks(tx, alive_after=tx.now - engine.limits.lease)
+            desk.worker_id: desk
+            for desk in backlog.find_desks(tx, alive_after=tx.now - engine.limits.lease)
         }
         claims = _claim(tx, list(desks.values()), engine=engine)
         # Last: the consumer writes this row too, and waits no longer than the commit.
         stream.mark_dispatched(tx)
         published_at = tx.now
     messages = [
-        _outgoing(desks[one.worker_id], one, engine=engine, locate=locate)
-        for one in claims
+        _outgoing(desks[claim.worker_id], claim, engine=engine, locate=locate)
+        for claim in claims
     ]
     result = publisher.publish(messages)
     if result.refused:
         _give_back(database, result.refused, published_at=published_at)
-    refused = {one.task_id for one in result.refused}
+    refused = {outgoing.task_id for outgoing in result.refused}
     return DispatchOutcome(
-        published=tuple(one for one in claims if one.task_id not in refused),
+        published=tuple(claim for claim in claims if claim.task_id not in refused),
         refused=len(result.refused),
         error=result.error,
         more=len(claims) == _CLAIM_MAX,
@@ -83,7 +83,9 @@ def _claim(tx: Transaction, desks: Sequence[Desk], *, engine: Engine) -> list[Cl
     backlog.lock_desks(tx, desks)
     most = engine.limits.window_max
     loads = backlog.count_loads(tx, desks, since=tx.now - PACE, limit=most)
-    free = {one.worker_id: _room(one, loads[one.worker_id], most=most) for one in desks}
+    free = {
+        desk.worker_id: _room(desk, loads[desk.worker_id], most=most) for desk in desks
+    }
     open_desks = {worker_id: room for worker_id, room in free.items() if room > 0}
     return backlog.claim(tx, open_desks, limit=_CLAIM_MAX)
 
@@ -99,30 +101,30 @@ def _give_back(
     database: Database, refused: Sequence[Outgoing], *, published_at: datetime
 ) -> None:
     with database.uow() as tx:
-        attempts = [(one.task_id, one.attempt) for one in refused]
+        attempts = [(outgoing.task_id, outgoing.attempt) for outgoing in refused]
         backlog.unpublish(tx, attempts, published_at=published_at)
 
 
-def _outgoing(desk: Desk, one: Claim, *, engine: Engine, locate: Locator) -> Outgoing:
+def _outgoing(desk: Desk, claim: Claim, *, engine: Engine, locate: Locator) -> Outgoing:
     assignment = Assignment(
-        job_id=one.job_id,
-        task_id=one.task_id,
-        attempt=one.attempt,
+        job_id=claim.job_id,
+        task_id=claim.task_id,
+        attempt=claim.attempt,
         worker=desk.short_name,
         sample=AssignedSample(
-            sha256=one.sample_sha256,
-            size=one.size_bytes,
-            file_name=one.file_name,
-            where=locate(one.sample_sha256, one.task_id, one.attempt),
+            sha256=claim.sample_sha256,
+            size=claim.size_bytes,
+            file_name=claim.file_name,
+            where=locate(claim.sample_sha256, claim.task_id, claim.attempt),
         ),
-        classification=one.classification,
-        options=one.options,
+        classification=claim.classification,
+        options=claim.options,
         timeout_seconds=desk.run_seconds or engine.limits.run_seconds,
     )
     return Outgoing(
         worker=desk.short_name,
-        task_id=one.task_id,
-        attempt=one.attempt,
-        token=engine.keys.attempt_token(one.task_id, one.attempt, desk.short_name),
+        task_id=claim.task_id,
+        attempt=claim.attempt,
+        token=engine.keys.attempt_token(claim.task_id, claim.attempt, desk.short_name),
         body=assignment.model_dump_json(),
     )

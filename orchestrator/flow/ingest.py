@@ -61,7 +61,9 @@ def ingest(
     """
     with database.uow() as tx:
         roster = read_roster(tx, engine)
-        generations = {one.short_name: one.generation for one in roster.by_id.values()}
+        generations = {
+            worker.short_name: worker.generation for worker in roster.by_id.values()
+        }
         intake = sort_out(messages, keys=engine.keys, generations=generations)
         rejected = [
             *intake.rejected,
@@ -87,7 +89,7 @@ def _keep_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
 def _apply_canaries(tx: Transaction, intake: Intake) -> None:
     # The newest of a batch: all that came before it has been applied by this.
     if intake.canaries:
-        stream.move_watermark(tx, max(one.sent_at for one in intake.canaries))
+        stream.move_watermark(tx, max(canary.sent_at for canary in intake.canaries))
 
 
 def _apply_halving(
@@ -128,9 +130,9 @@ def _apply(
         present[task.id] = change.after
         changes.append(change)
         if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
-            one = _analysis(task, report)
-            new.append(one)
-            links.append(_link(change, one))
+            analysis = _analysis(task, report)
+            new.append(analysis)
+            links.append(_link(change, analysis))
     # Analyses first: settling rolls verdicts out of them.
     _add_analyses(tx, new, links)
     settle(tx, changes, bands=engine.limits.bands)
@@ -198,7 +200,7 @@ def _analysis(task: Task, report: Report) -> NewAnalysis:
             "result": found.result,
             "result_ref": result_ref,
             "tags": [tag.model_dump() for tag in found.tags],
-            "detections": [one.model_dump() for one in found.detections],
+            "detections": [detection.model_dump() for detection in found.detections],
             "possible_detections": found.possible_detections,
             "status_override": found.override,
             "profile": found.profile,
@@ -208,10 +210,10 @@ def _analysis(task: Task, report: Report) -> NewAnalysis:
     )
 
 
-def _link(change: Change, one: NewAnalysis) -> Link:
+def _link(change: Change, analysis: NewAnalysis) -> Link:
     return Link(
         task_id=change.after.id,
-        analysis_id=one.id,
+        analysis_id=analysis.id,
         attempt=change.after.attempt,
         late=change.move is Move.LATE,
     )
@@ -225,9 +227,10 @@ def _add_analyses(
     customers = tasks.customers_of_tasks(tx, [link.task_id for link in links])
     owned = [
         NewAnalysis(
-            id=one.id, values={**one.values, "customer_id": customers[link.task_id]}
+            id=analysis.id,
+            values={**analysis.values, "customer_id": customers[link.task_id]},
         )
-        for one, link in zip(new, links, strict=True)
+        for analysis, link in zip(new, links, strict=True)
     ]
     analyses.add_analyses(tx, owned, links)
 

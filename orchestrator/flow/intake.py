@@ -122,7 +122,7 @@ def _is_signed(
     generation = generations.get(alive.worker, 0)
     return any(
         hmac.compare_digest(
-            signature.encode(), body_signature(one, message.body).encode()
+            signature.encode(), body_signature(secret, message.body).encode()
         )
-        for one in keys.enrolment_secrets(alive.worker, generation)
+        for secret in keys.enrolment_secrets(alive.worker, generation)
     )

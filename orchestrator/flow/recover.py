@@ -52,8 +52,8 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
         return 0
     watermark = stream.get_stream(tx).watermark
     lost = {
-        one.task_id: one
-        for one in sweeps.find_lost(
+        attempt.task_id: attempt
+        for attempt in sweeps.find_lost(
             tx, watermark, lease=LEASE.limit(engine.limits), limit=_LIMIT
         )
     }
@@ -91,12 +91,16 @@ def _recover_published(database: Database, *, engine: Engine, depths: Depths) ->
         asked_at = tx.now
     if not waiting:
         return 0
-    counts = depths([one.short_name for one in waiting])
-    empty = {one.worker_id: asked_at for one in waiting if counts[one.short_name] == 0}
+    counts = depths([delivery.short_name for delivery in waiting])
+    empty = {
+        delivery.worker_id: asked_at
+        for delivery in waiting
+        if counts[delivery.short_name] == 0
+    }
     with database.uow() as tx:
         if not sweeps.try_lock_sweep(tx, "deliver"):
             return 0
-        sweeps.note_drained(tx, empty, [one.worker_id for one in waiting])
+        sweeps.note_drained(tx, empty, [delivery.worker_id for delivery in waiting])
         return _give_back(tx, engine=engine)
 
 

@@ -43,7 +43,7 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
         for task in found
         if not roster.by_id[task.worker_id].is_deleted
     ]
-    retried = [one for one in changes if one.move is Move.RETRY]
+    retried = [change for change in changes if change.move is Move.RETRY]
     if not retried:
         raise IllegalTransitionError(
             "the job has no failed or timed-out task to retry whose worker is still"

@@ -33,13 +33,13 @@ def read_roster(tx: Transaction, engine: Engine) -> Roster:
     """Read every worker as it is now, deleted ones too."""
     workers = list_workers(tx)
     return Roster(
-        by_id={one.id: one for one in workers},
-        by_name={one.short_name: one for one in workers},
+        by_id={worker.id: worker for worker in workers},
+        by_name={worker.short_name: worker for worker in workers},
         limits={
-            one.id: engine.limits.of_task(
-                run_seconds=one.run_seconds, max_losses=one.max_losses
+            worker.id: engine.limits.of_task(
+                run_seconds=worker.run_seconds, max_losses=worker.max_losses
             )
-            for one in workers
+            for worker in workers
         },
     )
 
@@ -49,18 +49,18 @@ def find_candidates(tx: Transaction, roster: Roster, sha256: str) -> list[Candid
     poisoned = history.poisoned_workers(tx, sha256)
     return [
         Candidate(
-            worker_id=one.id,
-            short_name=one.short_name,
-            has_manifest=one.version is not None,
-            enabled=not one.is_deleted,
-            accepts=one.accepts or ("*",),
-            max_bytes=one.max_bytes,
-            max_tlp=Tlp(one.max_tlp),
-            sends_data_out=one.sends_data_out,
-            version=one.version,
-            poisoned=(one.id, one.version) in poisoned,
+            worker_id=worker.id,
+            short_name=worker.short_name,
+            has_manifest=worker.version is not None,
+            enabled=not worker.is_deleted,
+            accepts=worker.accepts or ("*",),
+            max_bytes=worker.max_bytes,
+            max_tlp=Tlp(worker.max_tlp),
+            sends_data_out=worker.sends_data_out,
+            version=worker.version,
+            poisoned=(worker.id, worker.version) in poisoned,
         )
-        for one in roster.by_id.values()
+        for worker in roster.by_id.values()
     ]
 
 
@@ -70,13 +70,13 @@ def read_policy(tx: Transaction, roster: Roster) -> Policy:
 
     Workers go by short name there; customers by their id.
     """
-    names = {str(one.id): one.short_name for one in roster.by_id.values()}
+    names = {str(worker.id): worker.short_name for worker in roster.by_id.values()}
     row = policies.get_policy(tx)
     chosen = row.worker_ids
     return Policy(
         workers=None if chosen is None else policies.names_of(map(str, chosen), names),
         options=row.options,
-        rules=tuple(_rule(one, names) for one in policies.get_rules(tx)),
+        rules=tuple(_rule(rule, names) for rule in policies.get_rules(tx)),
     )
 
 

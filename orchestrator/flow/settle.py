@@ -93,14 +93,19 @@ def _count(
 
 def _store(tx: Transaction, changes: Sequence[Change]) -> None:
     latest: dict[UUID, tuple[Task, Task]] = {}
-    for one in changes:
-        before = latest.get(one.after.id, (one.before, one.before))[0]
-        latest[one.after.id] = (before, one.after)
+    for change in changes:
+        before = latest.get(change.after.id, (change.before, change.before))[0]
+        latest[change.after.id] = (before, change.after)
     tasks.save_tasks(
         tx, [after for before, after in latest.values() if before != after]
     )
     history.add_events(
-        tx, [_row(one) for one in changes if one.lost or one.move not in _ORDINARY]
+        tx,
+        [
+            _row(change)
+            for change in changes
+            if change.lost or change.move not in _ORDINARY
+        ],
     )
 
 
@@ -130,10 +135,10 @@ def _kind(change: Change) -> str:
 def _tell_holders(tx: Transaction, changes: Sequence[Change]) -> None:
     # The holder that reported the end knows; whoever else has it in hand must stop.
     over: dict[str, list[str]] = {}
-    for one in changes:
-        before = one.before
-        left = before.attempt != one.after.attempt or one.after.state.is_final
-        told_by_holder = one.event.is_reported
+    for change in changes:
+        before = change.before
+        left = before.attempt != change.after.attempt or change.after.state.is_final
+        told_by_holder = change.event.is_reported
         if (
             left
             and not told_by_holder
@@ -165,11 +170,13 @@ def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> list[
     rolled: list[Rolled] = []
     for row in finished:
         override = manual.get(row.sample_sha256)
-        one = _rolled(tx, row, results[row.id], bands=bands, manual=override)
-        if one is not None:
-            rolled.append(one)
+        roll_up = _rolled(tx, row, results[row.id], bands=bands, manual=override)
+        if roll_up is not None:
+            rolled.append(roll_up)
     verdicts.add_verdicts(tx, rolled)
-    verdicts.make_current(tx, {one.job_id: one.id for one in rolled if one.job_id})
+    verdicts.make_current(
+        tx, {roll_up.job_id: roll_up.id for roll_up in rolled if roll_up.job_id}
+    )
     return rolled
 
 
@@ -198,13 +205,14 @@ def _results(
 ) -> dict[UUID, list[WorkerResult]]:
     """Gather what there is of every worker, for all jobs in three queries."""
     present = verdicts.tasks_of_jobs(tx, [row.id for row in finished])
-    own = analyses.findings_of_tasks(tx, [one.task_id for one in present])
+    own = analyses.findings_of_tasks(tx, [task.task_id for task in present])
     absent = {row.id: _not_run(row) for row in finished}
     samples = {row.id: row.sample_sha256 for row in finished}
     needed = [
-        (one.job_id, samples[one.job_id], one.worker_id)
-        for one in present
-        if one.state in {TaskState.FAILED, TaskState.TIMEOUT} and one.task_id not in own
+        (task.job_id, samples[task.job_id], task.worker_id)
+        for task in present
+        if task.state in {TaskState.FAILED, TaskState.TIMEOUT}
+        and task.task_id not in own
     ]
     needed += [
         (job_id, samples[job_id], worker_id)
@@ -212,10 +220,12 @@ def _results(
         for worker_id in workers
     ]
     previous = analyses.previous_findings(tx, needed)
-    weights = verdicts.weights(tx, {one for them in absent.values() for one in them})
+    weights = verdicts.weights(
+        tx, {worker_id for workers in absent.values() for worker_id in workers}
+    )
     results: dict[UUID, list[WorkerResult]] = {row.id: [] for row in finished}
-    for one in present:
-        results[one.job_id].append(_result(one, own, previous))
+    for task in present:
+        results[task.job_id].append(_result(task, own, previous))
     for job_id, workers in absent.items():
         results[job_id] += [
             WorkerResult(
@@ -231,17 +241,17 @@ def _results(
 
 
 def _result(
-    one: TaskOfJob,
+    task: TaskOfJob,
     own: Mapping[UUID, Sequence[Finding]],
     previous: Mapping[tuple[UUID, UUID], Finding],
 ) -> WorkerResult:
     return WorkerResult(
-        worker_id=one.worker_id,
-        short_name=one.short_name,
-        weight=one.weight,
-        task_state=one.state,
-        own=tuple(own.get(one.task_id, ())),
-        previous=previous.get((one.job_id, one.worker_id)),
+        worker_id=task.worker_id,
+        short_name=task.short_name,
+        weight=task.weight,
+        task_state=task.state,
+        own=tuple(own.get(task.task_id, ())),
+        previous=previous.get((task.job_id, task.worker_id)),
     )
 
 

@@ -182,7 +182,7 @@ def _get_subject(tx: Transaction, order: JobOrder) -> Subject:
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
     # One that was deleted is no more there for whoever names it.
-    here = [one for one in candidates if one.enabled]
+    here = [candidate for candidate in candidates if candidate.enabled]
     unknown = unknown_names(here, order.workers or ())
     if unknown:
         raise UnknownWorkerError(

@@ -118,7 +118,7 @@ def _check_analyses(tx: Transaction, task: Task, given: TaskUpdate) -> None:
     )
     unknown = set(given.analyses) - usable
     if unknown:
-        listed = ", ".join(sorted(str(one) for one in unknown))
+        listed = ", ".join(sorted(str(analysis_id) for analysis_id in unknown))
         raise InvalidError(
             f"no analyses of this task's sample by its worker: {listed}; add them"
             " first",
@@ -160,11 +160,11 @@ def _link_analyses(tx: Transaction, change: Change, given: TaskUpdate) -> None:
         [
             Link(
                 task_id=change.after.id,
-                analysis_id=one,
+                analysis_id=analysis_id,
                 attempt=change.after.attempt,
                 late=change.move is Move.LATE,
             )
-            for one in given.analyses
+            for analysis_id in given.analyses
         ],
     )
 

@@ -90,7 +90,9 @@ class Publisher:
         Raises:
             BrokerUnavailableError: Safe to retry.
         """
-        queues = [worker_queue(one, rabbitmq=self._rabbitmq).name for one in workers]
+        queues = [
+            worker_queue(worker, rabbitmq=self._rabbitmq).name for worker in workers
+        ]
         with self._connected():
             depths = self._sender.depths(queues)
         return dict(zip(workers, depths, strict=True))

@@ -73,17 +73,17 @@ class _Confirms:
         return refused
 
     def _on_ack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
-        for one in self._settled(sequence, multiple=multiple):
-            del self._open[one]
+        for number in self._settled(sequence, multiple=multiple):
+            del self._open[number]
 
     def _on_nack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
-        for one in self._settled(sequence, multiple=multiple):
-            self._refused.add(self._open.pop(one))
+        for number in self._settled(sequence, multiple=multiple):
+            self._refused.add(self._open.pop(number))
 
     def _settled(self, sequence: int, *, multiple: bool) -> list[int]:
         if not multiple:
             return [sequence] if sequence in self._open else []
-        return [one for one in self._open if one <= sequence]
+        return [number for number in self._open if number <= sequence]
 
     def _on_return(
         self, _error: Exception, _exchange: str, routing_key: str, message: Any

@@ -2,7 +2,7 @@
 What the database says of the whole system, for ``assay doctor``: each thing with what
 is to be done about it. It changes nothing.
 
-Whether jobs move at all is ``flow/read_health.py``'s; this adds why, and what may go
+Whether jobs move at all is ``queries/health.py``'s; this adds why, and what may go
 wrong next. Dependencies other than the database are the command's.
 """
 

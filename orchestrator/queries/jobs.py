@@ -1,5 +1,5 @@
 """
-Reading jobs; their tasks are in ``read_tasks.py``.
+Reading jobs; their tasks are in ``tasks.py``.
 """
 
 from __future__ import annotations

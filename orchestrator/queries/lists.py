@@ -1,7 +1,7 @@
 """
 Reading lists: one page, in a given order, with the count of all that match.
 
-What the lists hold is in ``read_jobs.py``, ``read_samples.py`` and so on. Nothing here
+What the lists hold is in ``jobs.py``, ``samples.py`` and so on. Nothing here
 or there writes.
 """
 

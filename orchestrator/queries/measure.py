@@ -3,7 +3,7 @@ Reads everything that ``/metrics`` tells, in a handful of queries of bounded cos
 
 No query walks history, nor a long backlog: what is open is counted in partial indexes
 up to a bound, and above it derived from what was enqueued and what ended. It changes
-nothing; how the numbers are written is ``api/metrics.py``'s.
+nothing; how the numbers are written is ``api/routes/metrics.py``'s.
 """
 
 from __future__ import annotations

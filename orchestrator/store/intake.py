@@ -79,15 +79,15 @@ class Intake:
         self._size += len(chunk)
         if self._size > self._limit_bytes:
             raise SampleTooLargeError(self._limit_bytes)
-        for one in self._hashes.values():
-            one.update(chunk)
+        for hasher in self._hashes.values():
+            hasher.update(chunk)
         if len(self._head) < HEAD_BYTES:
             self._head = (self._head + chunk)[:HEAD_BYTES]
         self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
 
     def measured(self) -> Measured:
         """Return what has passed so far."""
-        digests = {name: one.hexdigest() for name, one in self._hashes.items()}
+        digests = {name: hasher.hexdigest() for name, hasher in self._hashes.items()}
         return Measured(
             digests=Digests(size=self._size, **digests),
             head=self._head,

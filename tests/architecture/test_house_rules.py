@@ -19,6 +19,7 @@ from orchestrator.db.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("orchestrator/**/*.py"), *ROOT.glob("workers/**/*.py")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text()
 
 
@@ -68,6 +69,31 @@ def test_every_setting_is_in_the_readme():
     ]
 
     assert missing == []
+
+
+def test_every_file_that_is_spoken_of_is_there():
+    """Whoever moves a file moves the words about it too."""
+    named = re.compile(r"`+((?:[\w.-]+/)*[\w-]+\.(?:py|md|yml|toml|json))`+")
+    spoken = {
+        (path, name)
+        for path in [*SOURCES, *PAGES]
+        for name in named.findall(path.read_text())
+    }
+
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, name in spoken
+        if not any((base / name).exists() for base in _bases(path))
+    }
+
+    # What a reader of the README is to write.
+    assert missing <= {"README.md: my_worker.py"}
+
+
+def _bases(path: Path) -> list[Path]:
+    """Return from where a file may be named: the tree, a package, the same folder."""
+    packages = [ROOT / "orchestrator", ROOT / "workers", ROOT / "tests", ROOT / "docs"]
+    return [ROOT, *packages, path.parent, path.parent.parent]
 
 
 @pytest.mark.parametrize("table", sorted(metadata.tables))

@@ -46,19 +46,19 @@ OFFLINE_SECONDS = 15
 
 @pytest.fixture
 def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
-    made = Field(
+    field = Field(
         fresh_database_url,
         broker.url,
         tmp_path / "field",
         settings={"ASSAY_WORKER_EVENTS": "1"},
     )
     try:
-        made.start()
+        field.start()
         names = ("flower_yara", "flower_strings")
-        made.replicas({name: WORKER.format(name=name) for name in names}, slots=2)
-        yield made
+        field.replicas({name: WORKER.format(name=name) for name in names}, slots=2)
+        yield field
     finally:
-        made.close()
+        field.close()
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
         within=20,
     )
     of_yara = _tasks(flower, taskname="assay.analyze.flower_yara")
-    assert {one["name"] for one in of_yara.values()} == {"assay.analyze.flower_yara"}
+    assert {task["name"] for task in of_yara.values()} == {"assay.analyze.flower_yara"}
     failed = _tasks(flower, state="FAILURE")
     assert len(failed) == 2
     rows = field.rows("SELECT id, attempt FROM job_task WHERE state = 'failed'")
@@ -131,7 +131,7 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
     assert all(state[name] for state in seen for name in replicas)
 
     # Ticks of maintenance would soon be all that it remembers.
-    names = {one["name"] for one in _tasks(flower).values()}
+    names = {task["name"] for task in _tasks(flower).values()}
     assert names == {"assay.analyze.flower_yara", "assay.analyze.flower_strings"}
 
     _nobody_else_gets_in(flower)

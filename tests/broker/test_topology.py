@@ -131,8 +131,10 @@ def test_no_option_lets_a_push_happen_twice_or_disables_batches():
     options = broker_options("redis://h/0")
 
     assert "retry_on_timeout" not in options
-    with kombu.Connection("redis://127.0.0.1:1/0", transport_options=options) as one:
-        assert one.transport.supports_batch_publish
+    with kombu.Connection(
+        "redis://127.0.0.1:1/0", transport_options=options
+    ) as connection:
+        assert connection.transport.supports_batch_publish
 
 
 def test_celery_with_these_settings_sends_a_tick_to_the_queue_of_maintenance(

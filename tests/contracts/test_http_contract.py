@@ -164,7 +164,7 @@ def test_a_worker_that_only_speaks_http_works_a_job_through(
     assert running == "executing"
     done = job.get_job_task(found["id"], task["id"], api_session=session)["data"]
     assert (done["state"], done["message"]) == ("success", "ok")
-    assert [one["id"] for one in done["analyses"]] == [analysis_id]
+    assert [analysis["id"] for analysis in done["analyses"]] == [analysis_id]
     over = job.get_job(found["id"], api_session=session)["data"]
     assert (over["state"], over["openTasks"]) == ("done", 0)
     shown = sample.get_sample_meta_data(sha256, api_session=session)["data"]
@@ -203,11 +203,11 @@ def test_analyses_are_read_as_they_were_added(session: ArgusAPISession):
     sha256 = sha256["data"]["sample"]["id"]
     analysis_id = _add_analysis(session, sha256)
 
-    one = sample.get_analysis(sha256, analysis_id, api_session=session)["data"]
+    analysis = sample.get_analysis(sha256, analysis_id, api_session=session)["data"]
 
-    assert one["analysisResult"] == {"rules": ["a"]}
-    assert one["userAgent"] == AGENT
-    assert sample.list_analysis(sha256, api_session=session)["data"] == [one]
+    assert analysis["analysisResult"] == {"rules": ["a"]}
+    assert analysis["userAgent"] == AGENT
+    assert sample.list_analysis(sha256, api_session=session)["data"] == [analysis]
 
 
 def test_a_verdict_is_given_by_hand(session: ArgusAPISession):
@@ -243,7 +243,7 @@ def test_workers_are_registered_changed_and_deleted(session: ArgusAPISession):
     schema = worker.fetch_analysis_worker_schema(name, api_session=session)
     assert schema == {"type": "object"}
     listed = worker.list_analysis_workers(limit=0, api_session=session)["data"]
-    assert name in [one["shortName"] for one in listed]
+    assert name in [entry["shortName"] for entry in listed]
     gone = worker.delete_analysis_worker(name, api_session=session)["data"]
     assert gone["flags"] == ["deleted"]
 
@@ -261,7 +261,7 @@ def test_the_clients_pages_cover_everything_once(
         )
     )
 
-    assert [one["worker"] for one in items] == workers
+    assert [task["worker"] for task in items] == workers
 
 
 def test_lists_take_states_and_orders_as_the_client_writes_them(

@@ -60,7 +60,9 @@ class Document:
         """Return the parameters of the query and the fields of the body."""
         described = self.operations[operation]
         asked = described.get("parameters", [])
-        names = {str(one["name"]) for one in asked if one["in"] == "query"}
+        names = {
+            str(parameter["name"]) for parameter in asked if parameter["in"] == "query"
+        }
         body = described.get("requestBody", {}).get("content", {})
         if "application/json" not in body:
             return names
@@ -100,7 +102,7 @@ def document(api_services: Services) -> Document:
 
 
 def test_every_operation_is_on_one_page_with_its_role(document: Document):
-    described = [one for page in PAGES for one in page.operations]
+    described = [pair for page in PAGES for pair in page.operations]
 
     assert sorted(described) == [
         (operation, str(document.roles[operation]))
@@ -158,7 +160,11 @@ def test_every_example_is_answered_as_it_is_shown(
     values: Values = {f"{role.upper()}_KEY": own_api.key(role) for role in Role}
     values |= {"ASSAY_API_URL": own_api.url}
 
-    lists = [one for one, _ in page.operations if "sortBy" in document.inputs(one)]
+    lists = [
+        operation
+        for operation, _ in page.operations
+        if "sortBy" in document.inputs(operation)
+    ]
     statuses: dict[str, set[int]] = {}
     for step in page.steps():
         if isinstance(step, Snippet):
@@ -243,12 +249,12 @@ def _operation(document: Document, step: Example, values: Values) -> str:
     request = step.request({"ASSAY_API_KEY": "", **values})
     wanted = f"{request.method} {urlsplit(request.url).path}"
     fitting = [
-        one
-        for one in document.operations
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", one), wanted)
+        operation
+        for operation in document.operations
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation), wanted)
     ]
     assert fitting, f"there is no operation {wanted}"
-    return min(fitting, key=lambda one: one.count("{"))
+    return min(fitting, key=lambda operation: operation.count("{"))
 
 
 def _send(http: httpx.Client, step: Example, values: Values) -> httpx.Response:

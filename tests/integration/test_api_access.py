@@ -36,7 +36,9 @@ def _operations(app: FastAPI) -> set[str]:
 
 def test_the_table_of_roles_names_every_endpoint_and_no_other(api_services: Services):
     found = {
-        one for one in _operations(create_app(api_services)) if not _OPEN.match(one)
+        operation
+        for operation in _operations(create_app(api_services))
+        if not _OPEN.match(operation)
     }
 
     assert found == set(ROLES)

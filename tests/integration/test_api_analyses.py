@@ -43,8 +43,8 @@ def test_an_analysis_is_given_back_as_it_came(api: API):
     assert data["createdByUser"]["shortName"] == "test-analyzer"
     assert data["flags"] == ["executedWithInternetAccess"]
     assert data["job"] is None
-    one = api.admin.get(f"/sample/{sha256}/analysis/{data['analysisID']}")
-    assert one.json()["data"] == data
+    shown = api.admin.get(f"/sample/{sha256}/analysis/{data['analysisID']}")
+    assert shown.json()["data"] == data
     listed = api.admin.get(f"/sample/{sha256}/analysis").json()
     assert (listed["count"], listed["data"]) == (1, [data])
 
@@ -154,7 +154,7 @@ def test_a_verdict_by_hand_is_new_once_somebody_has_said_another_thing(api: API)
     for each in words:
         assert api.admin.post(path, json=each).status_code == 201
 
-    said = [one["statusOverride"] for one in api.admin.get(path).json()["data"]]
+    said = [verdict["statusOverride"] for verdict in api.admin.get(path).json()["data"]]
     assert said == ["benign", "malicious", "benign"]
 
 
@@ -179,7 +179,7 @@ def test_a_verdict_by_hand_stands_in_the_next_job(api: API):
     newest = verdicts["data"][0]
     assert (newest["score"], newest["status"]) == (90, "benign")
     by_score = api.admin.get(f"/sample/{sha256}/verdict?sortBy=score").json()["data"]
-    assert [one["score"] for one in by_score] == [0, 90]
+    assert [verdict["score"] for verdict in by_score] == [0, 90]
     detected = api.admin.get(f"/sample/{sha256}/verdict?sortBy=-triggeredDetections")
     assert detected.json()["data"][0]["score"] == 90
 

@@ -252,15 +252,15 @@ def test_every_kind_of_change_is_tried():
 def test_a_change_leaves_one_row_and_a_repeat_that_changes_nothing_none(
     api: API, action: Action
 ):
-    before = {one["id"] for one in rows(api, action=action.value)}
+    before = {row["id"] for row in rows(api, action=action.value)}
 
     changed, repeat = CHANGES[action](api)
-    made = [one for one in rows(api, action=action.value) if one["id"] not in before]
+    added = [row for row in rows(api, action=action.value) if row["id"] not in before]
     repeat()
-    after = [one for one in rows(api, action=action.value) if one["id"] not in before]
+    after = [row for row in rows(api, action=action.value) if row["id"] not in before]
 
-    (row,) = made
-    assert after == made
+    (row,) = added
+    assert after == added
     assert (row["action"], row["object"]) == (action, changed)
     if action in _ON_THE_DATABASE:
         assert (row["actor"], row["source"]) == ("console tester", None)
@@ -329,7 +329,7 @@ def test_who_may_not_leaves_no_row(api: API):
         ),
     ]
 
-    assert {one.status_code for one in refused} == {403}
+    assert {answer.status_code for answer in refused} == {403}
     assert api.run("SELECT max(id) FROM audit")[0] == before
 
 
@@ -339,12 +339,12 @@ def test_it_is_filtered_and_paged_the_newest_first(api: API):
         _put(api, f"/worker/{name}/{command}")
     actions = ["worker.pause", "worker.resume", "worker.pause", "worker.register"]
 
-    assert [one["action"] for one in rows(api, object=name)] == actions
-    assert [one["action"] for one in rows(api, object=name, limit=2, offset=1)] == (
+    assert [row["action"] for row in rows(api, object=name)] == actions
+    assert [row["action"] for row in rows(api, object=name, limit=2, offset=1)] == (
         actions[1:3]
     )
     paused = rows(api, object=name, action="worker.pause")
-    assert [one["action"] for one in paused] == ["worker.pause"] * 2
+    assert [row["action"] for row in paused] == ["worker.pause"] * 2
     for actor in ("test-administrator", "user test-administrator"):
         assert len(rows(api, object=name, action="worker", actor=actor)) == 4
     assert rows(api, object=name, actor="console test-administrator") == []
@@ -383,12 +383,12 @@ def test_poison_is_listed_until_it_is_cleared(api: API):
     again = api.admin.put(f"/poison/{sha256}/{name}/clear", json={})
     after = api.admin.get("/poison?limit=0").json()["data"]
 
-    (row,) = [one for one in listed if one["sampleSha256"] == sha256]
+    (row,) = [entry for entry in listed if entry["sampleSha256"] == sha256]
     assert (row["worker"], row["version"], row["deaths"]) == (name, "1", 3)
     assert not row["inForce"]
     assert cleared.json()["data"] == {"cleared": 1}
     assert again.json()["data"] == {"cleared": 0}
-    assert sha256 not in {one["sampleSha256"] for one in after}
+    assert sha256 not in {entry["sampleSha256"] for entry in after}
 
 
 def test_what_never_was_poison_is_not_cleared(api: API):

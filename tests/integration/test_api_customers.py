@@ -101,12 +101,14 @@ def test_jobs_are_seen_by_their_customer(api: API, blue: Customer, red: Customer
         red.client.put(f"/sample/{sha256}/reanalyse"),
     ]
 
-    assert {one.status_code for one in refused} == {403}
+    assert {answer.status_code for answer in refused} == {403}
     assert api.counts() == before
     assert job["customer"]["shortName"] == blue.name
     assert red.client.get("/job").json()["count"] == 0
     assert red.client.post("/job/search", json={}).json()["count"] == 0
-    assert [one["id"] for one in blue.client.get("/job").json()["data"]] == [job["id"]]
+    assert [found["id"] for found in blue.client.get("/job").json()["data"]] == [
+        job["id"]
+    ]
     assert api.admin.get(foreign).json()["data"]["state"] == "enqueued"
 
 
@@ -137,7 +139,7 @@ def test_an_analysis_is_seen_as_far_as_it_may_travel(
     added = api.admin.post(f"/sample/{sha256}/analysis", json=given)
     assert added.status_code == 200, added.text
     found = added.json()["data"]
-    assert [one["subject"]["name"] for one in found["acl"]] == acl
+    assert [entry["subject"]["name"] for entry in found["acl"]] == acl
     path = f"/sample/{sha256}/analysis"
 
     listed = blue.client.get(path).json()
@@ -273,8 +275,8 @@ def test_a_key_that_its_users_customer_is_not_in_does_nothing_for_it(
     before = api.counts()
 
     refused = [
-        one.post(path, **body)
-        for one in (client, both)
+        somebody.post(path, **body)
+        for somebody in (client, both)
         for path, body in (
             ("/sample", {"content": secrets.token_bytes(16)}),
             ("/job", {"json": {"sampleSha256": sha256}}),
@@ -283,7 +285,7 @@ def test_a_key_that_its_users_customer_is_not_in_does_nothing_for_it(
     ]
     refused.append(both.put(f"/sample/{sha256}/reanalyse"))
 
-    assert {one.status_code for one in refused} == {403}
+    assert {answer.status_code for answer in refused} == {403}
     assert api.counts() == before
     assert not api.staged()
 
@@ -423,11 +425,11 @@ def test_own_submissions_and_those_that_others_show_are_one_list_by_age(
             page = blue.client.get(
                 "/submission", params={**words, "limit": 2, "offset": offset}
             ).json()
-            found = [one["id"] for one in page["data"]]
+            found = [submission["id"] for submission in page["data"]]
             assert (found, page["count"]) == (every[offset : offset + 2], 4)
     later: dict[str, str | int] = {"indexStartTimestamp": "now - 60 hours", "limit": 0}
     recent = blue.client.get("/submission", params=later).json()
-    assert [one["id"] for one in recent["data"]] == every[:2]
+    assert [submission["id"] for submission in recent["data"]] == every[:2]
 
 
 def test_an_administrator_of_some_customers_changes_nothing_for_others(
@@ -467,11 +469,11 @@ def test_an_administrator_of_some_customers_changes_nothing_for_others(
     ]
 
     assert own.status_code == 201, own.text
-    assert [one.status_code for one in refused] == [403] * len(refused)
+    assert [answer.status_code for answer in refused] == [403] * len(refused)
     after = api.counts(), api.run("SELECT count(*), max(updated_at) FROM policy_rule")
     assert after == before
-    for one in (own.json()["data"], others):
-        api.admin.delete(f"/policy/default/rule/{one['id']}")
+    for added in (own.json()["data"], others):
+        api.admin.delete(f"/policy/default/rule/{added['id']}")
 
 
 # What verdicts, and the tasks behind them, show of analyses.
@@ -522,14 +524,18 @@ def test_a_verdict_shows_what_it_comes_to_and_only_the_analyses_one_may_see(
         assert (listed["score"], listed["status"]) == (90, "malicious")
         assert len(listed["analysis"]) == len(listed["tags"]) == int(is_shown)
         # Other workers of the policy stand there too: they did not run.
-        (part,) = (one for one in listed["contributions"] if one["score"] == 90)
+        (part,) = (
+            contribution
+            for contribution in listed["contributions"]
+            if contribution["score"] == 90
+        )
         assert (part["analysisID"] is not None) == is_shown
         assert found == [int(is_shown)] * 2
     shown = api.admin.get(f"/sample/{sha256}/verdict").json()["data"][0]
     assert shown["tags"][0]["value"] == word
     own, other = (
-        one.client.get(f"/sample/{sha256}/verdict").json()["data"][0]["job"]
-        for one in (blue, red)
+        customer.client.get(f"/sample/{sha256}/verdict").json()["data"][0]["job"]
+        for customer in (blue, red)
     )
     assert own["id"] == job
     assert other is None
@@ -552,4 +558,4 @@ def test_an_order_tells_nothing_of_what_is_hidden(
 
     listed = red.client.get("/sample?sortBy=-lastUpdatedAnalysis").json()["data"]
 
-    assert [one["sha256"] for one in listed] == [second, first]
+    assert [sample["sha256"] for sample in listed] == [second, first]

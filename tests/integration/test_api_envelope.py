@@ -212,8 +212,10 @@ def test_an_unforeseen_error_is_logged_once_and_shows_nothing_of_the_inside():
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://t") as one:
-            return await one.get("/")
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://t"
+        ) as client:
+            return await client.get("/")
 
     with structlog.testing.capture_logs() as logs:
         answer = asyncio.run(call())
@@ -311,7 +313,7 @@ def test_what_can_not_be_stored_or_is_too_much_is_named(
     (name,) = body
     assert answer.status_code == 412, answer.text
     assert len(answer.text) < 2000
-    fields = [str(one["field"]) for one in answer.json()["messages"]]
+    fields = [str(message["field"]) for message in answer.json()["messages"]]
     assert any(field.startswith(name) for field in fields), answer.text
     assert api.counts() == before
 

@@ -65,11 +65,11 @@ def test_evidence_comes_back_as_it_went_in(api: API):
     assert found["checksum"] == hashlib.sha256(content).hexdigest()
     assert found["flags"] == ["internal", "potentiallyMalicious"]
     reader = api.as_(Role.VIEWER)
-    one = f"{path}/evidence/{found['id']}"
-    assert reader.get(one).json()["data"] == found
+    evidence_path = f"{path}/evidence/{found['id']}"
+    assert reader.get(evidence_path).json()["data"] == found
     assert reader.get(f"{path}/evidence").json()["data"] == [found]
     assert "hasEvidence" in reader.get(path).json()["data"]["flags"]
-    loaded = reader.get(f"{one}/download")
+    loaded = reader.get(f"{evidence_path}/download")
     assert loaded.content == content
     assert 'filename="memory.dmp"' in loaded.headers["content-disposition"]
 
@@ -81,7 +81,7 @@ def test_the_same_evidence_again_is_the_first_one(api: API):
     again = api.admin.post(f"{path}/evidence/a", content=b"same")
     other = api.admin.post(f"{path}/evidence/a", content=b"other")
 
-    assert [one.status_code for one in (first, again, other)] == [201, 200, 201]
+    assert [answer.status_code for answer in (first, again, other)] == [201, 200, 201]
     assert first.json()["data"] == again.json()["data"]
     assert api.admin.get(f"{path}/evidence").json()["count"] == 2
 
@@ -120,7 +120,9 @@ def test_the_contracts_client_keeps_evidence(api: API):
     )["data"]
 
     assert added["flags"] == ["internal"]
-    assert [one["id"] for one in client.list_evidence(**where)["data"]] == [added["id"]]
+    assert [evidence["id"] for evidence in client.list_evidence(**where)["data"]] == [
+        added["id"]
+    ]
     found = client.get_evidence(evidenceID=added["id"], **where)
     assert found["data"] == added
     loaded = client.get_evidence_data(evidenceID=added["id"], **where)
@@ -138,7 +140,7 @@ def test_a_summary_names_who_analysed(api: API):
     summary = client.get_analysis_summary(sha256=sha256, api_session=_session(api))
 
     assert empty["data"] == {"analysers": [], "latestAnalysis": None}
-    assert [one["name"] for one in summary["data"]["analysers"]] == ["a", "b"]
+    assert [analyser["name"] for analyser in summary["data"]["analysers"]] == ["a", "b"]
     assert summary["data"]["latestAnalysis"]["id"] == newest
 
 
@@ -159,7 +161,7 @@ def test_links_name_the_other_sample_or_say_that_it_is_not_here(api: API):
     assert alive["flags"] == []
     assert (dead["referencedSample"], dead["flags"]) == (None, ["deadReference"])
     listed = client.list_links(sha256=sha256, api_session=session)
-    assert [one["id"] for one in listed["data"]] == [dead["id"], alive["id"]]
+    assert [link["id"] for link in listed["data"]] == [dead["id"], alive["id"]]
     assert (
         client.get_link(sha256=sha256, linkID=alive["id"], api_session=session)["data"]
         == alive
@@ -200,7 +202,7 @@ def test_more_links_than_are_counted_say_so(api: API):
     summary = api.admin.get(f"{path}/summary").json()["data"]
 
     assert summary["flags"] == ["incompleteTypeCount"]
-    assert sum(one["count"] for one in summary["linkTypeSummary"]) == 1000
+    assert sum(link_type["count"] for link_type in summary["linkTypeSummary"]) == 1000
 
 
 @pytest.mark.parametrize(

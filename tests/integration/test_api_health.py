@@ -25,11 +25,11 @@ def tx(api: API) -> Iterator[Transaction]:
     database = api.services.database
     with database.engine.connect() as connection, connection.begin() as transaction:
         now = connection.exec_driver_sql("SELECT transaction_timestamp()").scalar_one()
-        made = Transaction(connection=connection, now=now)
+        tx = Transaction(connection=connection, now=now)
         # Other tests leave replicas behind.
         connection.exec_driver_sql("DELETE FROM replica")
-        _stream(made, canary=0, dispatched=0)
-        yield made
+        _stream(tx, canary=0, dispatched=0)
+        yield tx
         transaction.rollback()
 
 
@@ -52,7 +52,7 @@ def _replica(tx: Transaction, worker: str) -> None:
 
 
 def _missing(tx: Transaction) -> list[str]:
-    return [one.what for one in find_missing(tx, lease=LEASE)]
+    return [missing.what for missing in find_missing(tx, lease=LEASE)]
 
 
 def test_all_is_well(tx: Transaction):
@@ -114,8 +114,8 @@ def test_ready_names_what_is_missing(api: API):
     assert answer.status_code == answer.json()["responseCode"] == 503
     data = answer.json()["data"]
     assert not data["ready"]
-    assert [one["what"] for one in data["missing"]] == ["reports"]
-    assert all(one["detail"] and one["remedy"] for one in data["missing"])
+    assert [missing["what"] for missing in data["missing"]] == ["reports"]
+    assert all(missing["detail"] and missing["remedy"] for missing in data["missing"])
 
 
 def test_without_a_database_ready_is_red_and_requests_are_told_to_come_back(
@@ -134,6 +134,8 @@ def test_without_a_database_ready_is_red_and_requests_are_told_to_come_back(
         )
 
     assert ready.status_code == 503
-    assert [one["what"] for one in ready.json()["data"]["missing"]] == ["database"]
+    assert [missing["what"] for missing in ready.json()["data"]["missing"]] == [
+        "database"
+    ]
     assert request.status_code == request.json()["responseCode"] == 503
     assert request.headers["Retry-After"] == "1"

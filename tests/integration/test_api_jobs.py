@@ -21,7 +21,7 @@ def _search(api: API, **criteria: Any) -> httpx.Response:
 
 def _ids(answer: httpx.Response) -> list[str]:
     assert answer.status_code == 200, answer.text
-    return [one["id"] for one in answer.json()["data"]]
+    return [job["id"] for job in answer.json()["data"]]
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_several_states_are_alternatives(api: API, three_jobs: list[dict[str, An
 
     assert _ids(done) == [three_jobs[0]["id"]]
     assert len(_ids(both)) == 3
-    assert {one["state"] for one in listed.json()["data"]} <= {"done", "timeout"}
+    assert {job["state"] for job in listed.json()["data"]} <= {"done", "timeout"}
 
 
 def test_sorting_chains_and_turns(api: API, three_jobs: list[dict[str, Any]]):
@@ -415,7 +415,7 @@ def test_what_a_deleted_worker_failed_stays_as_it_is(api: API):
     answer = api.admin.put(f"/job/{job['id']}/retry")
 
     assert answer.status_code == 200, answer.text
-    states = {one["worker"]: one["state"] for one in api.tasks(job["id"])}
+    states = {task["worker"]: task["state"] for task in api.tasks(job["id"])}
     assert states == {gone: "failed", here: "enqueued"}
 
 
@@ -425,7 +425,7 @@ def test_explain_names_every_registered_worker_and_why(api: API):
 
     answer = api.as_(Role.VIEWER).get(f"/job/{job['id']}/explain")
 
-    choices = {one["worker"]: one for one in answer.json()["data"]["workers"]}
+    choices = {choice["worker"]: choice for choice in answer.json()["data"]["workers"]}
     assert choices[chosen]["selected"]
     assert choices[chosen]["reason"] == "chosen"
     assert not choices[other]["selected"]

@@ -71,9 +71,9 @@ def test_at_once_no_more_get_through(api: API, limited: httpx.Client):
     orders = [_order(api, 2) for _ in range(8)]
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda one: limited.post("/job", json=one), orders))
+        answers = list(pool.map(lambda order: limited.post("/job", json=order), orders))
 
-    assert sorted(one.status_code for one in answers) == [201] * 2 + [429] * 6
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [429] * 6
 
 
 def test_a_retry_beyond_the_open_tasks_is_refused(api: API, limited: httpx.Client):
@@ -88,7 +88,7 @@ def test_a_retry_beyond_the_open_tasks_is_refused(api: API, limited: httpx.Clien
     refused = limited.put(f"/job/{ended}/retry")
 
     assert refused.status_code == 429
-    assert {one["state"] for one in api.tasks(ended)} == {"failed"}
+    assert {task["state"] for task in api.tasks(ended)} == {"failed"}
     limited.put(f"/job/{running}/cancel")
     assert limited.put(f"/job/{ended}/retry").status_code == 200
 
@@ -100,10 +100,10 @@ def test_the_same_order_twice_at_once_is_one_job_and_no_refusal(
         order = _order(api, 3) | {"idempotencyKey": secrets.token_hex(8)}
         with ThreadPoolExecutor(2) as pool:
             answers = list(
-                pool.map(lambda one: limited.post("/job", json=one), [order, order])
+                pool.map(lambda body: limited.post("/job", json=body), [order, order])
             )
 
-        assert sorted(one.status_code for one in answers) == [200, 201]
+        assert sorted(answer.status_code for answer in answers) == [200, 201]
         job = answers[0].json()["data"]["id"]
         limited.put(f"/job/{job}/cancel")
 
@@ -119,15 +119,15 @@ def test_uploads_are_counted_by_the_minute(api: API, limited: httpx.Client):
     content = [secrets.token_bytes(16) for _ in range(3 * UPLOADS)]
     with ThreadPoolExecutor(4) as pool:
         answers = list(
-            pool.map(lambda one: limited.post("/sample", content=one), content)
+            pool.map(lambda body: limited.post("/sample", content=body), content)
         )
-    refused = [one for one in answers if one.status_code == 429]
-    taken = [one for one in answers if one.status_code == 201]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    taken = [answer for answer in answers if answer.status_code == 201]
 
     # A minute may begin between two of them.
     assert UPLOADS <= len(taken) <= 2 * UPLOADS
     assert len(taken) + len(refused) == len(answers)
-    assert all(0 < int(one.headers["Retry-After"]) <= 61 for one in refused)
+    assert all(0 < int(answer.headers["Retry-After"]) <= 61 for answer in refused)
     assert api.staged() == []
     api.run("UPDATE usage SET minute = minute - interval '1 minute'")
     assert limited.post("/sample", content=b"again").status_code in {200, 201}

@@ -57,8 +57,8 @@ def test_until_somebody_sets_it_the_policy_has_every_worker_with_a_manifest(api:
     api.run("UPDATE worker SET version = '1' WHERE short_name = :name", name=name)
     after = api.admin.get("/policy/default").json()["data"]
 
-    assert name not in {one["shortName"] for one in before["workers"]}
-    assert name in {one["shortName"] for one in after["workers"]}
+    assert name not in {worker["shortName"] for worker in before["workers"]}
+    assert name in {worker["shortName"] for worker in after["workers"]}
     assert after["lastUpdatedByUser"] is None
 
 
@@ -68,7 +68,7 @@ def test_a_deleted_worker_is_in_the_policy_no_more(api: API):
 
     assert api.admin.delete(f"/worker/{gone}").status_code == 200
     shown = api.admin.get("/policy/default").json()["data"]["workers"]
-    names = [one["shortName"] for one in shown]
+    names = [worker["shortName"] for worker in shown]
 
     assert names == [stays]
     assert api.admin.put("/policy/default", json={"workers": names}).status_code == 200
@@ -279,7 +279,7 @@ def test_what_would_run_is_said_before_anything_is_submitted(api: API):
     assert found["sha256"] == hashlib.sha256(content).hexdigest()
     assert found["classification"]["type"] == "script"
     assert found["options"] == options
-    choices = {one["worker"]: one for one in found["workers"]}
+    choices = {choice["worker"]: choice for choice in found["workers"]}
     assert choices[base]["selected"]
     assert (choices[extra]["selected"], choices[extra]["rule"]) == (True, "a rule")
     assert not choices[other]["selected"]
@@ -288,8 +288,8 @@ def test_what_would_run_is_said_before_anything_is_submitted(api: API):
     # The same as a job says of itself, afterwards.
     job = api.admin.post("/job", json={"sampleSha256": api.upload(content)}).json()
     said = api.admin.get(f"/job/{job['data']['id']}/explain").json()["data"]["workers"]
-    assert {one["worker"] for one in said} == set(choices)
-    assert {one["worker"]: one["selected"] for one in said}[base]
+    assert {choice["worker"] for choice in said} == set(choices)
+    assert {choice["worker"]: choice["selected"] for choice in said}[base]
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_only_administrators_see_or_change_them(api: API):
             somebody.put(rule, json={"name": "x"}),
             somebody.delete(rule),
         ]
-        assert {one.status_code for one in answers} == {403}
+        assert {answer.status_code for answer in answers} == {403}
     assert api.admin.get("/policy/default/rule").json()["data"] == []
 
 
@@ -348,10 +348,10 @@ def test_the_contracts_client_does_all_of_it(api: API):
     assert found["name"] == "m"
     assert found["description"] == "d"
     customers = found["match"]["customer"]["customer"]
-    assert [one["shortName"] for one in customers] == ["default"]
+    assert [customer["shortName"] for customer in customers] == ["default"]
     assert found["action"]["workers"]["add"][0]["shortName"] == name
     listed = client.list_default_analysis_rules(api_session=session)
-    assert [one["id"] for one in listed["data"]] == [rule_id]
+    assert [rule["id"] for rule in listed["data"]] == [rule_id]
     client.delete_default_analysis_rule(id=rule_id, api_session=session)
     assert client.list_default_analysis_rules(api_session=session)["count"] == 0
     with pytest.raises(ValidationErrorException, match="workers"):

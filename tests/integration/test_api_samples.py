@@ -266,17 +266,17 @@ def test_reclassifying_adds_a_row_only_when_the_answer_is_new(api: API):
     assert same.status_code == renewed.status_code == 200
     assert renewed.json()["data"]["type"] == same.json()["data"]["type"] == "script"
     listed = api.admin.get(path).json()["data"]
-    assert [one["type"] for one in listed] == ["script", "old"]
+    assert [classification["type"] for classification in listed] == ["script", "old"]
 
 
 def test_samples_are_listed_the_newest_first(api: API):
-    made = [api.upload() for _ in range(3)]
+    uploaded = [api.upload() for _ in range(3)]
 
     first = api.as_(Role.VIEWER).get("/sample", params={"limit": 2}).json()
     second = api.as_(Role.VIEWER).get("/sample", params={"limit": 2, "offset": 2})
 
-    assert [one["sha256"] for one in first["data"]] == [made[2], made[1]]
-    assert second.json()["data"][0]["sha256"] == made[0]
+    assert [sample["sha256"] for sample in first["data"]] == [uploaded[2], uploaded[1]]
+    assert second.json()["data"][0]["sha256"] == uploaded[0]
     assert first["count"] >= 3
     assert first["limit"] == first["size"] == 2
 
@@ -290,7 +290,7 @@ def test_samples_are_found_by_parts_of_words(api: API):
     def found(*words: str, **more: str) -> list[str]:
         answer = reader.get("/sample", params={"keywords": list(words), **more})
         assert answer.status_code == 200, answer.text
-        return [one["sha256"] for one in answer.json()["data"]]
+        return [sample["sha256"] for sample in answer.json()["data"]]
 
     assert found(sha256[10:40].upper()) == [sha256]
     assert found(md5, keywordFieldStrategy="md5") == [sha256]
@@ -313,14 +313,16 @@ def test_samples_are_found_by_parts_of_words(api: API):
     ],
 )
 def test_samples_are_sorted_as_asked(api: API, order: str):
-    made = {api.upload(secrets.token_bytes(size)) for size in (300, 100, 200)}
+    uploaded = {api.upload(secrets.token_bytes(size)) for size in (300, 100, 200)}
 
     answer = api.admin.get("/sample", params={"sortBy": order, "limit": 1000})
 
-    listed = [one for one in answer.json()["data"] if one["sha256"] in made]
+    listed = [
+        sample for sample in answer.json()["data"] if sample["sha256"] in uploaded
+    ]
     assert len(listed) == 3
     if order == "sampleSize":
-        assert [one["size"] for one in listed] == [100, 200, 300]
+        assert [sample["size"] for sample in listed] == [100, 200, 300]
 
 
 @pytest.mark.parametrize(
@@ -346,6 +348,6 @@ def test_the_contracts_client_searches(api: API):
 
     found = client.simple_search(keywords=[sha256], api_session=session)
 
-    assert [one["sha256"] for one in found["data"]] == [sha256]
+    assert [sample["sha256"] for sample in found["data"]] == [sha256]
     every = paginated_items(client.simple_search)(limit=50, api_session=session)
-    assert sha256 in {one["sha256"] for one in every}
+    assert sha256 in {sample["sha256"] for sample in every}

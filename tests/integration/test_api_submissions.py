@@ -133,11 +133,11 @@ def test_the_contracts_client_answers_a_challenge(api: API):
     assert added["responseCode"] == 201
     assert added["data"]["sampleSha256"] == sha256
     listed = client.list_submissions(sha256=sha256, api_session=session)
-    assert [one["id"] for one in listed["data"]] == [added["data"]["id"]]
-    one = client.get_submission(
+    assert [submission["id"] for submission in listed["data"]] == [added["data"]["id"]]
+    shown = client.get_submission(
         sha256=sha256, submissionID=added["data"]["id"], api_session=session
     )
-    assert one["data"] == added["data"]
+    assert shown["data"] == added["data"]
     assert download_sample(sha256, api_session=session) == content
 
 
@@ -218,8 +218,10 @@ def test_sent_again_it_is_the_first_one(api: API):
     again = [api.admin.post(path, json=form) for _ in range(3)]
 
     assert first.status_code == 201
-    assert {one.status_code for one in again} == {200}
-    assert {one.json()["data"]["id"] for one in again} == {first.json()["data"]["id"]}
+    assert {answer.status_code for answer in again} == {200}
+    assert {answer.json()["data"]["id"] for answer in again} == {
+        first.json()["data"]["id"]
+    }
     assert _rows(api) == before
 
 
@@ -232,8 +234,8 @@ def test_sent_at_once_it_is_stored_once(api: API):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: api.admin.post(path, json=form), range(8)))
 
-    assert sorted(one.status_code for one in answers) == [200] * 7 + [201]
-    assert len({one.json()["data"]["id"] for one in answers}) == 1
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    assert len({answer.json()["data"]["id"] for answer in answers}) == 1
     assert _rows(api) == (before[0] + 1, before[1] + 1)
 
 
@@ -402,9 +404,15 @@ def test_all_submissions_are_searched_by_words_and_time(api: API):
         keywords=[word], keywordFieldStrategy=["mimeType"], api_session=session
     )
 
-    assert [one["fileName"][0] for one in found["data"]] == ["2", "1", "0"]
+    assert [submission["fileName"][0] for submission in found["data"]] == [
+        "2",
+        "1",
+        "0",
+    ]
     assert found["count"] == found["size"] == 3
-    assert [one["id"] for one in named["data"]] == [old.json()["data"]["id"]]
+    assert [submission["id"] for submission in named["data"]] == [
+        old.json()["data"]["id"]
+    ]
     assert elsewhere["count"] == 0
     with pytest.raises(ArgusException, match="keywordFieldStrategy"):
         all_client.submission_simple_search(

@@ -129,7 +129,7 @@ def test_success_with_an_analysis_rolls_the_verdict(api: API, task: dict[str, An
     assert (verdict["score"], verdict["status"]) == (80, "malicious")
     assert verdict["job"] == {"id": task["job"], "state": "done"}
     assert verdict["coverage"] == 100
-    assert [one["id"] for one in verdict["analysis"]] == [analysis_id]
+    assert [analysis["id"] for analysis in verdict["analysis"]] == [analysis_id]
     # Workers of the policy that other tests have registered are listed beside it.
     parts = {part["worker"]: part for part in verdict["contributions"]}
     assert parts[task["worker"]] | {"ageSeconds": 0} == {
@@ -162,10 +162,10 @@ def test_executing_again_may_say_something_else(api: API, task: dict[str, Any]):
     again = _put(api, task, state="executing", message="50 %")
     silent = _put(api, task, state="executing")
 
-    assert [one.status_code for one in (first, again, silent)] == [200, 200, 200]
+    assert [answer.status_code for answer in (first, again, silent)] == [200, 200, 200]
     assert again.json()["data"]["message"] == "50 %"
     assert silent.json()["data"]["message"] == "50 %"
-    started = [one.json()["data"]["startTimestamp"] for one in (first, silent)]
+    started = [answer.json()["data"]["startTimestamp"] for answer in (first, silent)]
     assert started[0] == started[1]
 
 
@@ -237,7 +237,7 @@ def test_tasks_are_sorted_as_asked(api: API):
     def listed(query: str) -> list[str]:
         answer = api.admin.get(f"/job/{job['id']}/tasks?{query}").json()
         assert answer["count"] == 3
-        return [one["worker"] for one in answer["data"]]
+        return [task["worker"] for task in answer["data"]]
 
     assert listed("") == workers
     assert listed("sortBy=-worker") == workers[::-1]

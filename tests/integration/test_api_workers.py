@@ -120,7 +120,7 @@ def test_a_deleted_worker_is_only_listed_on_request(api: API):
     assert answer.json()["data"]["deletedByUser"]["shortName"] == "test-administrator"
     for wanted, listed in (("False", False), ("TRUE", True), ("true", True)):
         found = api.admin.get(f"/worker?limit=0&includeDeleted={wanted}").json()
-        assert (name in [one["shortName"] for one in found["data"]]) is listed
+        assert (name in [worker["shortName"] for worker in found["data"]]) is listed
 
 
 def test_deleting_may_be_repeated_and_the_first_time_stands(api: API):
@@ -170,9 +170,9 @@ def test_workers_are_sorted_as_asked(api: API):
     up = api.admin.get("/worker?limit=0").json()
     down = api.admin.get("/worker?limit=0&sortBy=-shortName").json()
 
-    names = [one["shortName"] for one in up["data"]]
+    names = [worker["shortName"] for worker in up["data"]]
     assert names.index(first) < names.index(second)
-    assert [one["shortName"] for one in down["data"]] == names[::-1]
+    assert [worker["shortName"] for worker in down["data"]] == names[::-1]
     assert up["count"] == up["size"] == len(names)
 
 

@@ -24,7 +24,7 @@ from tests.fixtures.engine import Rig
 
 
 def order_of(rig: Rig, jobs: list[UUID]) -> list[int]:
-    sent = {one.task_id: n for n, one in enumerate(rig.publisher.sent)}
+    sent = {outgoing.task_id: n for n, outgoing in enumerate(rig.publisher.sent)}
     ids = [rig.task(job).id for job in jobs]
     return sorted(range(len(jobs)), key=lambda n: sent[ids[n]])
 
@@ -107,7 +107,7 @@ def test_what_the_broker_refuses_goes_back_to_the_backlog(rig: Rig):
     assert rig.task(job, "beta").published_at is None
 
     rig.publisher.refusing = set()
-    assert [one.worker for one in rig.dispatch()] == ["beta"]
+    assert [outgoing.worker for outgoing in rig.dispatch()] == ["beta"]
 
 
 def test_an_assignment_says_what_a_replica_needs_and_no_more(rig: Rig):
@@ -188,7 +188,7 @@ def test_every_worker_gets_a_reason(rig: Rig):
 
     (row,) = rig.execute("SELECT selection FROM job WHERE id = :j", j=job)
 
-    reasons = {one["worker"]: one["reason"] for one in row.selection}
+    reasons = {choice["worker"]: choice["reason"] for choice in row.selection}
     assert reasons == {"alpha": "default_policy", "beta": "type_not_accepted"}
 
 

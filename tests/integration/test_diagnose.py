@@ -16,7 +16,7 @@ LEASE = timedelta(seconds=15)
 
 def examine(rig: Rig) -> dict[str, Finding]:
     with rig.database.uow() as tx:
-        return {one.what: one for one in diagnose(tx, lease=LEASE)}
+        return {finding.what: finding for finding in diagnose(tx, lease=LEASE)}
 
 
 def test_a_worker_that_lives_is_well(rig: Rig):

@@ -86,7 +86,7 @@ def test_a_late_success_is_kept_and_rolls_the_verdict_again(rig: Rig, job):
     rig.tell(rig.task(job), "success", score=50)
 
     assert (rig.task(job).state, rig.task(job).late) == ("timeout", True)
-    assert [one.score for one in rig.verdicts(job)] == [50]
+    assert [verdict.score for verdict in rig.verdicts(job)] == [50]
     assert rig.events(rig.task(job)) == ["expired", "late"]
 
 
@@ -157,7 +157,7 @@ def test_a_retry_keeps_what_succeeded(rig: Rig):
     rig.dispatch()
     rig.tell(rig.task(job, "beta"), "success", score=90)
     assert rig.job_state(job) == "done"
-    assert [one.score for one in rig.verdicts(job)] == [10, 90]
+    assert [verdict.score for verdict in rig.verdicts(job)] == [10, 90]
 
 
 def test_cancelled_tasks_reach_no_broker_and_leave_the_verdict_out(rig: Rig):

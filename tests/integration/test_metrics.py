@@ -47,7 +47,7 @@ class Prometheus:
         answer = self.client.get("/metrics")
         assert answer.status_code == 200, answer.text
         families = text_string_to_metric_families(answer.text)
-        samples = [one for family in families for one in family.samples]
+        samples = [sample for family in families for sample in family.samples]
         found = {(s.name, tuple(sorted(s.labels.items()))): s.value for s in samples}
         assert len(found) == len(samples), "a series is told twice"
         return found
@@ -351,7 +351,7 @@ def test_rejected_messages_by_kind(rig: Rig, prometheus: Prometheus):
         if name == f"assay_{REPORTS_REJECTED.name}_total"
         and value == before[name, labels] + 1
     }
-    assert moved == {one.partition(":")[0] for one in rig.rejected()}
+    assert moved == {reason.partition(":")[0] for reason in rig.rejected()}
     assert len(moved) == 6
 
 
@@ -509,15 +509,15 @@ def test_a_scrape_reads_neither_history_nor_the_whole_backlog(
 
     plans = _plans(long_history, prometheus)
 
-    nodes = [one for plan in plans for one in _nodes(plan)]
-    read = [one for one in nodes if one.get("Relation Name") in _BIG]
-    assert {one["Relation Name"] for one in read} == {"job_task"}
-    assert {one["Node Type"] for one in read} <= {"Index Scan", "Index Only Scan"}
-    measured = [one for one in read if "Actual Rows" in one]
+    nodes = [node for plan in plans for node in _nodes(plan)]
+    read = [node for node in nodes if node.get("Relation Name") in _BIG]
+    assert {node["Relation Name"] for node in read} == {"job_task"}
+    assert {node["Node Type"] for node in read} <= {"Index Scan", "Index Only Scan"}
+    measured = [node for node in read if "Actual Rows" in node]
     rows = sum(
-        (one["Actual Rows"] + one.get("Rows Removed by Filter", 0))
-        * one["Actual Loops"]
-        for one in measured
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        * node["Actual Loops"]
+        for node in measured
     )
     assert BACKLOG_COUNTED_MAX < rows <= most
 

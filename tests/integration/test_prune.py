@@ -135,12 +135,12 @@ def test_events_refused_reports_replicas_and_the_audit_have_their_own_times(alph
         "INSERT INTO audit (actor, action, object) VALUES ('test', 'a.b', 'c')"
     )
     counted = ("replica", "rejected_report", "task_event", "audit")
-    seen = [[_count(alpha, one) for one in counted]]
+    seen = [[_count(alpha, table) for table in counted]]
 
     for days in (2, 6, 23, 340):
         alpha.age(days * DAY)
         prune(alpha.database, Retention(jobs=KEPT.jobs * 100))
-        seen.append([min(_count(alpha, one), 1) for one in counted])
+        seen.append([min(_count(alpha, table), 1) for table in counted])
 
     audited = seen[0][3]
     assert seen[0][:3] == [1, 1, 1]

@@ -29,16 +29,16 @@ def length(sample: Sample) -> Analysis:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Stage]:
-    with stage(tmp_path) as made:
-        yield made
+    with stage(tmp_path) as scene:
+        yield scene
 
 
 @pytest.fixture(scope="module")
 def actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One replica for the tests that leave it as they found it."""
-    with stage(tmp_path_factory.mktemp("actor")) as made:
-        made.run(ACTOR)
-        yield made
+    with stage(tmp_path_factory.mktemp("actor")) as actor:
+        actor.run(ACTOR)
+        yield actor
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["workers run", "celery -A"])
@@ -135,8 +135,10 @@ def test_files_go_to_the_store_and_are_named_in_the_report(actor: Stage):
 
     assert report.analysis is not None
     (reference,) = report.analysis.references
-    stored = [one for one in actor.store.stored if str(assignment.task_id) in one.path]
-    assert [(one.path.rsplit("/", 1)[1], one.content) for one in stored] == [
+    stored = [
+        file for file in actor.store.stored if str(assignment.task_id) in file.path
+    ]
+    assert [(file.path.rsplit("/", 1)[1], file.content) for file in stored] == [
         ("child", b"child")
     ]
     assert (reference.kind, reference.size) == ("child", 5)
@@ -150,7 +152,7 @@ def test_a_result_too_large_for_a_message_goes_to_the_store(actor: Stage):
     assert report.analysis is not None
     assert report.analysis.result is None
     (reference,) = report.analysis.references
-    (stored,) = (one for one in actor.store.stored if one.path.endswith("/result"))
+    (stored,) = (file for file in actor.store.stored if file.path.endswith("/result"))
     assert reference.kind == "result"
     assert json.loads(stored.content) == {"text": "x" * 1_000_000}
 

@@ -29,8 +29,8 @@ QUEUE = names.worker_queue("actor", rabbitmq=False).name
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Stage]:
-    with stage(tmp_path) as made:
-        yield made
+    with stage(tmp_path) as scene:
+        yield scene
 
 
 def test_after_a_restart_of_the_broker_it_consumes_and_beats_again(scene: Stage):

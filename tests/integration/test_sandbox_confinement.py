@@ -45,8 +45,8 @@ def _listeners(folder: Path) -> Iterator[dict[str, JSON]]:
         abstract.bind(f"\0assay-{os.getpid()}")
         tcp = stack.enter_context(socket.socket())
         tcp.bind(("127.0.0.1", 0))
-        for one in (unix, abstract, tcp):
-            one.listen(16)
+        for server in (unix, abstract, tcp):
+            server.listen(16)
         datagram = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         datagram.bind(str(folder / "log.sock"))
         for name in ("redis.sock", "log.sock"):
@@ -204,18 +204,18 @@ def test_another_slots_sample_is_out_of_reach(tmp_path, targets, monkeypatch):
     reached: list[object] = []
     inner: dict[str, JSON] = {**targets, "replica": os.getpid()}
 
-    with sandbox("sandbox_hostile", "hostile", tmp_path / "scratch") as made:
+    with sandbox("sandbox_hostile", "hostile", tmp_path / "scratch") as started:
 
         def while_the_other_has_its_sample(target: Path) -> None:
             target.write_bytes(b"other")
             target.chmod(0o644)
-            outcome = run(made, job(**inner), slot=1)
+            outcome = run(started, job(**inner), slot=1)
             assert isinstance(outcome, Finished)
             reached.append("another slot's sample" in outcome.analysis["result"])
 
-        one = job(**inner)
-        object.__setattr__(one, "deliver", while_the_other_has_its_sample)
-        run(made, one, slot=0)
+        planned = job(**inner)
+        object.__setattr__(planned, "deliver", while_the_other_has_its_sample)
+        run(started, planned, slot=0)
 
     assert reached == [False]
 
@@ -230,8 +230,8 @@ def ok(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
             yield started
 
 
-def _result_of(made: Sandbox, *, slot: int = 0, **options: JSON) -> dict[str, JSON]:
-    outcome = run(made, job(**options), slot=slot)
+def _result_of(sandbox: Sandbox, *, slot: int = 0, **options: JSON) -> dict[str, JSON]:
+    outcome = run(sandbox, job(**options), slot=slot)
     assert isinstance(outcome, Finished)
     result: dict[str, JSON] = outcome.analysis["result"]
     return result
@@ -273,8 +273,8 @@ def test_a_file_that_the_template_may_read_but_nobody_else_is_not_in_the_code(tm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(root)
-        with sandbox("mine", "mine", tmp_path / "scratch") as made:
-            outcome = run(made, job())
+        with sandbox("mine", "mine", tmp_path / "scratch") as started:
+            outcome = run(started, job())
 
     assert isinstance(outcome, Finished), outcome
     assert outcome.analysis["result"] == [None, "rules", "import pack"]
@@ -292,12 +292,12 @@ def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
         pytest.skip("only root can give a slot a user")
     monkeypatch.syspath_prepend(ANALYZERS)
     with (
-        sandbox("sandbox_behaviours", "behave", tmp_path / "a") as one,
-        sandbox("sandbox_behaviours", "behave", tmp_path / "b") as other,
+        sandbox("sandbox_behaviours", "behave", tmp_path / "a") as first,
+        sandbox("sandbox_behaviours", "behave", tmp_path / "b") as second,
     ):
         users = {
-            _user_of(_result_of(made, slot=slot, do="fine")["pid"])
-            for made in (one, other)
+            _user_of(_result_of(started, slot=slot, do="fine")["pid"])
+            for started in (first, second)
             for slot in (0, 1)
         }
 
@@ -346,8 +346,8 @@ def test_common_work_with_files_is_not_disturbed(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
-        with sandbox("common", "common", tmp_path / "scratch") as made:
-            outcome = run(made, job(content=b"hello"))
+        with sandbox("common", "common", tmp_path / "scratch") as started:
+            outcome = run(started, job(content=b"hello"))
 
     assert isinstance(outcome, Finished), outcome
     assert outcome.analysis["result"] == "hello"
@@ -358,15 +358,15 @@ def test_two_slots_run_at_the_same_time(tmp_path, monkeypatch):
     both = threading.Barrier(2, timeout=20)
     ended = []
 
-    def one(made: Sandbox, slot: int) -> None:
+    def analyse(started: Sandbox, slot: int) -> None:
         def collect(file: object, path: Path) -> None:
             both.wait()
 
-        outcome = run(made, job(), slot=slot, collect=collect)
+        outcome = run(started, job(), slot=slot, collect=collect)
         ended.append(type(outcome))
 
-    with sandbox("sandbox_ok", "ok", tmp_path / "s") as made:
-        threads = [threading.Thread(target=one, args=(made, n)) for n in (0, 1)]
+    with sandbox("sandbox_ok", "ok", tmp_path / "s") as started:
+        threads = [threading.Thread(target=analyse, args=(started, n)) for n in (0, 1)]
         for thread in threads:
             thread.start()
         for thread in threads:

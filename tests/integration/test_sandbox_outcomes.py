@@ -27,8 +27,10 @@ from workers.sandbox.sandbox import (
 MEBIBYTE = 1024**2
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+@pytest.fixture(scope="module", name="sandbox")
+def sandbox_of_behaviours(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Sandbox]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ANALYZERS)
         scratch = tmp_path_factory.mktemp("scratch")
@@ -42,9 +44,9 @@ def test_an_analysis_comes_back_with_everything_it_says(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ANALYZERS)
     kept = {}
 
-    with sandbox("sandbox_ok", "ok", tmp_path / "s") as made:
+    with sandbox("sandbox_ok", "ok", tmp_path / "s") as started:
         outcome = run(
-            made,
+            started,
             job(content=b"hello", depth=3),
             collect=lambda file, path: kept.update({file.path: path.read_text()}),
         )
@@ -62,8 +64,8 @@ def test_an_analysis_comes_back_with_everything_it_says(tmp_path, monkeypatch):
     assert outcome.duration_seconds > 0
 
 
-def test_an_exception_comes_back_with_its_traceback(made):
-    outcome = run(made, job(do="raises"))
+def test_an_exception_comes_back_with_its_traceback(sandbox):
+    outcome = run(sandbox, job(do="raises"))
 
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.recoverable) == ("error", False)
@@ -71,31 +73,31 @@ def test_an_exception_comes_back_with_its_traceback(made):
     assert "in _raises" in outcome.message
 
 
-def test_a_long_exception_is_cut(made):
-    outcome = run(made, job(do="raises_much"))
+def test_a_long_exception_is_cut(sandbox):
+    outcome = run(sandbox, job(do="raises_much"))
 
     assert isinstance(outcome, Raised)
     assert len(outcome.message) <= 8 * 1024
     assert "in _raises_much" in outcome.message
 
 
-def test_an_author_may_say_that_another_try_helps(made):
-    outcome = run(made, job(do="recoverable"))
+def test_an_author_may_say_that_another_try_helps(sandbox):
+    outcome = run(sandbox, job(do="recoverable"))
 
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.recoverable) == ("error", True)
 
 
-def test_an_author_may_say_that_the_sample_is_not_for_it(made):
-    outcome = run(made, job(do="unsupported"))
+def test_an_author_may_say_that_the_sample_is_not_for_it(sandbox):
+    outcome = run(sandbox, job(do="unsupported"))
 
     assert isinstance(outcome, Raised)
     assert outcome.kind == "unsupported"
     assert "not a PE file" in outcome.message
 
 
-def test_leaving_python_is_an_error_not_a_crash(made):
-    outcome = run(made, job(do="system_exit"))
+def test_leaving_python_is_an_error_not_a_crash(sandbox):
+    outcome = run(sandbox, job(do="system_exit"))
 
     assert isinstance(outcome, Raised)
     assert outcome.message.startswith("SystemExit: 3")
@@ -110,63 +112,63 @@ def test_leaving_python_is_an_error_not_a_crash(made):
         ("prints_and_dies", "the last words"),
     ],
 )
-def test_a_crash_says_how_and_what_was_printed_last(made, behaviour, words):
-    outcome = run(made, job(do=behaviour))
+def test_a_crash_says_how_and_what_was_printed_last(sandbox, behaviour, words):
+    outcome = run(sandbox, job(do=behaviour))
 
     assert isinstance(outcome, Crashed)
     assert words in outcome.message
 
 
-def test_a_crash_of_native_code_shows_the_python_stack(made):
-    outcome = run(made, job(do="segfaults"))
+def test_a_crash_of_native_code_shows_the_python_stack(sandbox):
+    outcome = run(sandbox, job(do="segfaults"))
 
     assert isinstance(outcome, Crashed)
     assert "in _segfaults" in outcome.message
 
 
-def test_an_analysis_that_eats_memory_is_out_of_memory(made):
-    assert isinstance(run(made, job(do="eats_memory")), OutOfMemory)
+def test_an_analysis_that_eats_memory_is_out_of_memory(sandbox):
+    assert isinstance(run(sandbox, job(do="eats_memory")), OutOfMemory)
 
 
-def test_an_analysis_that_takes_too_long_is_killed_and_shows_its_stack(made):
-    outcome = run(made, job(0.5, do="hangs"))
+def test_an_analysis_that_takes_too_long_is_killed_and_shows_its_stack(sandbox):
+    outcome = run(sandbox, job(0.5, do="hangs"))
 
     assert isinstance(outcome, TimedOut)
     assert "killed after 0.5 s" in outcome.message
     assert "in a_loop_with_a_name_to_find" in outcome.message
 
 
-def test_an_analysis_that_ignores_all_signals_is_killed_too(made):
-    assert isinstance(run(made, job(0.5, do="ignores_signals")), TimedOut)
+def test_an_analysis_that_ignores_all_signals_is_killed_too(sandbox):
+    assert isinstance(run(sandbox, job(0.5, do="ignores_signals")), TimedOut)
 
 
-def test_an_analysis_can_be_stopped(made):
+def test_an_analysis_can_be_stopped(sandbox):
     stopped = threading.Event()
     timer = threading.Timer(0.3, stopped.set)
     timer.start()
 
-    outcome = run(made, job(do="hangs"), stopped=stopped)
+    outcome = run(sandbox, job(do="hangs"), stopped=stopped)
 
     timer.join()
     assert outcome == Stopped()
 
 
-def test_what_is_stopped_before_it_begins_never_begins(made):
+def test_what_is_stopped_before_it_begins_never_begins(sandbox):
     stopped = threading.Event()
     stopped.set()
 
     def deliver(target: Path) -> None:
         raise AssertionError
 
-    one = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
-    assert run(made, one, stopped=stopped) == Stopped()
+    planned = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    assert run(sandbox, planned, stopped=stopped) == Stopped()
 
 
-def test_the_slot_works_again_after_each_bad_end(made):
+def test_the_slot_works_again_after_each_bad_end(sandbox):
     for behaviour in ("exits", "kills_itself", "eats_memory", "hangs"):
-        run(made, job(0.5, do=behaviour))
+        run(sandbox, job(0.5, do=behaviour))
 
-        assert isinstance(run(made, job(do="fine")), Finished), behaviour
+        assert isinstance(run(sandbox, job(do="fine")), Finished), behaviour
 
 
 @pytest.mark.parametrize(
@@ -188,8 +190,8 @@ def test_the_slot_works_again_after_each_bad_end(made):
         ({"score": 1, "message": "x" * 70_000}, "message"),
     ],
 )
-def test_a_bad_result_names_the_field(made, fields, named):
-    outcome = run(made, job(do="returns", fields=fields))
+def test_a_bad_result_names_the_field(sandbox, fields, named):
+    outcome = run(sandbox, job(do="returns", fields=fields))
 
     assert isinstance(outcome, BadResult)
     assert outcome.message.startswith(f"{named}: ")
@@ -204,8 +206,8 @@ def test_a_bad_result_names_the_field(made, fields, named):
         ("returns_too_much", "result: 1782"),
     ],
 )
-def test_what_is_not_an_analysis_is_a_bad_result(made, behaviour, words):
-    outcome = run(made, job(do=behaviour))
+def test_what_is_not_an_analysis_is_a_bad_result(sandbox, behaviour, words):
+    outcome = run(sandbox, job(do=behaviour))
 
     assert isinstance(outcome, BadResult)
     assert words in outcome.message
@@ -246,39 +248,39 @@ FORGED = {
         json.dumps({**FORGED, "references": [{"kind": "child", "sha256": "0" * 64}]}),
     ],
 )
-def test_whatever_a_child_sends_is_a_bad_result_at_worst(made, body):
-    outcome = run(made, job(do="writes_to_the_channel", body=body))
+def test_whatever_a_child_sends_is_a_bad_result_at_worst(sandbox, body):
+    outcome = run(sandbox, job(do="writes_to_the_channel", body=body))
 
     assert isinstance(outcome, BadResult)
 
 
-def test_a_child_cannot_announce_more_than_it_may_send(made):
-    outcome = run(made, job(do="writes_to_the_channel", body="", size=2**32 - 1))
+def test_a_child_cannot_announce_more_than_it_may_send(sandbox):
+    outcome = run(sandbox, job(do="writes_to_the_channel", body="", size=2**32 - 1))
 
     assert outcome == BadResult(message="answer: above 16777216 bytes")
 
 
-def test_a_child_that_announces_and_sends_nothing_times_out(made):
-    outcome = run(made, job(0.5, do="writes_to_the_channel", body="", size=100))
+def test_a_child_that_announces_and_sends_nothing_times_out(sandbox):
+    outcome = run(sandbox, job(0.5, do="writes_to_the_channel", body="", size=100))
 
     assert isinstance(outcome, TimedOut)
 
 
-def test_a_child_that_hangs_up_is_not_waited_for(made):
+def test_a_child_that_hangs_up_is_not_waited_for(sandbox):
     """From outside it looks as a death does that is not yet seen: it is one."""
-    assert isinstance(run(made, job(do="hangs_up")), Crashed)
+    assert isinstance(run(sandbox, job(do="hangs_up")), Crashed)
 
 
-def test_an_answer_prepared_for_the_next_sample_is_never_read(made):
-    run(made, job(do="answers_twice"))
+def test_an_answer_prepared_for_the_next_sample_is_never_read(sandbox):
+    run(sandbox, job(do="answers_twice"))
 
-    outcome = run(made, job(do="fine"))
+    outcome = run(sandbox, job(do="fine"))
 
     assert isinstance(outcome, Finished)
 
 
-def test_what_an_analyzer_prints_does_not_disturb_its_answer(made):
-    assert isinstance(run(made, job(do="prints")), Finished)
+def test_what_an_analyzer_prints_does_not_disturb_its_answer(sandbox):
+    assert isinstance(run(sandbox, job(do="prints")), Finished)
 
 
 @pytest.mark.parametrize(
@@ -294,11 +296,11 @@ def test_what_an_analyzer_prints_does_not_disturb_its_answer(made):
         "a\0",
     ],
 )
-def test_only_regular_files_of_the_scratch_are_collected(made, path):
+def test_only_regular_files_of_the_scratch_are_collected(sandbox, path):
     seen = []
 
     outcome = run(
-        made,
+        sandbox,
         job(do="names_files", paths=[path]),
         collect=lambda _, at: seen.append(at),
     )
@@ -308,11 +310,11 @@ def test_only_regular_files_of_the_scratch_are_collected(made, path):
     assert seen == []
 
 
-def test_a_file_in_a_folder_may_be_named_twice(made):
+def test_a_file_in_a_folder_may_be_named_twice(sandbox):
     seen = []
 
     outcome = run(
-        made,
+        sandbox,
         job(do="names_files", paths=["inner/real", "inner/real"]),
         collect=lambda _, at: seen.append(at.read_bytes()),
     )
@@ -321,26 +323,26 @@ def test_a_file_in_a_folder_may_be_named_twice(made):
     assert seen == [b"evidence", b"evidence"]
 
 
-def test_what_delivery_raises_is_raised_and_the_slot_works_again(made):
+def test_what_delivery_raises_is_raised_and_the_slot_works_again(sandbox):
     def deliver(target: Path) -> None:
         target.write_bytes(b"half")
         raise ConnectionError("the store is away")
 
-    one = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
+    planned = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
     with pytest.raises(ConnectionError):
-        run(made, one)
+        run(sandbox, planned)
 
-    assert isinstance(run(made, job(do="fine")), Finished)
+    assert isinstance(run(sandbox, job(do="fine")), Finished)
 
 
-def test_what_collecting_raises_is_raised_and_the_slot_works_again(made):
+def test_what_collecting_raises_is_raised_and_the_slot_works_again(sandbox):
     def collect(file: File, path: Path) -> None:
         raise ConnectionError("the store is away")
 
     with pytest.raises(ConnectionError):
-        run(made, job(do="names_files", paths=["inner/real"]), collect=collect)
+        run(sandbox, job(do="names_files", paths=["inner/real"]), collect=collect)
 
-    assert isinstance(run(made, job(do="fine")), Finished)
+    assert isinstance(run(sandbox, job(do="fine")), Finished)
 
 
 def test_a_module_that_does_not_import_says_why(tmp_path, monkeypatch):
@@ -375,7 +377,7 @@ def test_a_memory_limit_below_the_import_says_what_is_needed(tmp_path, monkeypat
 
 def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ANALYZERS)
-    made = Sandbox(
+    sandbox = Sandbox(
         "sandbox_threads",
         analyzer_name="threads",
         slots=1,
@@ -385,8 +387,8 @@ def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
     )
 
     try:
-        warnings = made.start()
+        warnings = sandbox.start()
     finally:
-        made.close()
+        sandbox.close()
 
     assert any("started 1 threads" in warning for warning in warnings)

@@ -79,7 +79,7 @@ def _search(client: httpx.Client, *words: str, **more: Any) -> dict[str, Any]:
 
 def _sizes(found: dict[str, Any]) -> list[int]:
     # A sample of the crowd has as many bytes as it is old.
-    return [one["size"] for one in found["data"]]
+    return [sample["size"] for sample in found["data"]]
 
 
 @pytest.fixture(params=[Role.USER, Role.ADMINISTRATOR])
@@ -205,7 +205,7 @@ def test_a_submission_is_found_by_its_id_and_by_its_sample(
 
     for word in (whole, whole[3:20], sha256, sha256[:12], sha256[9:30]):
         found = client.get("/submission", params={"keywords": word}, timeout=30)
-        assert [one["id"] for one in found.json()["data"]] == [whole]
+        assert [submission["id"] for submission in found.json()["data"]] == [whole]
 
 
 # Analyses that came over HTTP are of no registered worker.
@@ -228,7 +228,9 @@ def test_an_analysis_of_nobodys_worker_is_found_by_its_own_words_alone(api: API)
     assert answer.status_code == 200, answer.text
 
     for word in (agent[3:], tag[3:]):
-        assert [one["sha256"] for one in _search(api.admin, word)["data"]] == [sha256]
+        assert [sample["sha256"] for sample in _search(api.admin, word)["data"]] == [
+            sha256
+        ]
     assert _search(api.admin, f"no-{secrets.token_hex(8)}")["count"] == 0
 
 
@@ -240,4 +242,4 @@ def test_a_comment_by_hand_is_found(api: API):
 
     found = _search(api.admin, comment[8:], keywordFieldStrategy="verdict")
 
-    assert [one["sha256"] for one in found["data"]] == [sha256]
+    assert [sample["sha256"] for sample in found["data"]] == [sha256]

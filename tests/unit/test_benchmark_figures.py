@@ -40,7 +40,9 @@ def test_a_mark_is_said_only_when_all_that_it_needs_was_measured():
 
 
 def test_marks_are_ratios_of_one_run():
-    marks = {one["mark"]: one for one in marks_of({"fanout": FANOUT, "karton": KARTON})}
+    marks = {
+        mark["mark"]: mark for mark in marks_of({"fanout": FANOUT, "karton": KARTON})
+    }
 
     rate = marks["end to end, times karton"]
     lone = marks["lone job p50, times karton"]

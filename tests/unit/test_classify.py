@@ -63,7 +63,7 @@ def _classify(content: bytes) -> Classification:
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("bundled")
-    return {made.path.name: made.path.read_bytes() for made in build(folder)}
+    return {file.path.name: file.path.read_bytes() for file in build(folder)}
 
 
 def _truncated(content: bytes) -> list[bytes]:
@@ -73,11 +73,14 @@ def _truncated(content: bytes) -> list[bytes]:
 
 def test_every_bundled_format_is_told(bundled: dict[str, bytes]):
     found = {name: _classify(content) for name, content in bundled.items()}
-    kinds = {(one.type, one.super_type, one.platform) for one in found.values()}
+    kinds = {
+        (classification.type, classification.super_type, classification.platform)
+        for classification in found.values()
+    }
 
     assert kinds >= BUNDLED
-    for one in found.values():
-        assert one.type != "unknown"
+    for classification in found.values():
+        assert classification.type != "unknown"
 
 
 def test_a_head_that_ends_anywhere_is_told_something(bundled: dict[str, bytes]):
@@ -153,7 +156,7 @@ def test_a_zip_whose_directory_points_outside_is_a_zip():
 def test_what_starts_the_file_decides_whatever_follows(
     outer: str, bundled: dict[str, bytes]
 ):
-    contents = {_classify(one).type: one for one in bundled.values()}
+    contents = {_classify(content).type: content for content in bundled.values()}
 
     for inner in ("zip", "ooxml", "pdf", "pe"):
         polyglot = contents[outer] + contents[inner]

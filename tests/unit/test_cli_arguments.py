@@ -127,7 +127,12 @@ def test_a_folder_gives_all_its_files_in_order(tmp_path: Path):
 
     found = files_of([tmp_path, tmp_path / "a"])
 
-    assert [str(one.relative_to(tmp_path)) for one in found] == ["a", "b/1", "b/2", "a"]
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "a",
+        "b/1",
+        "b/2",
+        "a",
+    ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):

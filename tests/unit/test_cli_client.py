@@ -69,8 +69,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
-    with Client(server.url, "a-key") as made:
-        yield made
+    with Client(server.url, "a-key") as client:
+        yield client
 
 
 def complaint(client: Client) -> str:

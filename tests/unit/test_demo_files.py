@@ -31,7 +31,7 @@ from workers.analyzers.strings.analyzer import strings
 from workers.analyzers.yara.analyzer import yara
 
 ANALYZERS: dict[str, Analyzer] = {
-    made.name: made for made in (document, executable, strings, yara)
+    analyzer.name: analyzer for analyzer in (document, executable, strings, yara)
 }
 #: Where Assay's verdict turns malicious, and where suspicious.
 MALICIOUS, SUSPICIOUS = 70, 30
@@ -40,31 +40,33 @@ MALICIOUS, SUSPICIOUS = 70, 30
 def run(analyzer: Analyzer, path: Path) -> Analysis | None:
     sample = Sample(path=path, sha256="0" * 64, size=path.stat().st_size)
     try:
-        made = analyzer(sample)
+        analysis = analyzer(sample)
     except Unsupported:
         return None
-    jsonschema.validate(made.result, analyzer.schema)
-    return made
+    jsonschema.validate(analysis.result, analyzer.schema)
+    return analysis
 
 
 def analyses(path: Path) -> dict[str, Analysis]:
-    made = {name: run(analyzer, path) for name, analyzer in ANALYZERS.items()}
-    return {name: analysis for name, analysis in made.items() if analysis is not None}
+    results = {name: run(analyzer, path) for name, analyzer in ANALYZERS.items()}
+    return {
+        name: analysis for name, analysis in results.items() if analysis is not None
+    }
 
 
-def score(made: dict[str, Analysis]) -> int:
-    return max(analysis.score for analysis in made.values())
+def score(results: dict[str, Analysis]) -> int:
+    return max(analysis.score for analysis in results.values())
 
 
 def assert_expectation(item: DemoFile) -> None:
-    made = analyses(item.path)
+    results = analyses(item.path)
     for worker, kind in item.expectation.findings:
-        kinds = {finding["kind"] for finding in made[worker].result["findings"]}
+        kinds = {finding["kind"] for finding in results[worker].result["findings"]}
         assert kind in kinds, (item.kind, worker)
     if item.expectation.status == "malicious":
-        assert score(made) >= MALICIOUS, item.kind
+        assert score(results) >= MALICIOUS, item.kind
     if item.expectation.status == "not_malicious":
-        assert score(made) < MALICIOUS, item.kind
+        assert score(results) < MALICIOUS, item.kind
 
 
 def test_every_bundled_analyzer_is_tried_here():

@@ -90,7 +90,7 @@ def test_an_attempts_ids_are_on_the_lines_of_its_thread_until_they_are_cleared()
     ids = {name: bound.get(name) for name in ("job", "task", "attempt")}
     assert ids == {"job": "j", "task": "t", "attempt": 2}
     assert not {"job", "task", "attempt"} & (set(other) | set(cleared))
-    assert {one["replica"] for one in (bound, other, cleared)} == {"yara-1@host"}
+    assert {line["replica"] for line in (bound, other, cleared)} == {"yara-1@host"}
 
 
 def test_celerys_arguments_and_results_are_not_logged():

@@ -107,13 +107,13 @@ def holding(*names: str, rules: tuple[Rule, ...] = ()) -> Policy:
 
 
 def choice_of(
-    one: Candidate,
+    candidate: Candidate,
     subject: Subject = TEXT,
     *,
     policy: Policy | None = None,
     chosen: list[str] | None = None,
 ) -> Choice:
-    selection = select([one], subject, policy=policy or Policy(), chosen=chosen)
+    selection = select([candidate], subject, policy=policy or Policy(), chosen=chosen)
     return selection.choices[0]
 
 
@@ -290,7 +290,7 @@ def test_chosen_workers_replace_the_policy_and_its_rules():
         [candidate("yara"), candidate("pe")], TEXT, policy=policy, chosen=["pe"]
     )
 
-    assert [(one.short_name, one.reason) for one in selection.choices] == [
+    assert [(choice.short_name, choice.reason) for choice in selection.choices] == [
         ("pe", SelectionReason.CHOSEN),
         ("yara", SelectionReason.NOT_CHOSEN),
     ]
@@ -446,7 +446,7 @@ rules = st.builds(
 policies = st.builds(
     Policy,
     workers=st.none() | names,
-    rules=st.lists(rules, max_size=5, unique_by=lambda one: one.rule_id).map(tuple),
+    rules=st.lists(rules, max_size=5, unique_by=lambda rule: rule.rule_id).map(tuple),
 )
 registries = st.lists(
     st.builds(
@@ -460,7 +460,7 @@ registries = st.lists(
         sends_data_out=st.booleans(),
         poisoned=st.booleans(),
     ),
-    unique_by=lambda one: one.short_name,
+    unique_by=lambda candidate: candidate.short_name,
 )
 jobs = st.none() | st.lists(st.sampled_from(NAMES))
 
@@ -469,23 +469,23 @@ def wanted_by_sets(registry, policy, chosen) -> set[str]:
     """The policy as algebra on whole sets: another way to the same workers."""
     if chosen is not None:
         return set(chosen)
-    known = {one.short_name for one in registry if one.has_manifest}
+    known = {candidate.short_name for candidate in registry if candidate.has_manifest}
     workers = known if policy.workers is None else set(policy.workers)
     for kind in ("classification", "customer", "submission"):
-        same = [one for one in policy.rules if one.match == MATCHING_TEXT[kind]]
-        for one in sorted(same, key=lambda each: each.created_at):
-            base = workers if one.workers.set is None else one.workers.set
-            workers = (set(base) | one.workers.add) - one.workers.remove
+        same = [rule for rule in policy.rules if rule.match == MATCHING_TEXT[kind]]
+        for rule in sorted(same, key=lambda each: each.created_at):
+            base = workers if rule.workers.set is None else rule.workers.set
+            workers = (set(base) | rule.workers.add) - rule.workers.remove
     return workers
 
 
-def passes_gates(one: Candidate) -> bool:
-    fits = not one.has_manifest or (
-        one.accepts != ("executable",)
-        and one.max_bytes != 100
-        and one.max_tlp in {Tlp.AMBER, Tlp.RED}
+def passes_gates(candidate: Candidate) -> bool:
+    fits = not candidate.has_manifest or (
+        candidate.accepts != ("executable",)
+        and candidate.max_bytes != 100
+        and candidate.max_tlp in {Tlp.AMBER, Tlp.RED}
     )
-    return one.enabled and not one.poisoned and fits
+    return candidate.enabled and not candidate.poisoned and fits
 
 
 @given(registry=registries, policy=policies, chosen=jobs)
@@ -494,9 +494,9 @@ def test_selected_is_who_is_wanted_and_passes_the_gates(registry, policy, chosen
 
     wanted = wanted_by_sets(registry, policy, chosen)
     expected = {
-        one.short_name
-        for one in registry
-        if one.short_name in wanted and passes_gates(one)
+        candidate.short_name
+        for candidate in registry
+        if candidate.short_name in wanted and passes_gates(candidate)
     }
     assert set(names_of(selection)) == expected
 
@@ -505,11 +505,11 @@ def test_selected_is_who_is_wanted_and_passes_the_gates(registry, policy, chosen
 def test_every_worker_gets_one_choice_with_a_reason_that_fits(registry, policy, chosen):
     choices = select(registry, TEXT, policy=policy, chosen=chosen).choices
 
-    assert [one.short_name for one in choices] == sorted(
-        one.short_name for one in registry
+    assert [choice.short_name for choice in choices] == sorted(
+        candidate.short_name for candidate in registry
     )
-    assert all(one.selected == (one.reason in SELECTING) for one in choices)
-    assert all(one.detail for one in choices)
+    assert all(choice.selected == (choice.reason in SELECTING) for choice in choices)
+    assert all(choice.detail for choice in choices)
 
 
 @given(registry=registries, policy=policies, chosen=jobs, data=st.data())

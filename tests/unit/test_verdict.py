@@ -144,19 +144,26 @@ def test_a_success_never_falls_back_on_a_previous_analysis():
 def test_impact_is_the_share_in_the_weighted_scores():
     verdict = rolled(ran(1, 90), ran(2, 60, weight=0.5), ran(3, 0))
 
-    assert [one.impact for one in verdict.contributions] == [75.0, 25.0, 0.0]
+    assert [contribution.impact for contribution in verdict.contributions] == [
+        75.0,
+        25.0,
+        0.0,
+    ]
 
 
 def test_impact_is_zero_when_every_score_is():
     verdict = rolled(ran(1, 0), ran(2, 0))
 
-    assert [one.impact for one in verdict.contributions] == [0.0, 0.0]
+    assert [contribution.impact for contribution in verdict.contributions] == [0.0, 0.0]
 
 
 def test_difference_is_the_distance_from_the_verdict():
     verdict = rolled(ran(1, 100, weight=0.5), ran(2, 20))
 
-    assert [one.difference for one in verdict.contributions] == [50, -30]
+    assert [contribution.difference for contribution in verdict.contributions] == [
+        50,
+        -30,
+    ]
 
 
 # Where the parts come from
@@ -424,20 +431,20 @@ def test_one_more_worker_never_lowers_the_score(job, more):
 
 @given(job=jobs(), data=st.data())
 def test_raising_a_finding_never_lowers_the_score(job, data):
-    one = data.draw(worker_results(number=9).filter(lambda each: each.own))
-    place = data.draw(st.integers(0, len(one.own) - 1))
-    higher = data.draw(st.integers(one.own[place].score, 100))
-    own = list(one.own)
+    result = data.draw(worker_results(number=9).filter(lambda each: each.own))
+    place = data.draw(st.integers(0, len(result.own) - 1))
+    higher = data.draw(st.integers(result.own[place].score, 100))
+    own = list(result.own)
     own[place] = replace(own[place], score=higher)
 
-    raised = replace(one, own=tuple(own))
+    raised = replace(result, own=tuple(own))
 
-    assert score_of([*job, raised]) >= score_of([*job, one])
+    assert score_of([*job, raised]) >= score_of([*job, result])
 
 
-@given(job=jobs(), one=worker_results(number=9), more=findings)
-def test_another_own_finding_never_lowers_the_score(job, one, more):
-    before = replace(one, previous=None)
+@given(job=jobs(), result=worker_results(number=9), more=findings)
+def test_another_own_finding_never_lowers_the_score(job, result, more):
+    before = replace(result, previous=None)
     after = replace(before, own=(*before.own, more))
 
     assert score_of([*job, after]) >= score_of([*job, before])
@@ -446,8 +453,8 @@ def test_another_own_finding_never_lowers_the_score(job, one, more):
 @given(job=jobs(), manual=overrides, data=st.data())
 def test_no_order_matters(job, manual, data):
     shuffled = [
-        replace(one, own=tuple(data.draw(st.permutations(one.own))))
-        for one in data.draw(st.permutations(job))
+        replace(result, own=tuple(data.draw(st.permutations(result.own))))
+        for result in data.draw(st.permutations(job))
     ]
 
     assert roll_of(shuffled, manual) == roll_of(job, manual)
@@ -458,7 +465,7 @@ def test_impacts_are_percentages_that_sum_to_a_hundred_or_nothing(job):
     verdict = roll_of(job)
     parts = verdict.contributions if verdict else ()
 
-    impacts = [one.impact for one in parts if one.impact is not None]
+    impacts = [part.impact for part in parts if part.impact is not None]
 
     assert all(0 <= impact <= 100 for impact in impacts)
     assert sum(impacts) == pytest.approx(100) or not any(impacts)
@@ -470,7 +477,7 @@ def test_numbers_stay_in_their_ranges(job, manual):
     if verdict is None:
         return
 
-    differences = [one.difference for one in verdict.contributions]
+    differences = [contribution.difference for contribution in verdict.contributions]
     assert -1 <= verdict.score <= 100
     assert 0 <= verdict.coverage_percent <= 100
     assert all(each is None or -100 <= each <= 100 for each in differences)
@@ -480,14 +487,14 @@ def test_numbers_stay_in_their_ranges(job, manual):
 def test_the_previous_analysis_counts_exactly_without_own_one_in_three_states(job):
     verdict = roll_of(job)
     parts = verdict.contributions if verdict else ()
-    used = {one.short_name for one in parts if one.source is Source.PREVIOUS}
+    used = {part.short_name for part in parts if part.source is Source.PREVIOUS}
 
     expected = {
-        one.short_name
-        for one in job
-        if one.task_state in {TaskState.FAILED, TaskState.TIMEOUT, None}
-        and one.previous is not None
-        and not one.own
+        result.short_name
+        for result in job
+        if result.task_state in {TaskState.FAILED, TaskState.TIMEOUT, None}
+        and result.previous is not None
+        and not result.own
     }
 
     assert used == expected
@@ -495,13 +502,15 @@ def test_the_previous_analysis_counts_exactly_without_own_one_in_three_states(jo
 
 @given(job=jobs(), manual=overrides)
 def test_cancelled_tasks_change_nothing_but_the_list(job, manual):
-    kept = [one for one in job if one.task_state is not TaskState.CANCELLED]
+    kept = [result for result in job if result.task_state is not TaskState.CANCELLED]
 
     whole, without = roll_of(job, manual), roll_of(kept, manual)
 
     if whole is not None:
         counted = [
-            one for one in whole.contributions if one.source is not Source.EXCLUDED
+            contribution
+            for contribution in whole.contributions
+            if contribution.source is not Source.EXCLUDED
         ]
         whole = replace(whole, contributions=tuple(counted))
     assert whole == without
@@ -511,10 +520,10 @@ def test_cancelled_tasks_change_nothing_but_the_list(job, manual):
 def test_coverage_is_a_hundred_exactly_when_every_task_counts(job):
     verdict = roll_of(job)
     parts = verdict.contributions if verdict else ()
-    tasks = [one for one in parts if one.is_task]
+    tasks = [part for part in parts if part.is_task]
 
     if verdict is not None and tasks:
-        complete = all(one.counts for one in tasks)
+        complete = all(part.counts for part in tasks)
         assert (verdict.coverage_percent == 100) == complete
 
 
@@ -563,7 +572,10 @@ def test_a_verdict_repeats_from_its_stored_contributions(job, manual):
 
 def test_what_was_derived_is_never_read_when_a_verdict_is_repeated():
     verdict = rolled(ran(1, 80), ran(2, 20))
-    forged = [replace(one, impact=1.0, difference=1) for one in verdict.contributions]
+    forged = [
+        replace(contribution, impact=1.0, difference=1)
+        for contribution in verdict.contributions
+    ]
 
     assert recompute(forged, manual_override=None, bands=BANDS) == verdict
 
@@ -605,23 +617,23 @@ def plainly(job: list[WorkerResult]) -> tuple[int, int] | None:
     tasks = counted = 0
     best = -1.0
     covered = 0
-    for one in job:
-        if one.task_state == "cancelled":
+    for result in job:
+        if result.task_state == "cancelled":
             continue
-        scores = [each.score for each in one.own]
-        if not scores and one.task_state == "success":
+        scores = [each.score for each in result.own]
+        if not scores and result.task_state == "success":
             scores = [-1]
         if (
             not scores
-            and one.previous
-            and one.task_state in {"failed", "timeout", None}
+            and result.previous
+            and result.task_state in {"failed", "timeout", None}
         ):
-            scores = [one.previous.score]
-        tasks += one.task_state is not None
-        covered += bool(scores) and one.task_state is not None
+            scores = [result.previous.score]
+        tasks += result.task_state is not None
+        covered += bool(scores) and result.task_state is not None
         counted += bool(scores)
         if scores and max(scores) >= 0:
-            best = max(best, one.weight * max(scores))
+            best = max(best, result.weight * max(scores))
     if not counted:
         return None
     score = -1 if best < 0 else int(best + 0.5)

@@ -33,7 +33,7 @@ def workers(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_new_worker_can_be_tried_and_its_test_passes(tmp_path: Path):
-    made = workers("new", "my_worker.py", folder=tmp_path)
+    created = workers("new", "my_worker.py", folder=tmp_path)
     (tmp_path / "sample").write_bytes(b"MZ")
 
     tried = workers("try", "my_worker", "sample", "--json", folder=tmp_path)
@@ -47,7 +47,7 @@ def test_a_new_worker_can_be_tried_and_its_test_passes(tmp_path: Path):
         timeout=60,
     )
 
-    assert made.returncode == 0, made.stderr
+    assert created.returncode == 0, created.stderr
     assert json.loads(tried.stdout)["analysis"]["result"]["head"] == "4d5a"
     assert tested.returncode == 0, tested.stdout
 

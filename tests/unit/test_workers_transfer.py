@@ -32,9 +32,9 @@ def store() -> Iterator[StoreServer]:
 
 @pytest.fixture
 def transfer(store: StoreServer) -> Iterator[Transfer]:
-    made = Transfer(store.url, slots=1, retry_seconds=2)
-    yield made
-    made.close()
+    transfer = Transfer(store.url, slots=1, retry_seconds=2)
+    yield transfer
+    transfer.close()
 
 
 def sample(

@@ -78,7 +78,7 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     Return the Celery application of *analyzer* with these *settings*.
 
     Raises:
-        SchemaError: The analyzer's own schema is none.
+        SchemaError: The analyzer's own schema is not valid.
     """
     app = _App(f"assay.{analyzer.name}", set_as_current=False, amqp=_Amqp, loader="app")
     app.replica = _Replica(analyzer, settings)

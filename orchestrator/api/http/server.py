@@ -2,7 +2,7 @@
 The HTTP server around the app: how long it waits for a request, how much of one it
 reads, and an envelope also for what never became a request.
 
-What a body may hold and how fast it must come is ``pace.py``'s and ``body.py``'s.
+How fast a body must come is ``body_deadline.py``'s, what it may hold ``body.py``'s.
 """
 
 from __future__ import annotations

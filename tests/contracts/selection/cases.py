@@ -48,65 +48,65 @@ _ACCEPTS = (["*"], ["executable"], ["pdf", "docx"], ["text/*"], ["application/*"
 
 def answer(case: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the selection says of a case."""
-    made = select(
-        [_candidate(one) for one in case["registry"]],
+    selection = select(
+        [_candidate(worker) for worker in case["registry"]],
         _subject(case["sample"]),
         policy=_policy(case["policy"]),
         chosen=case["chosen"],
     )
     return {
-        "options": dict(sorted(made.options.items())),
+        "options": dict(sorted(selection.options.items())),
         "workers": {
-            one.short_name: [one.selected, one.reason.value, one.rule]
-            for one in made.choices
+            choice.short_name: [choice.selected, choice.reason.value, choice.rule]
+            for choice in selection.choices
         },
     }
 
 
-def _candidate(one: Mapping[str, Any]) -> Candidate:
+def _candidate(worker: Mapping[str, Any]) -> Candidate:
     return Candidate(
-        worker_id=UUID(int=_WORKERS.index(one["name"]) + 1),
-        short_name=one["name"],
-        has_manifest=one["manifest"],
-        enabled=one["enabled"],
-        accepts=tuple(one["accepts"]),
-        max_bytes=one["maxBytes"],
-        max_tlp=Tlp(one["maxTlp"]),
-        sends_data_out=one["sendsOut"],
-        version="1" if one["manifest"] else None,
-        poisoned=one["poisoned"],
+        worker_id=UUID(int=_WORKERS.index(worker["name"]) + 1),
+        short_name=worker["name"],
+        has_manifest=worker["manifest"],
+        enabled=worker["enabled"],
+        accepts=tuple(worker["accepts"]),
+        max_bytes=worker["maxBytes"],
+        max_tlp=Tlp(worker["maxTlp"]),
+        sends_data_out=worker["sendsOut"],
+        version="1" if worker["manifest"] else None,
+        poisoned=worker["poisoned"],
     )
 
 
-def _subject(one: Mapping[str, Any]) -> Subject:
+def _subject(sample: Mapping[str, Any]) -> Subject:
     return Subject(
         sha256="a" * 64,
-        size_bytes=one["bytes"],
-        type=one["type"],
-        super_type=one["superType"],
-        mime_type=one["mimeType"],
-        tlp=Tlp(one["tlp"]),
-        customer=one["customer"],
-        metadata=one["metaData"],
+        size_bytes=sample["bytes"],
+        type=sample["type"],
+        super_type=sample["superType"],
+        mime_type=sample["mimeType"],
+        tlp=Tlp(sample["tlp"]),
+        customer=sample["customer"],
+        metadata=sample["metaData"],
     )
 
 
-def _policy(one: Mapping[str, Any]) -> Policy:
-    workers = one["workers"]
+def _policy(policy: Mapping[str, Any]) -> Policy:
+    workers = policy["workers"]
     return Policy(
         workers=None if workers is None else frozenset(workers),
-        options=one["options"],
-        rules=tuple(_rule(number, rule) for number, rule in enumerate(one["rules"])),
+        options=policy["options"],
+        rules=tuple(_rule(number, rule) for number, rule in enumerate(policy["rules"])),
     )
 
 
-def _rule(number: int, one: Mapping[str, Any]) -> Rule:
-    workers, options = one["workers"], one["options"]
+def _rule(number: int, rule: Mapping[str, Any]) -> Rule:
+    workers, options = rule["workers"], rule["options"]
     return Rule(
         rule_id=UUID(int=1000 - number),
         name=f"rule {number}",
-        created_at=_EPOCH + timedelta(seconds=one["age"]),
-        match=_match(one["match"]),
+        created_at=_EPOCH + timedelta(seconds=rule["age"]),
+        match=_match(rule["match"]),
         workers=WorkerAction(
             set=frozenset(workers["set"]) if "set" in workers else None,
             add=frozenset(workers.get("add", ())),
@@ -120,15 +120,15 @@ def _rule(number: int, one: Mapping[str, Any]) -> Rule:
     )
 
 
-def _match(one: Mapping[str, Any]) -> Match:
-    if "customers" in one:
-        return CustomerMatch(customers=frozenset(one["customers"]))
-    if "keys" in one:
+def _match(match: Mapping[str, Any]) -> Match:
+    if "customers" in match:
+        return CustomerMatch(customers=frozenset(match["customers"]))
+    if "keys" in match:
         return SubmissionMatch(
-            keys=frozenset(one["keys"]), values=frozenset(one["values"])
+            keys=frozenset(match["keys"]), values=frozenset(match["values"])
         )
     return ClassificationMatch(
-        types=frozenset(one["types"]), super_types=frozenset(one["superTypes"])
+        types=frozenset(match["types"]), super_types=frozenset(match["superTypes"])
     )
 
 

@@ -113,44 +113,44 @@ def _read(sample: Sample) -> Document:
     if head.startswith(b"PK"):
         return _read_zip(sample, findings)
     if b"%PDF-" in head:
-        made = Document("pdf", findings)
-        read_pdf(str(sample.path), made)
+        document = Document("pdf", findings)
+        read_pdf(str(sample.path), document)
     elif head.startswith(b"\xd0\xcf\x11\xe0"):
-        made = Document("ole", findings)
-        read_ole(sample.path.read_bytes(), "", made)
+        document = Document("ole", findings)
+        read_ole(sample.path.read_bytes(), "", document)
     elif head.lstrip().startswith(b"{\\rt"):
-        made = Document("rtf", findings)
-        read_rtf(sample.path.read_bytes(), made)
+        document = Document("rtf", findings)
+        read_rtf(sample.path.read_bytes(), document)
     else:
-        made = _read_text(sample, findings)
-    return made
+        document = _read_text(sample, findings)
+    return document
 
 
 def _read_zip(sample: Sample, findings: Findings) -> Document:
     try:
         with sample.open() as stream, zipfile.ZipFile(stream) as archive:
             if is_odf(archive):
-                made = Document("odf", findings)
-                read_odf(archive, made)
-                return made
+                document = Document("odf", findings)
+                read_odf(archive, document)
+                return document
             if CONTENT_TYPES not in archive.namelist():
                 raise Unsupported("a ZIP archive that is no Office document")
-            made = Document("ooxml", findings)
-            read_ooxml(archive, made)
+            document = Document("ooxml", findings)
+            read_ooxml(archive, document)
     except PARSER_ERRORS as exc:
         raise Unsupported("a ZIP archive that cannot be read") from exc
-    return made
+    return document
 
 
 def _read_text(sample: Sample, findings: Findings) -> Document:
     data = sample.path.read_bytes()
     if b"multipart" in data.lower() and b"mime-version" in data[:4096].lower():
-        made = Document("mht", findings)
-        read_macros(data, "", made)
-        return made
+        document = Document("mht", findings)
+        read_macros(data, "", document)
+        return document
     if data[:_PDF_HEADER_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
-        made = Document("xml", findings)
+        document = Document("xml", findings)
         if any(mark in data for mark in _XML_MARKS):
-            read_macros(data, "", made)
-        return made
+            read_macros(data, "", document)
+        return document
     raise Unsupported("not an Office document, RTF or PDF")

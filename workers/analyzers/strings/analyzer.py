@@ -18,7 +18,7 @@ from workers.analyzers.strings.scan import BLOCK_BYTES, Entropy, RunStatistics, 
 #: Words alone convict nobody: the score stays within what people read as benign.
 HIGHEST_SCORE = 29
 
-_KINDS = {
+KINDS = {
     "encoded_powershell": Kind(
         points=25,
         reason="A PowerShell command is passed in encoded form",
@@ -95,7 +95,7 @@ def strings(sample: Sample) -> Analysis:
     with sample.open() as stream:
         for text in scan.texts(stream):
             found.collect(text)
-    findings = Findings(_KINDS, highest=HIGHEST_SCORE)
+    findings = Findings(KINDS, highest=HIGHEST_SCORE)
     _judge_network(findings, found)
     _judge_content(findings, found, scan)
     return findings.analysis(

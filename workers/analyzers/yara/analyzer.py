@@ -87,7 +87,7 @@ def _facts(rule: yara_x.Rule) -> RuleFacts:
 
 
 _RULES, _FACTS, _FINGERPRINT = load_rules(RULES_FOLDER)
-_KINDS = {
+KINDS = {
     name: Kind(points=facts.score, reason=facts.description, behaviour=facts.behaviour)
     for name, facts in _FACTS.items()
 }
@@ -132,10 +132,10 @@ def yara(sample: Sample) -> Analysis:
     scanner = yara_x.Scanner(_RULES)
     scanner.max_matches_per_pattern(_MATCHES_PER_PATTERN)
     matching = _scan(scanner, sample)
-    findings = Findings(_KINDS, strongest_only=True)
+    findings = Findings(KINDS, strongest_only=True)
     for rule in matching:
         findings.add(rule.identifier, where=rule.namespace)
-    made = findings.analysis(
+    analysis = findings.analysis(
         {
             "rules": {"count": len(_FACTS), "fingerprint": _FINGERPRINT},
             "matches": [_match(rule) for rule in matching],
@@ -143,7 +143,7 @@ def yara(sample: Sample) -> Analysis:
     )
     names = [rule.identifier for rule in matching]
     return replace(
-        made, tags=[*_tags(names), *made.tags], detections=_detections(names)
+        analysis, tags=[*_tags(names), *analysis.tags], detections=_detections(names)
     )
 
 
