@@ -44,8 +44,10 @@ def secrets(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_every_process_and_every_bundled_worker_has_a_service():
-    assert {one["command"][0] for one in ENGINE.values()} == {*PROCESSES, "db"}
-    assert {one["command"][1] for one in REPLICAS.values()} == set(BUNDLED_WORKERS)
+    assert {service["command"][0] for service in ENGINE.values()} == {*PROCESSES, "db"}
+    assert {service["command"][1] for service in REPLICAS.values()} == set(
+        BUNDLED_WORKERS
+    )
 
 
 @pytest.mark.parametrize("name", sorted(ENGINE))
@@ -108,9 +110,13 @@ def test_replicas_have_no_way_to_the_database_or_out():
 
     assert networks["workers"]["internal"]
     assert networks["engine"]["internal"]
-    assert {tuple(one["networks"]) for one in REPLICAS.values()} == {("workers",)}
+    assert {tuple(service["networks"]) for service in REPLICAS.values()} == {
+        ("workers",)
+    }
     assert everything["postgres"]["networks"] == ["engine"]
-    assert {n for n, one in everything.items() if "outside" in one["networks"]} == {
+    assert {
+        n for n, service in everything.items() if "outside" in service["networks"]
+    } == {
         "api",
         "flower",
     }
@@ -118,17 +124,17 @@ def test_replicas_have_no_way_to_the_database_or_out():
 
 def test_no_secret_is_in_an_environment_or_on_a_command_line():
     """They are files; what a file's name says is no secret."""
-    for name, one in yaml.safe_load(COMPOSE.read_text())["services"].items():
-        for variable, value in one.get("environment", {}).items():
+    for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():
+        for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|_URL|KEY", variable):
                 assert variable.endswith("_FILE") or value == "http://api:8000", name
-        assert "${" not in str(one.get("command", "")), name
+        assert "${" not in str(service.get("command", "")), name
 
 
 def test_a_stopping_replica_has_the_time_to_say_so():
     """The default grace, five seconds for what is killed and five to flush."""
-    for one in REPLICAS.values():
-        assert int(one["stop_grace_period"].removesuffix("s")) > 10 + 5 + 5
+    for service in REPLICAS.values():
+        assert int(service["stop_grace_period"].removesuffix("s")) > 10 + 5 + 5
 
 
 def test_images_are_of_the_lock_and_of_nobody():
@@ -137,7 +143,7 @@ def test_images_are_of_the_lock_and_of_nobody():
     assert "--require-hashes" in DOCKERFILE
     assert re.findall(r"pip install (\S+)", DOCKERFILE) == ["--no-index"] * 2
     assert all("\nUSER 10001:10001\n" in stage for stage in final)
-    assert {one["build"]["target"] for one in OURS.values()} == {
+    assert {service["build"]["target"] for service in OURS.values()} == {
         stage.split(" AS ")[1].split("\n")[0] for stage in final
     }
 
@@ -153,7 +159,7 @@ def test_the_build_sees_every_file_that_it_copies():
 
     assert "*" in ignored
     assert copied == seen
-    assert all((ROOT / one).exists() for one in copied)
+    assert all((ROOT / path).exists() for path in copied)
 
 
 @pytest.mark.parametrize("profile", ["redis", "rabbitmq"])

@@ -51,8 +51,8 @@ def create(workers: int) -> Any:
 
 def serve(workers: int) -> None:
     for line in sys.stdin:
-        made = [create(workers) for _ in range(int(line))]
-        for results in made:
+        job_results = [create(workers) for _ in range(int(line))]
+        for results in job_results:
             if results is not None:
                 results.get(timeout=_PATIENCE)
         print("done", flush=True)  # noqa: T201

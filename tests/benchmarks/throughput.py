@@ -7,8 +7,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from sqlalchemy import text
-from uuid_utils.compat import uuid7
 
+from orchestrator.db.states import ENQUEUED
 from tests.fixtures.field import Field
 
 SLOTS = 4
@@ -54,22 +54,25 @@ def share_of_ideal(field: Field) -> float:
 def fill_backlog(field: Field, count: int) -> UUID:
     """Put *count* copies of one job's task into the backlog; return that job."""
     first = field.job(b"sample")
-    copies = [{"job": uuid7(), "task": uuid7(), "first": first} for _ in range(count)]
     with field.database.uow() as tx:
-        tx.connection.execute(_COPY_JOB, copies)
-        tx.connection.execute(_COPY_TASK, copies)
+        tx.connection.execute(_COPY, {"first": first, "count": count})
         tx.notify("work")
     return first
 
 
-_COPY_JOB = text(
-    "INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,"
-    " enqueued_at, due_at) SELECT :job, sample_sha256, customer_id, submitter_id,"
-    " 'enqueued', now(), due_at FROM job WHERE id = :first"
-)
-_COPY_TASK = text(
-    "INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,"
-    " order_at, enqueued_at, queued_at, due_at) SELECT :task, :job, worker_id,"
-    " sample_sha256, submitter_id, 'enqueued', now(), now(), now(),"
-    " now() + interval '1 hour' FROM job_task WHERE job_id = :first"
+_COPY = text(
+    f"""
+    WITH copy AS (
+        INSERT INTO job (id, sample_sha256, customer_id, submitter_id, state,
+                         enqueued_at, due_at)
+        SELECT gen_random_uuid(), sample_sha256, customer_id, submitter_id, {ENQUEUED},
+               now(), due_at
+          FROM job, generate_series(1, :count) WHERE job.id = :first
+        RETURNING id)
+    INSERT INTO job_task (id, job_id, worker_id, sample_sha256, submitter_id, state,
+                          order_at, enqueued_at, queued_at, due_at)
+    SELECT gen_random_uuid(), copy.id, worker_id, sample_sha256, submitter_id,
+           {ENQUEUED}, now(), now(), now(), now() + interval '1 hour'
+      FROM copy, job_task WHERE job_id = :first
+    """  # noqa: S608  (a state's name)
 )

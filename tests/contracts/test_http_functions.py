@@ -87,9 +87,9 @@ def rule(worker: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def story(api: API, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(shared_api: API, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """One of everything; the policy is as it was afterwards."""
-    post, content = api.admin.post, secrets.token_bytes(4096)
+    post, content = shared_api.admin.post, secrets.token_bytes(4096)
     uploaded = post("/sample", content=content).json()["data"]
     sha256 = uploaded["sample"]["id"]
     path, agent = f"/sample/{sha256}", {"userAgent": AGENT, "tlp": "green"}
@@ -99,12 +99,12 @@ def story(api: API, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
     analysis = post(f"{path}/analysis", json={**agent, **found}).json()["data"]
     where = f"{path}/analysis/{analysis['analysisID']}/evidence/a.txt"
     evidence = post(where, content=b"evidence").json()["data"]
-    reference = {"reference": api.upload(), "type": "child"}
+    reference = {"reference": shared_api.upload(), "type": "child"}
     link = post(f"{path}/link", json={**agent, **reference}).json()["data"]
-    worker = api.add_worker()
-    job = api.add_job(sha256, workers=[worker])
+    worker = shared_api.add_worker()
+    job = shared_api.add_job(sha256, workers=[worker])
     yield Story(
-        api=api,
+        api=shared_api,
         folder=tmp_path_factory.mktemp("contract"),
         content=content,
         sha256=sha256,
@@ -113,17 +113,18 @@ def story(api: API, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
         evidence=evidence["id"],
         link=link["id"],
         job=job["id"],
-        task=api.tasks(job["id"])[0]["id"],
+        task=shared_api.tasks(job["id"])[0]["id"],
         worker=worker,
     )
-    api.run("UPDATE policy SET worker_ids = NULL, options = '{}'")
-    api.run("UPDATE policy_rule SET deleted_at = now() WHERE deleted_at IS NULL")
+    shared_api.forget_policy()
 
 
 @pytest.fixture(scope="module")
-def session(api: API) -> Iterator[ArgusAPISession]:
+def session(shared_api: API) -> Iterator[ArgusAPISession]:
     """A session that may do everything."""
-    with ArgusAPISession(api.key(Role.ADMINISTRATOR), api_url=api.url) as opened:
+    with ArgusAPISession(
+        shared_api.key(Role.ADMINISTRATOR), api_url=shared_api.url
+    ) as opened:
         yield opened
 
 

@@ -80,9 +80,9 @@ def assay(api: API, tmp_path: Path) -> Assay:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "samples"
-    made.mkdir()
-    return made
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    return samples
 
 
 def new_file(folder: Path, name: str) -> tuple[Path, str]:
@@ -102,11 +102,11 @@ def succeed(api: API, job: dict[str, Any], *, score: int) -> str:
         "analysisResult": {},
         "analysisScore": score,
     }
-    made = api.admin.post(f"/sample/{sha256}/analysis", json=form)
-    assert made.status_code == 200, made.text
+    answer = api.admin.post(f"/sample/{sha256}/analysis", json=form)
+    assert answer.status_code == 200, answer.text
     ended = api.admin.put(
         f"/job/{job['id']}/task/{task['id']}",
-        json={"state": "success", "analyses": [made.json()["data"]["analysisID"]]},
+        json={"state": "success", "analyses": [answer.json()["data"]["analysisID"]]},
     )
     assert ended.status_code == 200, ended.text
     return str(task["worker"])
@@ -126,11 +126,13 @@ def test_submit_uploads_a_folder_and_orders_a_job_for_each_file(
 
     document = assay.json("submit", folder, "--priority", -3, "--worker", worker)
 
-    assert {one["sha256"]: one["file"] for one in document["jobs"]} == known
+    assert {
+        submitted["sha256"]: submitted["file"] for submitted in document["jobs"]
+    } == known
     assert document["errors"] == []
-    for one in document["jobs"]:
-        (job,) = jobs_of(api, one["sha256"])
-        assert (job["id"], job["priority"]) == (one["job"], -3)
+    for submitted in document["jobs"]:
+        (job,) = jobs_of(api, submitted["sha256"])
+        assert (job["id"], job["priority"]) == (submitted["job"], -3)
         assert [task["worker"] for task in api.tasks(job["id"])] == [worker]
 
 
@@ -146,7 +148,7 @@ def test_a_file_that_is_refused_is_named_and_stops_no_other(
 
     document = json.loads(done.stdout)
     assert done.returncode == 1
-    assert [one["file"] for one in document["jobs"]] == ["b-good.bin"]
+    assert [job["file"] for job in document["jobs"]] == ["b-good.bin"]
     (refused,) = document["errors"]
     assert refused["file"].endswith("a-large.bin")
     assert "ASSAY_SAMPLE_MAX_BYTES" in refused["error"]
@@ -160,7 +162,7 @@ def test_a_name_that_is_not_text_is_submitted_all_the_same(
 
     document = assay.json("submit", folder, "--worker", api.add_worker())
 
-    assert [one["file"] for one in document["jobs"]] == [
+    assert [job["file"] for job in document["jobs"]] == [
         "caf\N{REPLACEMENT CHARACTER}.bin"
     ]
 
@@ -195,7 +197,7 @@ def test_a_job_is_listed_by_state_and_shown_with_its_tasks(api: API, assay: Assa
     found = assay.json("job", "show", job["id"])
     text = assay("job", "show", job["id"]).stdout
 
-    assert job["id"] in [one["id"] for one in listed]
+    assert job["id"] in [row["id"] for row in listed]
     (task,) = found["tasks"]
     assert found["id"] == job["id"]
     assert all(word in text for word in (job["id"], "shown.bin", task["worker"]))
@@ -228,7 +230,7 @@ def test_several_jobs_are_watched_together_and_the_newest_has_a_name(
     api: API, assay: Assay
 ):
     first, second = api.add_job(), api.add_job()
-    workers = {one["id"]: succeed(api, one, score=0) for one in (first, second)}
+    workers = {job["id"]: succeed(api, job, score=0) for job in (first, second)}
 
     done = assay("job", "watch", first["id"], "latest", "--json")
 
@@ -237,8 +239,8 @@ def test_several_jobs_are_watched_together_and_the_newest_has_a_name(
         f"{job} done: {worker} success" for job, worker in workers.items()
     )
     jobs = json.loads(done.stdout)["jobs"]
-    assert [one["id"] for one in jobs] == [first["id"], second["id"]]
-    assert [one["tasks"][0]["state"] for one in jobs] == ["success", "success"]
+    assert [job["id"] for job in jobs] == [first["id"], second["id"]]
+    assert [job["tasks"][0]["state"] for job in jobs] == ["success", "success"]
     assert assay.json("job", "show", "latest")["id"] == second["id"]
 
 
@@ -288,7 +290,7 @@ def test_a_failed_task_is_retried(api: API, assay: Assay):
 
     assay.json("job", "retry", job["id"])
 
-    assert [one["state"] for one in api.tasks(job["id"])] == ["enqueued"]
+    assert [retried["state"] for retried in api.tasks(job["id"])] == ["enqueued"]
 
 
 def test_explain_says_of_each_worker_why(api: API, assay: Assay):
@@ -296,7 +298,7 @@ def test_explain_says_of_each_worker_why(api: API, assay: Assay):
     job = api.add_job(workers=[chosen])
 
     rows = {
-        one["worker"]: one for one in assay.json("job", "explain", job["id"])["workers"]
+        row["worker"]: row for row in assay.json("job", "explain", job["id"])["workers"]
     }
 
     assert rows[chosen]["selected"]
@@ -314,7 +316,7 @@ def test_a_task_is_shown_by_its_workers_name_with_its_history(api: API, assay: A
     by_name = assay.json("task", "show", job["id"], task["worker"])
     text = assay("task", "show", job["id"], task["id"]).stdout
 
-    assert [one["id"] for one in listed] == [task["id"]]
+    assert [row["id"] for row in listed] == [task["id"]]
     assert by_name["id"] == task["id"]
     assert [event["kind"] for event in by_name["events"]] == ["cancelled"]
     assert "cancelled" in text
@@ -367,17 +369,17 @@ def test_what_is_done_at_the_console_is_its_accounts(
     server = {"ASSAY_DATABASE_URL": api_database_url, "USER": "somebody-else"}
     user = f"u{secrets.token_hex(4)}"
 
-    made = json.loads(assay("key", "create", user, "--json", **server).stdout)
+    key = json.loads(assay("key", "create", user, "--json", **server).stdout)
     for _ in range(2):
-        revoked = assay("key", "revoke", made["prefix"], "--json", **server)
-        assert json.loads(revoked.stdout) == {"revoked": made["prefix"]}
+        revoked = assay("key", "revoke", key["prefix"], "--json", **server)
+        assert json.loads(revoked.stdout) == {"revoked": key["prefix"]}
 
-    rows = assay.json("audit", "--on", made["prefix"])
-    assert [one["action"] for one in rows] == ["key.revoke", "key.create"]
-    assert {(one["actor"], one["source"]) for one in rows} == {
+    rows = assay.json("audit", "--on", key["prefix"])
+    assert [row["action"] for row in rows] == ["key.revoke", "key.create"]
+    assert {(row["actor"], row["source"]) for row in rows} == {
         (f"console {account}", None)
     }
-    assert made["key"] not in str(rows)
+    assert key["key"] not in str(rows)
 
 
 def test_the_database_is_brought_up_to_date_and_its_account_written_down(
@@ -427,7 +429,7 @@ def test_poison_is_listed_and_cleared(api: API, assay: Assay):
 def test_a_worker_is_listed_paused_and_resumed(api: API, assay: Assay):
     name = api.add_worker()
 
-    assert name in [one["shortName"] for one in assay.json("worker", "list")]
+    assert name in [worker["shortName"] for worker in assay.json("worker", "list")]
     assert assay.json("worker", "pause", name)["pausedTimestamp"]
     (line,) = [
         line.split()
@@ -478,7 +480,7 @@ def test_a_verdict_is_shown_with_each_contribution(api: API, assay: Assay):
 
     assert before.stdout == "no verdict yet\n"
     assert (document["status"], document["score"]) == ("suspicious", 45)
-    assert [one["worker"] for one in document["contributions"]] == [worker]
+    assert [share["worker"] for share in document["contributions"]] == [worker]
     (line,) = [line.split() for line in text.splitlines() if line.startswith(worker)]
     assert line == [worker, "own", "-", "45", "1.0", "100", "%"]
 

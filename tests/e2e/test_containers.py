@@ -20,20 +20,20 @@ def test_what_a_service_is_told_is_all_that_it_needs(
     sample = tmp_path / "sample.txt"
     sample.write_text("look at http://example.com/")
 
-    with composed(tmp_path, database_url=fresh_database_url) as made:
-        made.start("worker-strings", "worker-yara")
-        tasks = _analyse(made, sample)
-        password = (made.secrets / "flower_password").read_text()
+    with composed(tmp_path, database_url=fresh_database_url) as stack:
+        stack.start("worker-strings", "worker-yara")
+        tasks = _analyse(stack, sample)
+        password = (stack.secrets / "flower_password").read_text()
         for user, status in (("admin", 200), ("guest", 401)):
-            answer = httpx.get(f"{made.flower_url}/api/workers", auth=(user, password))
+            answer = httpx.get(f"{stack.flower_url}/api/workers", auth=(user, password))
             assert answer.status_code == status
 
     assert [task["state"] for task in tasks] == ["success", "success"]
-    assert {member.starts for member in made.keeper.members.values()} == {1}
+    assert {member.starts for member in stack.keeper.members.values()} == {1}
 
 
-def _analyse(made: Composed, sample: Path) -> list[dict[str, Any]]:
-    with made.client() as client:
+def _analyse(stack: Composed, sample: Path) -> list[dict[str, Any]]:
+    with stack.client() as client:
         (job,) = submit_files(client, [sample])
         path = f"/job/{job['id']}"
         eventually(lambda: client.get(path)["state"] == "done", within=60)

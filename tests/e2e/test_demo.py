@@ -59,7 +59,7 @@ def bundled(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def samples(bundled: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     document = json.loads(bundled.stdout)
-    return {one["fileName"]: one for one in document["samples"]}
+    return {sample["fileName"]: sample for sample in document["samples"]}
 
 
 def test_the_demo_does_what_it_promises(bundled):
@@ -69,8 +69,8 @@ def test_the_demo_does_what_it_promises(bundled):
 
 def test_the_document_has_every_part_of_every_sample(samples):
     assert len(samples) >= 12
-    for one in samples.values():
-        assert set(one) == {
+    for sample in samples.values():
+        assert set(sample) == {
             "sha256",
             "fileName",
             "job",
@@ -78,9 +78,9 @@ def test_the_document_has_every_part_of_every_sample(samples):
             "analyses",
             "verdict",
         }
-        assert one["job"]["state"] == "done"
-        assert {task["state"] for task in one["tasks"]} == {"success"}
-        assert one["verdict"]["coverage"] == 100
+        assert sample["job"]["state"] == "done"
+        assert {task["state"] for task in sample["tasks"]} == {"success"}
+        assert sample["verdict"]["coverage"] == 100
 
 
 def test_the_test_virus_is_malicious_and_plain_text_is_not(samples):
@@ -136,7 +136,7 @@ def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def stack_of(folder: Path) -> Places:
     """Return where the stack of the demo that runs there has its files."""
-    (demo_folder,) = (one for one in folder.iterdir() if "demo" in one.name)
+    (demo_folder,) = (path for path in folder.iterdir() if "demo" in path.name)
     return places(demo_folder / "data")
 
 

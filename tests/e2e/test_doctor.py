@@ -63,11 +63,13 @@ class Doctor:
         assert done.stderr == ""
         assert SECRET not in done.stdout
         document = json.loads(done.stdout)
-        found = {one["what"]: one for one in document["findings"]}
-        failed = [one for one in found.values() if one["level"] == "fail"]
+        found = {finding["what"]: finding for finding in document["findings"]}
+        failed = [finding for finding in found.values() if finding["level"] == "fail"]
         assert document["healthy"] is not bool(failed)
         assert done.returncode == int(bool(failed))
-        assert all(one["remedy"] for one in found.values() if one["level"] != "ok")
+        assert all(
+            finding["remedy"] for finding in found.values() if finding["level"] != "ok"
+        )
         return found
 
 
@@ -87,7 +89,7 @@ def test_a_stack_that_is_well_is_found_well_and_a_stopped_consumer_is_named(
 ):
     found = doctor.findings()
 
-    assert {one["level"] for one in found.values()} <= {"ok", "warn"}
+    assert {finding["level"] for finding in found.values()} <= {"ok", "warn"}
     for what in (
         "settings",
         "database",
@@ -131,7 +133,7 @@ def test_where_nothing_is_set_each_line_says_what_to_do(doctor: Doctor):
     assert (done.returncode, done.stderr) == (1, "")
     assert all(line.split()[0] in {"ok", "warn", "fail"} for line in lines)
     for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY"):
-        (line,) = [one for one in lines if f"ASSAY_{name} " in one]
+        (line,) = [line for line in lines if f"ASSAY_{name} " in line]
         assert line.startswith("fail")
         assert f"export ASSAY_{name}=" in line
     assert not doctor.data_dir.exists()
@@ -278,7 +280,7 @@ def test_a_store_that_cannot_be_written_to_is_told(doctor: Doctor, tmp_path: Pat
 
     assert bad["samples"]["level"] == "fail"
     assert good["samples"]["level"] == "ok"
-    assert [one for one in (tmp_path / "good").rglob("*") if one.is_file()] == []
+    assert [path for path in (tmp_path / "good").rglob("*") if path.is_file()] == []
 
 
 def test_a_misspelt_setting_and_an_open_env_file_are_warned_of(doctor: Doctor):

@@ -149,7 +149,7 @@ def test_a_folder_that_can_not_be_is_refused_in_a_line(
     assert line.startswith("assay: ASSAY_DATA_DIR: ")
     assert line.endswith(f"{reason}; set it to another folder")
     assert len(line) < 500
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_whatever_is_killed_is_started_again_and_goes_on(running: Up, tmp_path: Path):
@@ -265,7 +265,9 @@ def _flower_asks_for_its_password(url: str, environment_file: Path) -> None:
         answer = httpx.get(f"{url}/api/workers", params={"refresh": True}, auth=mine)
         return sorted(answer.raise_for_status().json())
 
-    eventually(lambda: any(one.startswith("yara-") for one in replicas()), within=20)
+    eventually(
+        lambda: any(replica.startswith("yara-") for replica in replicas()), within=20
+    )
     assert httpx.get(f"{url}/api/workers").status_code == 401
 
 

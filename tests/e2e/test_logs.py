@@ -28,8 +28,8 @@ IDS = ("job", "task", "attempt")
 class Run:
     """One run of everything, over: what was written, and what must not be."""
 
-    def __init__(self, made: Composed, *, canary: str, hidden: Sequence[str]) -> None:
-        self.texts = {path.stem: path.read_text() for path in made.logs.glob("*.log")}
+    def __init__(self, stack: Composed, *, canary: str, hidden: Sequence[str]) -> None:
+        self.texts = {path.stem: path.read_text() for path in stack.logs.glob("*.log")}
         self.canary = canary
         self.hidden = hidden
 
@@ -50,39 +50,39 @@ def run(
     canary = f"canary-{secrets.token_hex(12)}"
     sample = folder / "sample.txt"
     sample.write_text(f"{canary} http://{canary}.example/")
-    with composed(folder, database_url=database_server.url_of(name)) as made:
-        made.start("worker-strings", "worker-yara")
-        hidden = _live(made, sample)
-    yield Run(made, canary=canary, hidden=hidden)
+    with composed(folder, database_url=database_server.url_of(name)) as stack:
+        stack.start("worker-strings", "worker-yara")
+        hidden = _live(stack, sample)
+    yield Run(stack, canary=canary, hidden=hidden)
     database_server.drop(name)
 
 
-def _live(made: Composed, sample: Path) -> list[str]:
+def _live(stack: Composed, sample: Path) -> list[str]:
     """Do what leaves traces; return every secret that was in play."""
-    with made.client() as client:
+    with stack.client() as client:
         key = client._http.headers["Argus-API-Key"]
         (job,) = submit_files(client, [sample])
         path = f"/job/{job['id']}"
         eventually(lambda: client.get(path)["state"] == "done", within=60)
         tasks = client.get(f"{path}/tasks")
     forged = secrets.token_hex(16)
-    _attack(made, str(tasks[0]["id"]), token=forged)
-    keys = KeyRing.parse((made.secrets / "secret_key").read_text().strip())
+    _attack(stack, str(tasks[0]["id"]), token=forged)
+    keys = KeyRing.parse((stack.secrets / "secret_key").read_text().strip())
     tokens = [
         keys.attempt_token(task["id"], 1, worker)
         for task in tasks
         for worker in ("strings", "yara")
     ]
-    return [key, forged, *tokens, *_passwords(made)]
+    return [key, forged, *tokens, *_passwords(stack)]
 
 
-def _attack(made: Composed, task: str, *, token: str) -> None:
+def _attack(stack: Composed, task: str, *, token: str) -> None:
     """Knock with wrong keys and passwords, and report what nobody may."""
-    url = f"{made.api_url}/internal/task/{task}/1/sample"
+    url = f"{stack.api_url}/internal/task/{task}/1/sample"
     assert httpx.get(url, headers={TOKEN_HEADER: token}).status_code in {401, 403}
-    url = f"{made.api_url}/sampledb/v2/job"
+    url = f"{stack.api_url}/sampledb/v2/job"
     assert httpx.get(url, headers={"Argus-API-Key": token}).status_code == 401
-    assert httpx.get(f"{made.flower_url}/", auth=("admin", token)).status_code == 401
+    assert httpx.get(f"{stack.flower_url}/", auth=("admin", token)).status_code == 401
     body = {"type": "report", "version": 1, "task_id": task, "attempt": 7}
     envelope = {
         "body": json.dumps({**body, "replica": "nobody@host", "token": token}),
@@ -91,23 +91,23 @@ def _attack(made: Composed, task: str, *, token: str) -> None:
         "headers": {},
         "properties": {"body_encoding": "utf-8"},
     }
-    broker = (made.secrets / "broker_url").read_text()
+    broker = (stack.secrets / "broker_url").read_text()
     found = re.fullmatch(r"redis\+socket://:(.+)@(.+)\?virtual_host=0", broker)
     assert found is not None
     with redis.Redis(unix_socket_path=found[2], password=found[1]) as client:
         client.lpush("reports", json.dumps(envelope), b"garbage")
-    log = made.logs / "consume.log"
+    log = stack.logs / "consume.log"
     eventually(lambda: log.read_text().count("report.rejected") >= 2, within=20)
 
 
-def _passwords(made: Composed) -> list[str]:
+def _passwords(stack: Composed) -> list[str]:
     """Return every secret that stands in a file, and those within URLs."""
     found = []
-    for path in made.secrets.iterdir():
+    for path in stack.secrets.iterdir():
         text = path.read_text().strip()
         found += [text, *re.findall(r"//[^/@]*:([^@/]+)@", text)]
         found += re.findall(r"[0-9a-f]{64}", text)
-    return [one for one in found if one]
+    return [secret for secret in found if secret]
 
 
 def test_every_line_is_one_json_object_with_who_when_and_how_bad(run: Run):

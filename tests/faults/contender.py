@@ -89,7 +89,7 @@ class Contender:
 
     def ingest(self) -> None:
         some = self._some(self.dice.randint(1, 6))
-        self.rig.ingest(*(self._report(one.task) for one in some))
+        self.rig.ingest(*(self._report(known.task) for known in some))
 
     def beat(self) -> None:
         for worker in WORKERS:
@@ -110,17 +110,17 @@ class Contender:
         )
 
     def retry(self) -> None:
-        (one,) = self._some(1)
+        (known,) = self._some(1)
         with self.rig.database.uow() as tx:
-            retry_job(tx, one.job_id, engine=self.rig.engine, actor=_ACTOR)
+            retry_job(tx, known.job_id, engine=self.rig.engine, actor=_ACTOR)
 
     def cancel(self) -> None:
-        (one,) = self._some(1)
+        (known,) = self._some(1)
         with self.rig.database.uow() as tx:
             if self.dice.random() < 0.5:
-                cancel_job(tx, one.job_id, engine=self.rig.engine, actor=_ACTOR)
+                cancel_job(tx, known.job_id, engine=self.rig.engine, actor=_ACTOR)
             else:
-                cancel_task(tx, one.task.id, engine=self.rig.engine, actor=_ACTOR)
+                cancel_task(tx, known.task.id, engine=self.rig.engine, actor=_ACTOR)
         # All would soon be cancelled.
         time.sleep(0.05)
 
@@ -141,7 +141,7 @@ class Contender:
             n=_JOBS,
         )
         fields = [dict(row._mapping) for row in rows]
-        return [Known(one.pop("job_id"), TaskRow(**one)) for one in fields]
+        return [Known(row.pop("job_id"), TaskRow(**row)) for row in fields]
 
     def _report(self, task: TaskRow) -> RawMessage:
         kind = self._one_of(_REPORTS)
@@ -158,9 +158,9 @@ class Contender:
     def _beat(self, worker: str) -> None:
         replica = f"{worker}-{self.number}@host"
         holds = [
-            (one.task.id, one.task.attempt)
-            for one in self._some(len(self._known))
-            if one.task.holder == replica and self.dice.random() < 0.9
+            (known.task.id, known.task.attempt)
+            for known in self._some(len(self._known))
+            if known.task.holder == replica and self.dice.random() < 0.9
         ]
         self.rig.beat(replica, *holds)
 

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.db.migrate import upgrade
 from orchestrator.embedded.postgres import RunningPostgres, start_postgres
+from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field, eventually
 from tests.fixtures.rabbitmq_node import rabbitmq_node
@@ -21,6 +22,7 @@ from tests.fixtures.rabbitmq_node import rabbitmq_node
 __all__ = ["rabbitmq_node"]
 
 JOBS = 60
+ROUNDS = 3 if IS_LONG else 1
 
 #: How long the broker is away: the outage itself, not a wait for anything.
 _OUTAGE_SECONDS = 10
@@ -64,15 +66,15 @@ def mortal_broker(request: pytest.FixtureRequest) -> MortalBroker:
 def field(
     postgres: RunningPostgres, mortal_broker: MortalBroker, tmp_path: Path
 ) -> Iterator[Field]:
-    made = Field(postgres.url, mortal_broker.url, tmp_path / "field")
+    field = Field(postgres.url, mortal_broker.url, tmp_path / "field")
     try:
-        made.start()
+        field.start()
         sources = {name: SOURCE.format(name=name) for name in WORKERS}
-        made.replicas(sources, slots=8)
-        made.count_by_trigger()
-        yield made
+        field.replicas(sources, slots=8)
+        field.count_by_trigger()
+        yield field
     finally:
-        made.close()
+        field.close()
 
 
 def submit(field: Field, round_number: int) -> None:
@@ -98,7 +100,7 @@ def check(field: Field, total: int) -> None:
 def test_a_broker_that_comes_back_empty_loses_nothing(
     field: Field, mortal_broker: MortalBroker
 ):
-    for number in range(3):
+    for number in range(ROUNDS):
         submit(field, number)
         mortal_broker.stop()
         time.sleep(_OUTAGE_SECONDS)
@@ -106,7 +108,7 @@ def test_a_broker_that_comes_back_empty_loses_nothing(
 
         field.wait_until_done(within=60)
 
-    check(field, 3 * JOBS * len(WORKERS))
+    check(field, ROUNDS * JOBS * len(WORKERS))
 
 
 @pytest.mark.parametrize("mortal_broker", ["redis_server"], indirect=True)
@@ -114,11 +116,11 @@ def test_a_broker_that_comes_back_empty_loses_nothing(
 def test_a_database_that_restarts_loses_nothing(
     field: Field, postgres: RunningPostgres
 ):
-    for number in range(3):
+    for number in range(ROUNDS):
         submit(field, number)
         postgres.kill()
         postgres.start()
 
         field.wait_until_done(within=60)
 
-    check(field, 3 * JOBS * len(WORKERS))
+    check(field, ROUNDS * JOBS * len(WORKERS))

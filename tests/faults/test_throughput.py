@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.throughput import SHARED, share_of_ideal
+from tests.faults.rounds import only_long
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field
 
 
+@only_long
 @pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_short_analyses_reach_half_of_slots_by_duration(

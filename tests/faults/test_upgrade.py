@@ -39,13 +39,13 @@ _NEW = "new:" + "1b" * 32
 def field(
     fresh_database_url: str, redis_server: RedisServer, tmp_path: Path
 ) -> Iterator[Field]:
-    made = Field(fresh_database_url, redis_server.url, tmp_path / "field")
+    field = Field(fresh_database_url, redis_server.url, tmp_path / "field")
     try:
-        made.start()
-        made.replicas({"patient": PATIENT}, slots=4)
-        yield made
+        field.start()
+        field.replicas({"patient": PATIENT}, slots=4)
+        yield field
     finally:
-        made.close()
+        field.close()
 
 
 def _restart_engine(field: Field, keys: str) -> None:

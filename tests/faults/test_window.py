@@ -35,12 +35,12 @@ def look(sample: Sample) -> Analysis:
 
 @pytest.fixture
 def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
-    made = Field(fresh_database_url, broker.url, tmp_path / "field")
+    field = Field(fresh_database_url, broker.url, tmp_path / "field")
     try:
-        made.start({"dispatch": 3})
-        yield made
+        field.start({"dispatch": 3})
+        yield field
     finally:
-        made.close()
+        field.close()
 
 
 class Sampler:

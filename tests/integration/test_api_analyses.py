@@ -151,8 +151,8 @@ def test_a_verdict_by_hand_is_new_once_somebody_has_said_another_thing(api: API)
     benign = {"comment": "Seen it run.", "statusOverride": "benign"}
     words = [benign, benign, benign | {"statusOverride": "malicious"}, benign]
 
-    for each in words:
-        assert api.admin.post(path, json=each).status_code == 201
+    for word in words:
+        assert api.admin.post(path, json=word).status_code == 201
 
     said = [verdict["statusOverride"] for verdict in api.admin.get(path).json()["data"]]
     assert said == ["benign", "malicious", "benign"]

@@ -48,12 +48,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(api: API) -> World:
+def world(shared_api: API) -> World:
     owner, stranger = f"o{secrets.token_hex(4)}", f"s{secrets.token_hex(4)}"
     issued: dict[tuple[Role, Relation], str] = {}
     names: dict[tuple[Role, Relation], str] = {}
     relations: tuple[Relation, ...] = ("own", "shared", "foreign")
-    with api.services.database.uow() as tx:
+    with shared_api.services.database.uow() as tx:
         for customer in (owner, stranger):
             keys.add_customer(tx, customer, customer, actor=_TESTER)
         for role in Role:
@@ -65,8 +65,8 @@ def world(api: API) -> World:
                 issued[role, relation] = key.secret
                 names[role, relation] = name
     shared = [names[role, "shared"] for role in Role]
-    http = api.with_key(issued[Role.USER, "own"])
-    return _populated(api, http, owner=owner, shared=shared, issued=issued)
+    http = shared_api.with_key(issued[Role.USER, "own"])
+    return _populated(shared_api, http, owner=owner, shared=shared, issued=issued)
 
 
 def _populated(

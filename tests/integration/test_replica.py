@@ -62,11 +62,13 @@ def test_the_first_heartbeat_brings_the_manifest_and_every_one_is_signed(actor: 
 
     assert heartbeats[0].manifest is not None
     assert heartbeats[0].manifest.result_schema == {"type": ["object", "null"]}
-    assert [each.manifest for each in heartbeats[1:3]] == [None, None]
-    assert [each.sequence for each in heartbeats[:3]] == [1, 2, 3]
+    assert [heartbeat.manifest for heartbeat in heartbeats[1:3]] == [None, None]
+    assert [heartbeat.sequence for heartbeat in heartbeats[:3]] == [1, 2, 3]
     assert heartbeats[0].worker_version == "7"
     assert heartbeats[0].slots == 2
-    letters = [each for each in actor.desk.letters if each.content["type"] == "alive"]
+    letters = [
+        letter for letter in actor.desk.letters if letter.content["type"] == "alive"
+    ]
     assert all(actor.desk.signed(letter) for letter in letters)
 
 
@@ -75,7 +77,7 @@ def test_a_short_analysis_says_nothing_before_its_end(actor: Stage):
 
     actor.desk.end_of(assignment)
 
-    assert [each.kind for each in actor.desk.reports(assignment)] == ["success"]
+    assert [report.kind for report in actor.desk.reports(assignment)] == ["success"]
 
 
 def test_a_long_analysis_says_first_that_it_is_executing(actor: Stage):
@@ -84,7 +86,7 @@ def test_a_long_analysis_says_first_that_it_is_executing(actor: Stage):
     actor.desk.wait_for_state(assignment, "running")
     actor.desk.end_of(assignment)
 
-    kinds = [each.kind for each in actor.desk.reports(assignment)]
+    kinds = [report.kind for report in actor.desk.reports(assignment)]
     assert kinds == ["executing", "success"]
 
 
@@ -178,22 +180,22 @@ def test_a_second_copy_of_an_attempt_is_refused(actor: Stage):
     actor.desk.end_of(last)
 
     ends = [r for r in actor.desk.reports(assignment) if r.kind != "executing"]
-    assert [each.kind for each in ends] == ["success"]
+    assert [report.kind for report in ends] == ["success"]
 
 
 def test_a_stop_kills_what_runs_and_drops_what_waits(actor: Stage):
     running = [actor.desk.assign("actor", options={"sleep": 60}) for _ in range(2)]
     waiting = actor.desk.assign("actor", options={"sleep": 60})
-    for each in running:
-        actor.desk.wait_for_state(each, "running")
+    for assignment in running:
+        actor.desk.wait_for_state(assignment, "running")
     replica = actor.desk.wait_for_state(waiting, "received").replica
 
     actor.desk.stop(replica, waiting, *running)
     next_one = actor.desk.assign("actor", options={"give": None})
 
     assert actor.desk.end_of(next_one).kind == "success"
-    for each in [waiting, *running]:
-        kinds = {report.kind for report in actor.desk.reports(each)}
+    for assignment in [waiting, *running]:
+        kinds = {report.kind for report in actor.desk.reports(assignment)}
         assert kinds <= {"executing"}
     eventually(lambda: actor.desk.heartbeats()[-1].holds == ())
 
@@ -203,17 +205,22 @@ def test_on_a_signal_to_stop_what_runs_may_end_and_the_rest_is_released(scene: S
     short = scene.desk.assign("actor", options={"sleep": 0.8})
     long = scene.desk.assign("actor", options={"sleep": 60})
     waiting = [scene.desk.assign("actor", options={"sleep": 60}) for _ in range(2)]
-    for each in [short, long]:
-        scene.desk.wait_for_state(each, "running")
-    for each in waiting:
-        scene.desk.wait_for_state(each, "received")
+    for assignment in [short, long]:
+        scene.desk.wait_for_state(assignment, "running")
+    for assignment in waiting:
+        scene.desk.wait_for_state(assignment, "received")
 
     code = replica.terminate()
 
-    ends = {each.task_id: scene.desk.end_of(each).kind for each in [short, long]}
+    ends = {
+        assignment.task_id: scene.desk.end_of(assignment).kind
+        for assignment in [short, long]
+    }
     assert code == 0
     assert ends == {short.task_id: "success", long.task_id: "released"}
-    assert {scene.desk.end_of(each).kind for each in waiting} == {"released"}
+    assert {scene.desk.end_of(assignment).kind for assignment in waiting} == {
+        "released"
+    }
     last = scene.desk.letters[-1].content
     assert (last["type"], last["leaving"]) == ("alive", True)
 

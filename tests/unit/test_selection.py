@@ -473,7 +473,7 @@ def wanted_by_sets(registry, policy, chosen) -> set[str]:
     workers = known if policy.workers is None else set(policy.workers)
     for kind in ("classification", "customer", "submission"):
         same = [rule for rule in policy.rules if rule.match == MATCHING_TEXT[kind]]
-        for rule in sorted(same, key=lambda each: each.created_at):
+        for rule in sorted(same, key=lambda rule: rule.created_at):
             base = workers if rule.workers.set is None else rule.workers.set
             workers = (set(base) | rule.workers.add) - rule.workers.remove
     return workers

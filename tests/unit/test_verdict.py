@@ -431,7 +431,7 @@ def test_one_more_worker_never_lowers_the_score(job, more):
 
 @given(job=jobs(), data=st.data())
 def test_raising_a_finding_never_lowers_the_score(job, data):
-    result = data.draw(worker_results(number=9).filter(lambda each: each.own))
+    result = data.draw(worker_results(number=9).filter(lambda result: result.own))
     place = data.draw(st.integers(0, len(result.own) - 1))
     higher = data.draw(st.integers(result.own[place].score, 100))
     own = list(result.own)
@@ -480,7 +480,7 @@ def test_numbers_stay_in_their_ranges(job, manual):
     differences = [contribution.difference for contribution in verdict.contributions]
     assert -1 <= verdict.score <= 100
     assert 0 <= verdict.coverage_percent <= 100
-    assert all(each is None or -100 <= each <= 100 for each in differences)
+    assert all(value is None or -100 <= value <= 100 for value in differences)
 
 
 @given(job=jobs())
@@ -620,7 +620,7 @@ def plainly(job: list[WorkerResult]) -> tuple[int, int] | None:
     for result in job:
         if result.task_state == "cancelled":
             continue
-        scores = [each.score for each in result.own]
+        scores = [finding.score for finding in result.own]
         if not scores and result.task_state == "success":
             scores = [-1]
         if (
