@@ -17,6 +17,7 @@ from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.messaging.publisher import Publisher
 from tests.benchmarks.throughput import fill_backlog
+from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker, RedisServer
 from tests.fixtures.field import Field, eventually
 
@@ -100,7 +101,9 @@ def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
     field.replicas({"w0": SOURCE.format(seconds=0.05)}, slots=SLOTS)
     with field.database.uow() as tx:
         tx.connection.execute(text("UPDATE worker SET paused_at = now()"))
-    jobs = [field.job(f"{number}".encode()) for number in range(500)]
+    jobs = [
+        field.job(f"{number}".encode()) for number in range(500 if IS_LONG else 100)
+    ]
     for job in jobs:
         with field.database.uow() as tx:
             cancel_job(tx, job, engine=field.engine, actor=Actor("test"))
