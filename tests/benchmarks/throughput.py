@@ -54,11 +54,16 @@ def share_of_ideal(field: Field) -> float:
 def fill_backlog(field: Field, count: int) -> UUID:
     """Put *count* copies of one job's task into the backlog; return that job."""
     first = field.job(b"sample")
-    with field.database.uow() as tx:
-        tx.connection.execute(_COPY, {"first": first, "count": count})
-        tx.notify("work")
+    for start in range(0, count, _BATCH):
+        with field.database.uow() as tx:
+            some = {"first": first, "count": min(_BATCH, count - start)}
+            tx.connection.execute(_COPY, some)
+            tx.notify("work")
     return first
 
+
+#: Rows of one statement: a busy machine, too, has time for them.
+_BATCH = 1_000
 
 _COPY = text(
     f"""

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from celery.events.state import HEARTBEAT_EXPIRE_WINDOW
 from flower.urls import handlers
 from tornado.routing import URLSpec
 from tornado.web import RequestHandler
@@ -40,8 +41,9 @@ def analyse(sample: Sample) -> Analysis:
     return Analysis(score=1)
 """
 
-#: Celery counts a worker as offline that sent no heartbeat for so long.
-OFFLINE_SECONDS = 15
+#: Celery's workers send a heartbeat each two seconds, and count as offline when none
+#: came for so much longer.
+OFFLINE_SECONDS = 2 * HEARTBEAT_EXPIRE_WINDOW // 100
 
 
 @pytest.fixture

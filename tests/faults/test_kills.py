@@ -15,9 +15,12 @@ from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field, descendants, eventually, kill
 
-JOBS = 200 if IS_LONG else 80
-WORKERS = [f"w{n}" for n in range(8)]
-SLOTS = 8
+JOBS = 200 if IS_LONG else 40
+WORKERS = [f"w{n}" for n in range(8 if IS_LONG else 3)]
+SLOTS = 8 if IS_LONG else 4
+
+#: Analyses under way when something is killed.
+BUSY = 8 if IS_LONG else 4
 
 #: An analysis takes 0.2 to 2 s, by sample and worker.
 SOURCE = """
@@ -95,8 +98,8 @@ def _consumers_with_epoch(field: Field, epoch: int) -> list[int]:
 
 
 def strike(field: Field, kind: str, dice: random.Random) -> None:
-    """Kill one of this kind while at least eight analyses are under way."""
-    eventually(lambda: field.count("state = 'executing'") >= 8, within=60)
+    """Kill one of this kind while much is under way."""
+    eventually(lambda: field.count("state = 'executing'") >= BUSY, within=60)
     eventually(lambda: kill(victims(field, kind, dice)) > 0, within=30)
 
 
