@@ -8,9 +8,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 FILES ?=
 
-# Two tests at a time: they wait more than they compute.
+# Several tests at a time: they wait more than they compute.
 PYTEST := $(BIN)/python -m pytest -q
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up fmt lint types imports test test-fast check faults bench migrate lock docs clean
 
@@ -54,15 +54,12 @@ imports: setup ## Check the direction of imports
 test-fast: setup ## Run the tests that need no process: seconds
 	@$(PYTEST) $(PARALLEL) tests/unit tests/architecture tests/contracts/messages
 
-test: test-fast ## Run every test
-	@# What takes longest goes first, so that none is left running alone.
-	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/contracts tests/broker tests/integration tests/migrations --ignore=tests/contracts/messages
-	@$(PYTEST) $(PARALLEL) tests/e2e
-	@$(PYTEST) -n 2 --maxschedchunk 1 -m "not alone" tests/faults
+test: test-fast ## Run every test; of each kind of fault a short round
+	@$(PYTEST) $(PARALLEL) -m "not alone" tests --ignore=tests/unit --ignore=tests/architecture --ignore=tests/contracts/messages
 	@$(PYTEST) -m alone tests/faults
 
-faults: setup ## Run only the tests that kill and cut things
-	@$(PYTEST) -s tests/faults
+faults: setup ## Kill and cut things, many times over: long rounds
+	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults
 
 check: lint types imports test ## What CI runs
 

@@ -5,7 +5,9 @@ The fixtures of all tests.
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before those that import it: pytest rewrites the asserts of what it imports first.
@@ -15,6 +17,35 @@ pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.real_servers",
 ]
+
+
+#: Files that take longest, in this order: they begin first, so that none is left running
+#: alone at the end.
+_LONGEST = (
+    "contracts/test_openapi.py",
+    "e2e/test_embedded.py",
+    "faults/test_kills.py",
+    "broker/test_flower.py",
+    "e2e/test_bench.py",
+    "faults/test_outages.py",
+    "faults/test_window.py",
+    "e2e/test_doctor.py",
+    "e2e/test_demo.py",
+    "e2e/test_cli.py",
+    "broker/test_publisher.py",
+    "broker/test_report_source.py",
+    "integration/test_search.py",
+    "contracts/test_http_repeats.py",
+    "integration/test_metrics.py",
+    "integration/test_replica.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    places = {root / name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_configure() -> None:
