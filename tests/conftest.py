@@ -19,8 +19,8 @@ pytest_plugins = [
 ]
 
 
-#: Files that take longest, in this order: they begin first, so that none is left running
-#: alone at the end.
+#: Files that take longest: they begin first, in this order, so that none is left
+#: running alone at the end.
 _LONGEST = (
     "contracts/test_openapi.py",
     "e2e/test_embedded.py",
