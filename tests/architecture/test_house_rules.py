@@ -38,6 +38,52 @@ def test_only_the_unit_of_work_commits():
     assert committing <= {"unit_of_work.py", "migrate.py"}
 
 
+def test_what_is_read_is_not_written():
+    """``queries/`` is what is read; whoever writes stands elsewhere."""
+    writing = re.compile(
+        r"\b(INSERT INTO|UPDATE \w+ (\w+ )?SET|DELETE FROM)\b"
+        r"|import .*\b(insert|update|delete)\b"
+    )
+
+    found = [
+        path.name
+        for path in (ROOT / "orchestrator/queries").glob("*.py")
+        if writing.search(path.read_text())
+    ]
+
+    assert found == []
+
+
+def test_what_runs_next_to_content_imports_next_to_nothing():
+    """The linter knows our packages; this holds for those of everybody."""
+    ours = {"analysis", "analyzer", "sample", "sandbox.inside"}
+    allowed = {f"workers.{name}" for name in ours}
+    imported = {
+        node.module if isinstance(node, ast.ImportFrom) else alias.name
+        for path in (ROOT / "workers/sandbox/inside").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    foreign = {
+        name
+        for name in imported
+        if name
+        and name.partition(".")[0] not in sys.stdlib_module_names
+        and not any(f"{name}.".startswith(f"{room}.") for room in allowed)
+    }
+
+    assert foreign == set()
+    assert "workers.analyzer" in imported
+
+
+def test_the_packages_of_the_sdk_are_empty():
+    """Importing a part of one loads that part alone."""
+    inits = (ROOT / "workers").glob("*/**/__init__.py")
+
+    assert [str(path) for path in inits if path.read_text()] == []
+
+
 def test_only_the_edges_read_the_environment():
     reading = {
         path.relative_to(ROOT).as_posix()

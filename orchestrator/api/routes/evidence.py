@@ -30,10 +30,10 @@ from orchestrator.api.http.envelope import (
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.schemas.analysis import EvidenceResponse
 from orchestrator.api.schemas.common import NAME_MAX, SHORT_NAME_PATTERN, Sha256Path
-from orchestrator.catalog import evidence
-from orchestrator.catalog.evidence import NewEvidence
+from orchestrator.catalog.evidence import NewEvidence, store_evidence
 from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
 from orchestrator.domain.values import Role
+from orchestrator.queries import evidence
 
 router = APIRouter(route_class=GuardedRoute, tags=["evidence"])
 
@@ -90,7 +90,7 @@ async def upload_evidence(
     chunks = received_chunks(request, limit_bytes=limit)
     view, is_new = await run_reader(
         request,
-        lambda: evidence.store_evidence(
+        lambda: store_evidence(
             services.database,
             services.store,
             chunks,

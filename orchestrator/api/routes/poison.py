@@ -14,9 +14,10 @@ from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, sing
 from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.poison import PoisonCleared, PoisonResponse
-from orchestrator.catalog import poison
+from orchestrator.catalog import poison as catalog
 from orchestrator.db.access import check_unlimited
 from orchestrator.domain.values import Role
+from orchestrator.queries import poison as queries
 from orchestrator.queries import workers
 
 router = APIRouter(route_class=GuardedRoute, tags=["poison"])
@@ -32,7 +33,7 @@ def list_poison(
     """Return the samples that kill workers and are not given to them, newest first."""
     check_unlimited(caller.viewer)
     with services.database.uow() as tx:
-        page = poison.list_poison(tx, paging)
+        page = queries.list_poison(tx, paging)
     shaped = [PoisonResponse.of(view) for view in page.items]
     return listing(shaped, page=page, paging=paging)
 
@@ -45,5 +46,5 @@ def clear_poison(
     """Let a worker look at a sample again; a repeat changes nothing."""
     with services.database.uow() as tx:
         name = workers.get_short_name(tx, named)
-        cleared = poison.clear_poison(tx, sha256, name, actor=caller.actor)
+        cleared = catalog.clear_poison(tx, sha256, name, actor=caller.actor)
     return single(PoisonCleared(cleared=cleared))

@@ -34,10 +34,10 @@ from orchestrator.api.schemas.common import (
 )
 from orchestrator.api.schemas.job import AnalysisInfo
 from orchestrator.catalog.analyses import Findings
-from orchestrator.catalog.evidence import EvidenceView
 from orchestrator.domain.values import JobState
 from orchestrator.domain.verdict import StatusOverride
 from orchestrator.queries.analyses import AnalysisSummary, AnalysisView
+from orchestrator.queries.evidence import EvidenceView
 
 #: Labels, and detections, of one analysis: as many as a worker may report.
 _ITEMS_MAX = 10_000

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.times import Millis
-from orchestrator.catalog.poison import PoisonView
+from orchestrator.queries.poison import PoisonView
 
 
 class PoisonResponse(Shape):
