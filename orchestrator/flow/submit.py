@@ -37,7 +37,7 @@ from orchestrator.flow.settle import settle_jobs
 
 #: A second reanalysis within this time answers the first one's job: clients send again
 #: what got no answer.
-REANALYSE_WINDOW = timedelta(seconds=60)
+REANALYSED_WITHIN = timedelta(seconds=60)
 
 PRIORITY_MIN = -9
 PRIORITY_MAX = 9
@@ -152,7 +152,7 @@ def _find_repeat(tx: Transaction, order: JobOrder) -> CreatedJob | None:
         return None
     jobs.lock_submissions(tx, order.submitter_id, order.sample_sha256)
     earlier = jobs.find_reanalysis(
-        tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSE_WINDOW
+        tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSED_WITHIN
     )
     return CreatedJob(job_id=earlier, is_new=False) if earlier else None
 

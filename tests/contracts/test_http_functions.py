@@ -28,7 +28,7 @@ FUNCTIONS = client_functions()
 AGENT = {"name": "contract", "version": "1.0"}
 ME = "test-administrator"
 PAGE = {"limit": 3, "offset": 0}
-WINDOW = {"indexStartTimestamp": "now - 1 month", "indexEndTimestamp": "now"}
+PERIOD = {"indexStartTimestamp": "now - 1 month", "indexEndTimestamp": "now"}
 TEXTS = {"english": "Reader", "norwegian": "Leser"}
 OBJECT = {"type": "object"}
 JOB_TIMES = ["enqueuedTimestamp", "startTimestamp", "endTimestamp"]
@@ -211,7 +211,7 @@ def _search(story: Story, field: str, order: str) -> dict[str, Any]:
         "keywordFieldStrategy": [field],
         "keywordMatchStrategy": "all",
         "sortBy": [order],
-        **WINDOW,
+        **PERIOD,
         **PAGE,
     }
 

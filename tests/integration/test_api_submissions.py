@@ -283,7 +283,7 @@ def test_words_are_found_in_metadata_as_they_were_written(api: API, value: str):
         assert sha256 in {found.get("sampleSha256"), found.get("sha256")}
 
 
-def test_a_time_that_was_shown_is_in_the_window_that_ends_with_it(api: API):
+def test_a_time_that_was_shown_is_in_the_period_that_ends_with_it(api: API):
     word = secrets.token_hex(8)
     _submit(api.admin, _content(), fileName=word)
     search = {"keywords": word}
@@ -291,8 +291,8 @@ def test_a_time_that_was_shown_is_in_the_window_that_ends_with_it(api: API):
     at = shown["observedTimestamp"]
 
     def found(start: int, end: int) -> int:
-        window = {"indexStartTimestamp": start, "indexEndTimestamp": end}
-        answer = api.admin.get("/submission", params={**search, **window})
+        period = {"indexStartTimestamp": start, "indexEndTimestamp": end}
+        answer = api.admin.get("/submission", params={**search, **period})
         return int(answer.json()["count"])
 
     assert found(at, at) == found(at - 1000, at) == 1

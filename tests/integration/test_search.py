@@ -147,11 +147,11 @@ def test_a_hash_is_found_whole_by_its_beginning_and_by_a_part(
     assert _sizes(found) == [60_000]
 
 
-def test_a_window_holds_for_rare_and_common_words(client: httpx.Client):
-    window = {"indexStartTimestamp": "now - 1 hour"}
+def test_a_period_holds_for_rare_and_common_words(client: httpx.Client):
+    period = {"indexStartTimestamp": "now - 1 hour"}
 
-    assert _search(client, "oldest", **window)["count"] == 0
-    assert _search(client, "nvoic", limit=0, **window)["count"] < 3_700
+    assert _search(client, "oldest", **period)["count"] == 0
+    assert _search(client, "nvoic", limit=0, **period)["count"] < 3_700
 
 
 def test_a_common_word_of_others_finds_nothing_of_ones_own(crowd: API):

@@ -1,5 +1,5 @@
 """
-Reads a sample in bounded memory: windows that cut no string, and its entropy.
+Reads a sample in bounded memory: in pieces that cut no string, and its entropy.
 
 Does not interpret what the strings say; ``strings_indicators`` does.
 """
@@ -21,7 +21,7 @@ SCAN_BYTES = 32 * 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 
 _CHUNK_BYTES = 16 * BLOCK_BYTES
-#: The longest unfinished string that is carried over to the next window.
+#: The longest unfinished string that is carried over to the next piece.
 _CARRY_BYTES = 64 * 1024
 _PRINTABLE = bytes([*range(0x20, 0x7F), 0x09])
 _CARRIED = _PRINTABLE + b"\0"
@@ -79,38 +79,38 @@ class Scan:
 
     def texts(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield the strings, many at a time, one a line: what may hold indicators."""
-        for window in self._windows(stream):
-            narrow = _ASCII_RUN.findall(window)
-            wide = [run[::2] for run in _UTF16_RUN.findall(window)]
+        for piece in self._pieces(stream):
+            narrow = _ASCII_RUN.findall(piece)
+            wide = [run[::2] for run in _UTF16_RUN.findall(piece)]
             for runs, statistics in ((narrow, self.ascii), (wide, self.utf16)):
                 for run in runs:
                     statistics.add(len(run))
                 if runs:
                     yield b"\n".join(runs)
 
-    def _windows(self, stream: BinaryIO) -> Iterator[bytes]:
+    def _pieces(self, stream: BinaryIO) -> Iterator[bytes]:
         carry = b""
         while chunk := stream.read(
             min(_CHUNK_BYTES, self.limit_bytes - self.scanned_bytes)
         ):
             self.entropy.add(chunk, self.scanned_bytes)
             self.scanned_bytes += len(chunk)
-            window = carry + chunk
-            cut = _cut(window)
-            carry = window[cut:]
-            yield window[:cut]
+            piece = carry + chunk
+            cut = _cut(piece)
+            carry = piece[cut:]
+            yield piece[:cut]
         if carry:
             yield carry
 
 
-def _cut(window: bytes) -> int:
+def _cut(piece: bytes) -> int:
     """Where to cut so that no string crosses, unless it is longer than the carry."""
-    cut = len(window.rstrip(_CARRIED))
-    if len(window) - cut <= _CARRY_BYTES:
+    cut = len(piece.rstrip(_CARRIED))
+    if len(piece) - cut <= _CARRY_BYTES:
         return cut
     # Zeros end strings of both kinds; a blank at least ends most indicators.
-    since = len(window) - _CARRY_BYTES
-    zeros, blank = window.rfind(b"\0\0\0", since), window.rfind(b" ", since)
+    since = len(piece) - _CARRY_BYTES
+    zeros, blank = piece.rfind(b"\0\0\0", since), piece.rfind(b" ", since)
     if zeros >= 0:
         return zeros + 3
-    return blank if blank >= 0 else len(window)
+    return blank if blank >= 0 else len(piece)
