@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.clocks import JOB_CLOCKS, TASK_CLOCKS, Ending, Watermark
+from orchestrator.domain.clocks import (
+    JOB_CLOCKS,
+    TASK_CLOCKS,
+    Ending,
+    TaskLimits,
+    Watermark,
+    due_at,
+)
+from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import JobState, TaskState
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -21,6 +31,26 @@ def test_every_state_that_is_not_final_has_a_clock_that_ends_it():
     assert set(JOB_CLOCKS) == {state for state in JobState if not state.is_final}
     for clocks in (*TASK_CLOCKS.values(), *JOB_CLOCKS.values()):
         assert any(clock.ending is Ending.TIMEOUT for clock in clocks)
+
+
+def test_every_clock_runs_as_long_as_settings_say():
+    limits = Limits()
+
+    for clock in chain(*TASK_CLOCKS.values(), *JOB_CLOCKS.values()):
+        assert clock.limit(limits) > timedelta(0)
+
+
+@pytest.mark.parametrize("state", TASK_CLOCKS)
+def test_a_task_enters_a_state_with_a_clock_of_its_worker(state):
+    limits = TaskLimits(run_seconds=10, run_grace_seconds=5, queue_wait_seconds=100)
+    seconds = {TaskState.ENQUEUED: 100, TaskState.EXECUTING: 15}
+
+    assert due_at(state, START, limits) == at(seconds[state])
+
+
+def test_nobody_enters_a_state_without_a_clock():
+    with pytest.raises(LookupError):
+        due_at(TaskState.SUCCESS, START, TaskLimits())
 
 
 def test_silence_counts_only_up_to_what_was_read():
