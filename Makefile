@@ -8,9 +8,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 FILES ?=
 
-# Several tests at a time: they wait more than they compute.
+# Two at a time, for two cores.
 PYTEST := $(BIN)/python -m pytest -q
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup demo up fmt lint types imports test test-fast check faults bench migrate lock docs clean
 

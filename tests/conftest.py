@@ -41,6 +41,16 @@ _LONGEST = (
 )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """
+    Keep a file's tests in one process, for what they share; and those of the one stack.
+
+    A stack is a dozen processes, and starting it ten seconds of a machine's time.
+    """
+    shared = "running" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.faults.contender import SPEAKERS, WORKERS
-from tests.faults.rounds import IS_LONG
 from tests.fixtures.engine import Rig
+from tests.fixtures.rounds import IS_LONG
 
 SECONDS = 60 if IS_LONG else 15
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field, descendants, eventually, kill
+from tests.fixtures.rounds import IS_LONG
 
 JOBS = 200 if IS_LONG else 40
 WORKERS = [f"w{n}" for n in range(8 if IS_LONG else 3)]

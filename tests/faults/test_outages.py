@@ -14,10 +14,10 @@ import pytest
 
 from orchestrator.db.migrate import upgrade
 from orchestrator.embedded.postgres import RunningPostgres, start_postgres
-from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field, eventually
 from tests.fixtures.rabbitmq_node import rabbitmq_node
+from tests.fixtures.rounds import IS_LONG
 
 __all__ = ["rabbitmq_node"]
 

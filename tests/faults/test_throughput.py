@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.throughput import SHARED, share_of_ideal
-from tests.faults.rounds import only_long
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field
+from tests.fixtures.rounds import only_long
 
 
 @only_long

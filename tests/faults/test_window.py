@@ -17,11 +17,17 @@ from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.messaging.publisher import Publisher
 from tests.benchmarks.throughput import fill_backlog
-from tests.faults.rounds import IS_LONG
 from tests.fixtures.brokers import Broker, RedisServer
 from tests.fixtures.field import Field, eventually
+from tests.fixtures.rounds import IS_LONG
 
 SLOTS = 4
+
+#: A hundred times the window, or far more.
+QUEUED = 20_000 if IS_LONG else 4_000
+
+#: Jobs, of which twenty and then all are forgotten.
+FORGOTTEN = 300 if IS_LONG else 120
 
 SOURCE = """
 import time
@@ -74,7 +80,7 @@ def test_a_deep_backlog_costs_the_broker_no_more_than_the_window(
     field.replicas({"w0": SOURCE.format(seconds=0.2)}, slots=SLOTS)
     sampler = Sampler(broker.url)
     try:
-        fill_backlog(field, 20_000)
+        fill_backlog(field, QUEUED)
         eventually(lambda: field.count("state = 'success'") > 50, within=60)
         ahead = published(field)
         late = field.job(b"urgent", priority=9)
@@ -126,11 +132,11 @@ def test_what_redis_forgets_comes_back(
     field = Field(fresh_database_url, redis_server.url, tmp_path / "field")
     try:
         field.start()
-        field.replicas({"w0": SOURCE.format(seconds=0.5)}, slots=32)
+        field.replicas({"w0": SOURCE.format(seconds=0.5)}, slots=16)
         # All at once: on a slow machine they would be done as fast as they come.
         with field.database.uow() as tx:
             tx.connection.execute(text("UPDATE worker SET paused_at = now()"))
-        for number in range(300):
+        for number in range(FORGOTTEN):
             field.job(f"{number}".encode())
         with field.database.uow() as tx:
             tx.connection.execute(text("UPDATE worker SET paused_at = NULL"))
@@ -141,13 +147,13 @@ def test_what_redis_forgets_comes_back(
         while deleted < 20 and time.monotonic() < deadline:
             deleted += client.lpop("worker.w0") is not None
         assert deleted == 20
-        eventually(lambda: field.count("state = 'success'") > 100, within=60)
+        eventually(lambda: field.count("state = 'success'") > FORGOTTEN // 3, within=60)
         client.flushall()
         client.close()
 
         field.wait_until_done(within=60)
 
-        assert field.endings() == {"success": 300}
+        assert field.endings() == {"success": FORGOTTEN}
     finally:
         field.close()
 
