@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from orchestrator.contracts.names import BUNDLED_WORKERS
-from workers.analyzers.findings import Kind
+from workers.findings import Kind
 
 FOLDER = Path(__file__).parents[2] / "docs/workers"
 

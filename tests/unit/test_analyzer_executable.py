@@ -14,7 +14,7 @@ from workers import Analysis, Sample, Unsupported
 from workers.analyzers.executable.analyzer import executable
 from workers.analyzers.executable.program import Import, Program, Section
 from workers.analyzers.executable.rules import KINDS, judge
-from workers.analyzers.findings import Findings
+from workers.findings import Findings
 
 CODE = Section(
     name=".text",

@@ -6,7 +6,7 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.analyzers.findings import Findings, Kind, clean, schema
+from workers.findings import Findings, Kind, clean, schema
 
 KINDS = {
     "weak": Kind(points=10, reason="Weak", behaviour="odd"),

@@ -17,7 +17,7 @@ from workers.analyzers.document.ole import read_ole
 from workers.analyzers.document.ooxml import CONTENT_TYPES, read_ooxml
 from workers.analyzers.document.pdf import read_pdf
 from workers.analyzers.document.rtf import read_rtf
-from workers.analyzers.findings import Findings, array, schema, strict
+from workers.findings import Findings, array, schema, strict
 
 #: Documents are read into memory as a whole, and olevba copies them several times.
 _MOST_BYTES = 128 * 1024 * 1024

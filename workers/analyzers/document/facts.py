@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from workers.analysis import JSON
-from workers.analyzers.findings import Findings, Kind, clean
+from workers.findings import Findings, Kind, clean
 
 #: Bytes of a part or stream that are looked at. Office's own stay far below; a part
 #: that unpacks to more is a bomb.

@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from oletools.olevba import OlevbaBaseException, VBA_Parser, VBA_Scanner
 
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 #: Characters of one module that are scanned. Real ones rarely pass a tenth of it.
 _SOURCE_CHARACTERS = 1_000_000

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 
 from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 MIME_TYPE = b"application/vnd.oasis.opendocument"
 

@@ -14,7 +14,7 @@ from oletools.oleobj import OleNativeStream
 
 from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
 from workers.analyzers.document.macros import read_macros
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 _MOST_STREAMS = 2000
 _EQUATION_CLASS = "0002CE02-0000-0000-C000-000000000046"

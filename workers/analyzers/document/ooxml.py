@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
 from workers.analyzers.document.ole import read_ole
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 CONTENT_TYPES = "[Content_Types].xml"
 

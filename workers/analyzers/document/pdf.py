@@ -16,7 +16,7 @@ import pikepdf
 
 from workers import Unsupported
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 # qpdf logs what it repairs; a replica's log is no place for that.
 logging.getLogger("pikepdf").setLevel(logging.CRITICAL)

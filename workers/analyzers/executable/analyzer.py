@@ -11,7 +11,7 @@ from workers.analysis import JSON
 from workers.analyzers.executable.program import Import, Overlay, Program, Section
 from workers.analyzers.executable.readers import read_program
 from workers.analyzers.executable.rules import KINDS, judge
-from workers.analyzers.findings import Findings, array, schema, strict
+from workers.findings import Findings, array, schema, strict
 
 #: Shown of each list; the counts beside them are of everything that was read.
 _SECTIONS_SHOWN = 96

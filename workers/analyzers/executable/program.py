@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.analyzers.entropy import shannon
-from workers.analyzers.findings import clean
+from workers.entropy import shannon
+from workers.findings import clean
 
 #: Names from a program may be a megabyte of anything.
 _NAME_CHARACTERS = 128

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from workers.analyzers.executable.program import Program, Section
-from workers.analyzers.findings import Findings, Kind
+from workers.findings import Findings, Kind
 
 KINDS = {
     "upx": Kind(

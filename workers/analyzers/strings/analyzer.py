@@ -11,9 +11,9 @@ import re
 
 from workers import Analysis, Sample, analyzer
 from workers.analysis import JSON
-from workers.analyzers.findings import Findings, Kind, array, schema, strict
 from workers.analyzers.strings.indicators import Indicators, is_address, is_onion
 from workers.analyzers.strings.scan import BLOCK_BYTES, Entropy, RunStatistics, Scan
+from workers.findings import Findings, Kind, array, schema, strict
 
 #: Words alone convict nobody: the score stays within what people read as benign.
 HIGHEST_SCORE = 29

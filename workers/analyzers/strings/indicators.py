@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from workers.analyzers.findings import clean
+from workers.findings import clean
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")

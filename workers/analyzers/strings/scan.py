@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from workers.analyzers.entropy import shannon
+from workers.entropy import shannon
 
 #: Bytes that are looked at: ten seconds or so of text at the measured 3 MB/s. The
 #: largest sample would need most of the run time, and its second half is rarely news.

@@ -19,7 +19,7 @@ import yara_x
 
 from workers import Analysis, Detection, Sample, Tag, analyzer
 from workers.analysis import JSON
-from workers.analyzers.findings import Findings, Kind, array, schema, strict
+from workers.findings import Findings, Kind, array, schema, strict
 
 RULES_FOLDER = Path(__file__).parent / "rules"
 

@@ -1,5 +1,5 @@
 """
-How every bundled analyzer turns what it found into a score that explains itself.
+How the bundled analyzers turn what they found into a score that explains itself.
 
 An analyzer declares its kinds of finding in one table, with their points. The score is
 the sum of the points of the kinds that were found, each counted once however often it
