@@ -22,7 +22,6 @@ from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.limits import Limits, Retention
 from orchestrator.domain.values import Actor
-from orchestrator.flow.ports import Engine
 
 PREFIX = "ASSAY_"
 
@@ -127,7 +126,6 @@ class Settings(BaseSettings):
         """Return the durations and sizes that the steps obey."""
         return Limits(
             lease_seconds=self.lease_seconds,
-            heartbeat_seconds=self.heartbeat_seconds,
             run_seconds=self.run_seconds,
             run_grace_seconds=self.run_grace_seconds,
             queue_wait_seconds=self.queue_wait_seconds,
@@ -141,20 +139,19 @@ class Settings(BaseSettings):
             uploads_per_minute=self.limit_uploads_per_minute,
         )
 
-    def engine(self) -> Engine:
+    def keys(self) -> KeyRing:
         """
-        Return the limits and the keys.
+        Return the keys that sign and verify.
 
         Raises:
             ConfigurationError: ``ASSAY_SECRET_KEY`` is missing or malformed.
         """
         try:
-            keys = KeyRing.parse(require(self.secret_key, "SECRET_KEY"))
+            return KeyRing.parse(require(self.secret_key, "SECRET_KEY"))
         except ValueError as error:
             raise ConfigurationError(
                 f"ASSAY_SECRET_KEY: {error}", field="ASSAY_SECRET_KEY"
             ) from None
-        return Engine(limits=self.limits(), keys=keys)
 
     def sample_store_url(self) -> str:
         """Return where sample bytes are kept."""

@@ -1,7 +1,7 @@
 """
 ``python -m workers run | new | try | conform``: what an author of an analyzer types.
 
-Owns the command line. What the commands do is in ``app`` and ``testing``.
+Owns the command line. What the commands do is in ``replica.app`` and ``testing``.
 """
 
 from __future__ import annotations

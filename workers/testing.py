@@ -221,7 +221,9 @@ def analyze(
         raise AnalysisError(f"{trial.outcome}: {trial.message}")
     fields = dict(trial.analysis)
     fields["tags"] = tuple(Tag(**tag) for tag in fields["tags"])
-    fields["detections"] = tuple(Detection(**each) for each in fields["detections"])
+    fields["detections"] = tuple(
+        Detection(**detection) for detection in fields["detections"]
+    )
     return Analysis(**fields, message=trial.message)
 
 

@@ -34,7 +34,7 @@ class Services:
     @cached_property
     def engine(self) -> Engine:
         """Limits and keys."""
-        return self.settings.engine()
+        return Engine(limits=self.settings.limits(), keys=self.settings.keys())
 
     @cached_property
     def broker_url(self) -> str:

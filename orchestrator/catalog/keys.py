@@ -89,7 +89,7 @@ def create_key(tx: Transaction, order: KeyOrder, *, actor: Actor) -> IssuedKey:
     """
     _check_name(order.user_name, "user")
     _check_text(order.label, "label")
-    user = _user(tx, order)
+    user = _ensure_user(tx, order)
     limits = _limits(tx, order)
     prefix = secrets.token_hex(_PREFIX_BYTES)
     secret = f"assay_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
@@ -227,7 +227,7 @@ def _check_text(value: str, field_name: str) -> None:
         raise InvalidError("has characters that cannot be shown", field=field_name)
 
 
-def _user(tx: Transaction, order: KeyOrder) -> User:
+def _ensure_user(tx: Transaction, order: KeyOrder) -> User:
     found = users.find_user(tx, order.user_name)
     if found is None:
         return users.add_user(

@@ -242,7 +242,7 @@ def _check_viewer(viewer: Viewer, document: Mapping[str, Any]) -> None:
 
 def _check_match(tx: Transaction, rule_id: UUID, document: Mapping[str, Any]) -> None:
     wanted = claims(policies.match_of(document))
-    for other in policies.get_rules(tx):
+    for other in policies.list_rules(tx):
         if other.id != rule_id and wanted & claims(policies.match_of(other.match)):
             raise ConflictError(
                 f"rule '{other.name}' decides about the same samples already;"

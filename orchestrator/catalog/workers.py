@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Row, insert, or_, select, text, update
+from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -22,6 +22,7 @@ from orchestrator.db.audit import Action
 from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import worker
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.workers import is_named
 from orchestrator.domain.errors import ConflictError, UnknownWorkerError
 from orchestrator.domain.values import Actor
 
@@ -135,10 +136,10 @@ def enrol_worker(
     return keys.enrolment_secret(short_name, int(generation))
 
 
-def enrolment_secret(
+def ensure_enrolled(
     tx: Transaction, short_name: str, *, keys: KeyRing, actor: Actor
 ) -> str:
-    """Return a worker's present enrolment secret; enrols it if it never was."""
+    """Enrol a worker unless it is; return its present enrolment secret."""
     generation = tx.connection.execute(
         select(worker.c.generation).where(worker.c.short_name == short_name)
     ).scalar()
@@ -198,21 +199,13 @@ def get_worker_row(tx: Transaction, name: str, *, for_update: bool = False) -> R
     Raises:
         UnknownWorkerError: There is none.
     """
-    query = select(worker).where(_is_named(name)).order_by(worker.c.short_name != name)
+    query = select(worker).where(is_named(name)).order_by(worker.c.short_name != name)
     if for_update:
         query = query.with_for_update(key_share=True)
     row = tx.connection.execute(query).first()
     if row is None:
         raise UnknownWorkerError(f"there is no worker {name}", field="worker")
     return row
-
-
-def _is_named(name: str) -> Any:
-    # A short name may look like an id, and comes first.
-    try:
-        return or_(worker.c.short_name == name, worker.c.id == UUID(name))
-    except ValueError:
-        return worker.c.short_name == name
 
 
 def _shift_clocks(tx: Transaction, paused: Row[Any]) -> None:

@@ -1,8 +1,8 @@
 """
 ``assay bench``: how fast it is here, measured on the real processes.
 
-Each benchmark has a file of its own; comparisons with others are in
-``tests/benchmarks``. What the numbers mean is in ``docs/operations/benchmark.md``.
+What each benchmark does is in ``bench/``, comparisons with others in
+``tests/benchmarks``; what the numbers mean is in ``docs/operations/benchmark.md``.
 """
 
 from __future__ import annotations

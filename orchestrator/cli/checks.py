@@ -117,7 +117,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
             yield warn(PREFIX + name, *_unset(name))
     if settings.secret_key:
         try:
-            settings.engine()
+            settings.keys()
         except ConfigurationError as error:
             yield fail(
                 "ASSAY_SECRET_KEY", error.message, "set it to k1:<64 hex digits>"

@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.catalog import keys
-from orchestrator.config import console_actor, read_settings, require
-from orchestrator.db.unit_of_work import Database
+from orchestrator.cli.database import open_database
+from orchestrator.cli.options import AsJSON
+from orchestrator.config import console_actor
 
 app = typer.Typer(
     help="Customers: who sees which samples and jobs.", no_args_is_help=True
 )
-
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()
@@ -29,7 +28,7 @@ def add(
     as_json: AsJSON = False,
 ) -> None:
     """Add a customer; its users come with their keys."""
-    with _database().uow() as tx:
+    with open_database().uow() as tx:
         added = keys.add_customer(
             tx, short_name, name or short_name, actor=console_actor()
         )
@@ -40,7 +39,7 @@ def add(
 @app.command("list")
 def list_(as_json: AsJSON = False) -> None:
     """List the customers."""
-    with _database().uow() as tx:
+    with open_database().uow() as tx:
         found = keys.list_customers(tx)
     if as_json:
         documents = [
@@ -57,7 +56,3 @@ def list_(as_json: AsJSON = False) -> None:
     for customer in found:
         table.add_row(customer.short_name, customer.name)
     Console().print(table)
-
-
-def _database() -> Database:
-    return Database(require(read_settings().database_url, "DATABASE_URL"))

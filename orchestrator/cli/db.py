@@ -5,17 +5,15 @@ The database's schema: bringing it up to date, and saying whether it is.
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
+from orchestrator.cli.database import open_database
+from orchestrator.cli.options import AsJSON
 from orchestrator.config import console_actor, read_settings, require
 from orchestrator.db import migrate
-from orchestrator.db.unit_of_work import Database
 
 app = typer.Typer(help="The database's schema.", no_args_is_help=True)
-
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()
@@ -33,8 +31,7 @@ def upgrade(as_json: AsJSON = False) -> None:
 @app.command()
 def check(as_json: AsJSON = False) -> None:
     """Say whether the database is at the newest migration; exit 1 if it is not."""
-    database = Database(require(read_settings().database_url, "DATABASE_URL"))
-    with database.uow() as tx:
+    with open_database().uow() as tx:
         current = migrate.current_revision(tx.connection)
     head = migrate.head_revision()
     if as_json:

@@ -14,14 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.catalog import keys
-from orchestrator.config import console_actor, read_settings, require
-from orchestrator.db.unit_of_work import Database
+from orchestrator.cli.database import open_database
+from orchestrator.cli.options import AsJSON
+from orchestrator.config import console_actor
 from orchestrator.db.users import DEFAULT_CUSTOMER, Key
 from orchestrator.domain.values import Role
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
-
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()
@@ -58,7 +57,7 @@ def create(
         networks=network,
         lifetime=timedelta(days=days) if days else None,
     )
-    with _database().uow() as tx:
+    with open_database().uow() as tx:
         issued = keys.create_key(tx, order, actor=console_actor())
     if as_json:
         print(json.dumps({"prefix": issued.prefix, "key": issued.secret}))
@@ -69,7 +68,7 @@ def create(
 @app.command("list")
 def list_(as_json: AsJSON = False) -> None:
     """List the keys, without their secrets."""
-    with _database().uow() as tx:
+    with open_database().uow() as tx:
         found = keys.list_keys(tx)
     if as_json:
         print(json.dumps([_document(key) for key in found]))
@@ -91,13 +90,9 @@ def revoke(
     as_json: AsJSON = False,
 ) -> None:
     """Revoke a key; requests with it are refused from now on."""
-    with _database().uow() as tx:
+    with open_database().uow() as tx:
         keys.revoke_key(tx, prefix, actor=console_actor())
     print(json.dumps({"revoked": prefix}) if as_json else f"revoked {prefix}")
-
-
-def _database() -> Database:
-    return Database(require(read_settings().database_url, "DATABASE_URL"))
 
 
 def _document(key: Key) -> dict[str, object]:

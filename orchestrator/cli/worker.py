@@ -96,7 +96,7 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     from orchestrator.db.unit_of_work import Database  # noqa: PLC0415
 
     settings = read_settings()
-    keys = settings.engine().keys
+    keys = settings.keys()
     database = Database(require(settings.database_url, "DATABASE_URL"))
     with database.uow() as tx:
         secret = enrol_worker(tx, name, keys=keys, actor=console_actor())

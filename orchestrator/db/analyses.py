@@ -24,8 +24,6 @@ from orchestrator.domain.viewer import Viewer
 class NewAnalysis:
     """
     An analysis row to be. ``values`` are the columns that the contract names.
-
-    ``task_id``: the task whose result it is, if any; ``late``: a clock had ended it.
     """
 
     id: UUID

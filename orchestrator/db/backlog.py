@@ -85,7 +85,8 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
 
 def lock_desks(tx: Transaction, desks: Sequence[Desk]) -> None:
     """Make counting and claiming for each worker one dispatcher's at a time."""
-    # All dispatchers lock by id, so that none waits in a circle.
+    # As ``one_at_a_time`` does, of all of them in one statement: dispatchers lock by
+    # id, so that none waits in a circle.
     tx.connection.execute(
         text(
             "SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || id, 0))"

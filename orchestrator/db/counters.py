@@ -68,14 +68,6 @@ REPORTS = Counted("reports", ("worker", "kind", "outcome"))
 REPORTS_REJECTED = Counted("reports_rejected", ("kind",))
 LOSSES = Counted("losses", ("worker", "reason"))
 PREVIOUS_RESULTS = Counted("previous_results", ("worker", "why"))
-COUNTED = (
-    TASKS_ENQUEUED,
-    TASKS_ENDED,
-    REPORTS,
-    REPORTS_REJECTED,
-    LOSSES,
-    PREVIOUS_RESULTS,
-)
 
 # Up to the default clocks: 12 h in the queue, 120 s of run time and some above it.
 QUEUED_SECONDS = Measured(
@@ -89,7 +81,6 @@ RUN_SECONDS = Measured(
     (0.01, 0.05, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0),
 )
 COVERAGE = Measured("verdict_coverage_ratio", (), (0.0, 0.25, 0.5, 0.75, 0.9, 1.0))
-MEASURED = (QUEUED_SECONDS, RUN_SECONDS, COVERAGE)
 
 #: Name, then (label, value) sorted by label.
 Series = tuple[str, tuple[tuple[str, str], ...]]

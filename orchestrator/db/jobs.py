@@ -46,7 +46,6 @@ class JobRow:
     id: UUID
     sample_sha256: str
     state: JobState
-    enqueued_at: datetime
     started_at: datetime | None
     is_chosen: bool
     selection: Sequence[Mapping[str, Any]]
@@ -127,7 +126,7 @@ def lock_submissions(tx: Transaction, submitter_id: UUID, sample_sha256: str) ->
     tx.one_at_a_time(f"submit {submitter_id} {sample_sha256}")
 
 
-def get_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
+def find_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
     """Return the jobs (locked already by the caller), by id."""
     rows = tx.connection.execute(
         select(job).where(job.c.id.in_(ids)).order_by(job.c.id)
@@ -137,7 +136,6 @@ def get_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
             id=row.id,
             sample_sha256=row.sample_sha256,
             state=JobState(row.state),
-            enqueued_at=row.enqueued_at,
             started_at=row.started_at,
             is_chosen=row.is_chosen,
             selection=row.selection,

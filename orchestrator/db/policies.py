@@ -85,7 +85,7 @@ def save_policy(
     tx.connection.execute(update(policy).values(**values, **stamps))
 
 
-def get_rules(tx: Transaction) -> list[RuleRow]:
+def list_rules(tx: Transaction) -> list[RuleRow]:
     """Return the rules that are in force, oldest first."""
     rows = tx.connection.execute(
         select(policy_rule)

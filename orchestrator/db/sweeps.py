@@ -17,15 +17,14 @@ from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import Watermark
 
+#: What a heartbeat lists: an attempt as ``celery_id`` of ``contracts/assignment.py``
+#: writes it.
+_ATTEMPT = "t.id || '.' || t.attempt"
+
 
 def try_lock_sweep(tx: Transaction, name: str) -> bool:
     """Whether this transaction may do the sweep; another one is at it otherwise."""
-    return bool(
-        tx.connection.execute(
-            text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"),
-            {"key": f"sweep {name}"},
-        ).scalar_one()
-    )
+    return tx.try_one_at_a_time(f"sweep {name}")
 
 
 def find_due_tasks(tx: Transaction, watermark: Watermark, *, limit: int) -> list[UUID]:
@@ -144,7 +143,7 @@ def find_lost(
                            greatest(t.started_at, r.seen_at) AS heard_at,
                            coalesce(r.seen_before_at > t.started_at
                                AND r.seen_at < :read_to
-                               AND NOT (t.id || '.' || t.attempt)
+                               AND NOT ({_ATTEMPT})
                                    = ANY(r.holds || r.held_before), false)
                            AS is_dropped
                       FROM job_task t LEFT JOIN replica r ON r.id = t.holder
@@ -196,7 +195,7 @@ def note_drained(
     ids = sorted(workers)
     tx.connection.execute(
         text(
-            """
+            f"""
             WITH asked AS (
                 SELECT * FROM unnest(CAST(:ids AS uuid[]),
                                      CAST(:empty AS timestamptz[]))
@@ -206,7 +205,7 @@ def note_drained(
                   FROM replica r, LATERAL unnest(r.holds) AS hold
                   JOIN job_task t ON t.id = CAST(split_part(hold, '.', 1) AS uuid)
                  WHERE r.worker_id = ANY(:ids) AND t.worker_id = r.worker_id
-                   AND hold = t.id || '.' || t.attempt
+                   AND hold = {_ATTEMPT}
                  GROUP BY t.worker_id
             ), reported AS (
                 SELECT a.id, max(t.published_at) AS published_at
@@ -259,7 +258,7 @@ def unpublish_undelivered(
                   JOIN job_task t ON t.worker_id = w.id AND t.state = {ENQUEUED}
                    AND t.published_at < w.drained_to AND t.published_at < l.since
                  WHERE NOT EXISTS (SELECT 1 FROM held
-                                    WHERE held.hold = t.id || '.' || t.attempt)
+                                    WHERE held.hold = {_ATTEMPT})
                  ORDER BY t.id LIMIT :limit
                    FOR NO KEY UPDATE OF t SKIP LOCKED
             )

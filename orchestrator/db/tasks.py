@@ -70,7 +70,7 @@ def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     counters.append(tx, tally)
 
 
-def get_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
+def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
     """
     Lock the jobs of these tasks, then the tasks, each by id; wait for both.
 
@@ -98,9 +98,11 @@ def get_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Tas
     return {row.id: _task(row) for row in rows.all()}
 
 
-def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
+def find_free_tasks_for_update(
+    tx: Transaction, ids: Iterable[UUID]
+) -> dict[UUID, Task]:
     """
-    Lock as :func:`get_tasks_for_update`, but leave out what somebody else has locked.
+    Lock as :func:`find_tasks_for_update`, but leave out what somebody else has locked.
 
     For sweeps: who is left out is there again in the next one.
     """
@@ -125,7 +127,7 @@ def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Ta
     return {row.id: _task(row) for row in rows.all()}
 
 
-def get_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
+def find_tasks_of_job_for_update(tx: Transaction, job_id: UUID) -> list[Task]:
     """Lock a job, then its tasks by id, and return them."""
     key = {"job": job_id}
     tx.connection.execute(

@@ -34,6 +34,7 @@ NOTIFY_INTERVAL_SECONDS = 0.01
 NOTIFY_MAX_BYTES = 7_900
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+_TRY_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,11 @@ class Transaction:
     def one_at_a_time(self, key: str) -> None:
         """Wait for every open transaction that said the same *key*, until its end."""
         self.connection.execute(_ONE_AT_A_TIME, {"key": key})
+
+    def try_one_at_a_time(self, key: str) -> bool:
+        """As :meth:`one_at_a_time`, but wait for nobody: whether nobody has said it."""
+        taken = self.connection.execute(_TRY_ONE_AT_A_TIME, {"key": key})
+        return bool(taken.scalar_one())
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

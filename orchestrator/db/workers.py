@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import ColumnElement, Row, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from orchestrator.contracts.alive import Alive, Manifest
@@ -31,15 +31,22 @@ class WorkerRow:
     short_name: str
     version: str | None
     generation: int
-    weight: float
     run_seconds: float | None
     max_losses: int | None
-    is_paused: bool
     is_deleted: bool
     accepts: tuple[str, ...]
     max_bytes: int | None
     max_tlp: str
     sends_data_out: bool
+
+
+def is_named(id_or_name: str) -> ColumnElement[bool]:
+    """Return the condition for the worker of this short name, or of this id."""
+    try:
+        by_id = worker.c.id == UUID(id_or_name)
+    except ValueError:
+        return worker.c.short_name == id_or_name
+    return or_(worker.c.short_name == id_or_name, by_id)
 
 
 def list_workers(tx: Transaction) -> list[WorkerRow]:
@@ -50,11 +57,9 @@ def list_workers(tx: Transaction) -> list[WorkerRow]:
             worker.c.short_name,
             worker.c.version,
             worker.c.generation,
-            worker.c.weight,
             worker.c.run_seconds.label("own_run_seconds"),
             worker_version.c.run_seconds,
             worker.c.max_losses,
-            worker.c.paused_at,
             worker.c.deleted_at,
             worker_version.c.accepts,
             worker_version.c.max_bytes,
@@ -194,10 +199,8 @@ def _worker(row: Row[*tuple[Any, ...]]) -> WorkerRow:
         short_name=row.short_name,
         version=row.version,
         generation=row.generation,
-        weight=row.weight,
         run_seconds=row.own_run_seconds or row.run_seconds,
         max_losses=row.max_losses,
-        is_paused=row.paused_at is not None,
         is_deleted=row.deleted_at is not None,
         accepts=tuple(row.accepts or ()),
         max_bytes=row.max_bytes,

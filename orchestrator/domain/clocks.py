@@ -15,11 +15,11 @@ from orchestrator.domain.values import JobState, Reason, TaskState
 
 
 class Ending(StrEnum):
-    """What happens when a clock runs out."""
+    """What happens when a clock runs out; the history of a task has these words."""
 
-    TIMEOUT = "timeout"
-    LOSS = "loss"
-    PUBLISH_AGAIN = "publish_again"
+    TIMEOUT = "expired"
+    LOSS = "lost"
+    PUBLISH_AGAIN = "published_again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +50,8 @@ QUEUE_WAIT = Clock(
     settings=("queue_wait_seconds",),
     is_stored=True,
 )
-#: Two heartbeats of every live replica, none of which lists it.
-DELIVERY = Clock(
-    ending=Ending.PUBLISH_AGAIN,
-    reason=None,
-    settings=("heartbeat_seconds", "heartbeat_seconds"),
-)
+#: Counted in heartbeats, not in seconds: two of every live replica that do not list it.
+DELIVERY = Clock(ending=Ending.PUBLISH_AGAIN, reason=None, settings=())
 RUN_TIME = Clock(
     ending=Ending.TIMEOUT,
     reason=Reason.RUN_TIME,
@@ -69,8 +65,8 @@ JOB_TIME = Clock(
     ending=Ending.TIMEOUT, reason=Reason.JOB_TIME, settings=("job_seconds",)
 )
 
-#: The clocks of every state that is not final. A task enters such a state with a
-#: ``due_at``, which :func:`due_at` takes from here: without a clock nobody gets in.
+#: The clocks of every state that is not final. A task, or a job, enters such a state
+#: with a ``due_at``, which comes from here: without a clock nobody gets in.
 TASK_CLOCKS: Mapping[TaskState, tuple[Clock, ...]] = {
     TaskState.ENQUEUED: (NOBODY_HOME, QUEUE_WAIT, DELIVERY),
     TaskState.EXECUTING: (RUN_TIME, LEASE),
@@ -143,9 +139,22 @@ def stored_clock(state: TaskState) -> Clock:
     Raises:
         LookupError: The state has none; a bug of ours.
     """
-    return next(clock for clock in TASK_CLOCKS[state] if clock.is_stored)
+    stored = [clock for clock in TASK_CLOCKS.get(state, ()) if clock.is_stored]
+    if len(stored) != 1:
+        raise LookupError(f"{state} has {len(stored)} stored clocks, and needs one")
+    return stored[0]
 
 
 def due_at(state: TaskState, since: datetime, limits: TaskLimits) -> datetime:
     """Return when a task that came into this state then is past its stored clock."""
     return since + stored_clock(state).limit(limits)
+
+
+def job_due_at(state: JobState, since: datetime, limits: object) -> datetime:
+    """
+    Return when a job that came into this state then is past its own deadline.
+
+    Args:
+        limits: ``domain/limits.py``'s, which stands above this file.
+    """
+    return since + max(clock.limit(limits) for clock in JOB_CLOCKS[state])

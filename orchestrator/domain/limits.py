@@ -18,7 +18,6 @@ class Limits:
     """Every duration and size that the steps obey; named as the settings."""
 
     lease_seconds: float = 15.0
-    heartbeat_seconds: float = 5.0
     run_seconds: float = 120.0
     run_grace_seconds: float = 5.0
     queue_wait_seconds: float = 43_200.0

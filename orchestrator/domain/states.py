@@ -8,7 +8,7 @@ So an event is never believed as it comes. First the *fence* is asked, then one 
 :data:`MOVES`, and then :func:`apply` carries the move out on a value.
 
 **The fence.** Each time a task is given out anew its ``attempt`` grows, and every
-report says of which attempt it speaks. The first report or heartbeat of an attempt
+report says of which attempt it speaks. The first report of an attempt
 makes its replica the *holder*. A report of another attempt, or from another replica, is
 *stale*: it changes nothing. That is all it takes for a second copy of a message, a
 replica that wakes up after its lease, and two replicas with the same assignment to be

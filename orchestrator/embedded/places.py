@@ -115,8 +115,8 @@ def private_file(path: Path, content: str, user: tuple[int, int] | None) -> Path
     return path
 
 
-def secret(path: Path) -> str:
-    """Return the secret kept in this file, made at the first call; 256 random bits."""
+def ensure_secret(path: Path) -> str:
+    """Make a secret of 256 random bits unless this file has one; return it."""
     if not path.exists():
         private_file(path, secrets.token_hex(32), None)
     return path.read_text().strip()

@@ -19,17 +19,18 @@ from urllib.parse import quote
 
 import psycopg
 
+from orchestrator.db.unit_of_work import driver_url
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.embedded import launch
 from orchestrator.embedded.places import (
     Places,
+    ensure_secret,
     is_reachable,
     make,
     places,
     private_file,
     private_folder,
     remove_transient,
-    secret,
 )
 
 _USER = "assay"
@@ -75,7 +76,7 @@ def prepare(found: Places, *, fsync: bool = True) -> PostgresPlan:
         ConfigurationError: The wheel is missing, or ``initdb`` failed; it says why.
     """
     binaries = _binaries(found)
-    password = secret(found.data_dir / "postgres.password")
+    password = ensure_secret(found.data_dir / "postgres.password")
     cluster = found.home / "postgres"
     if not (cluster / "PG_VERSION").exists():
         _initialise(found, binaries, cluster, password)
@@ -98,7 +99,7 @@ def wait_until_ready(url: str, *, seconds: float = _START_SECONDS) -> None:
     Raises:
         ConfigurationError: It did not answer in time.
     """
-    server = _psycopg_url(url).replace(f"/{_DATABASE}?", "/postgres?", 1)
+    server = driver_url(url).replace(f"/{_DATABASE}?", "/postgres?", 1)
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -237,7 +238,3 @@ def _create_database(opened: psycopg.Connection) -> None:
 def _url(found: Places, password: str, database: str) -> str:
     host = quote(str(found.sockets), safe="/")
     return f"postgresql+psycopg://{_USER}:{password}@/{database}?host={host}"
-
-
-def _psycopg_url(url: str) -> str:
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -19,10 +19,10 @@ import redis
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.embedded.places import (
     Places,
+    ensure_secret,
     is_reachable,
     private_file,
     private_folder,
-    secret,
 )
 
 _START_SECONDS = 20
@@ -46,7 +46,7 @@ def prepare(found: Places, *, port: int) -> RedisPlan:
     Raises:
         ConfigurationError: There is no Redis to run.
     """
-    password = secret(found.data_dir / "redis.password")
+    password = ensure_secret(found.data_dir / "redis.password")
     folder = private_folder(found.home / "redis", found.user)
     lines = [
         f"port {port}",

@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from orchestrator.catalog.keys import KeyOrder, authenticate, create_key
-from orchestrator.catalog.workers import enrolment_secret
+from orchestrator.catalog.workers import ensure_enrolled
 from orchestrator.config import console_actor
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.token import KeyRing
@@ -34,11 +34,11 @@ from orchestrator.embedded import postgres, programs, redis
 from orchestrator.embedded.lock import take_lock
 from orchestrator.embedded.places import (
     Places,
+    ensure_secret,
     make,
     places,
     private_file,
     remove_transient,
-    secret,
 )
 from orchestrator.embedded.ready import check_port, missing_parts
 from orchestrator.embedded.session import wait_until_empty
@@ -234,7 +234,7 @@ class Stack:
         with database.uow() as tx:
             api_key = self._api_key(tx)
             self._secrets = {
-                name: enrolment_secret(tx, name, keys=keys, actor=console_actor())
+                name: ensure_enrolled(tx, name, keys=keys, actor=console_actor())
                 for name in self._workers
             }
         database.close()
@@ -263,7 +263,7 @@ class Stack:
         return str(kept)
 
     def _secret_key(self) -> str:
-        return f"k1:{secret(self._places.data_dir / 'secret.key')}"
+        return f"k1:{ensure_secret(self._places.data_dir / 'secret.key')}"
 
     def _environment(self, info: StackInfo) -> dict[str, str]:
         return {
@@ -274,7 +274,9 @@ class Stack:
             "ASSAY_API_KEY": info.api_key,
             "ASSAY_SECRET_KEY": self._secret_key(),
             "ASSAY_FLOWER_USER": "admin",
-            "ASSAY_FLOWER_PASSWORD": secret(self._places.data_dir / "flower.password"),
+            "ASSAY_FLOWER_PASSWORD": ensure_secret(
+                self._places.data_dir / "flower.password"
+            ),
         }
 
     def _engine(self, info: StackInfo) -> list[Program]:

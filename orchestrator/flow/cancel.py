@@ -33,7 +33,7 @@ def cancel_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) -
     Raises:
         NotFoundError: There is no such job.
     """
-    found = tasks.get_tasks_of_job_for_update(tx, job_id)
+    found = tasks.find_tasks_of_job_for_update(tx, job_id)
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     open_tasks = [task for task in found if not task.state.is_final]
@@ -61,7 +61,7 @@ def cancel_task(
         NotFoundError: There is no such task.
         IllegalTransitionError: It has ended otherwise.
     """
-    found = tasks.get_tasks_for_update(tx, [task_id])
+    found = tasks.find_tasks_for_update(tx, [task_id])
     if task_id not in found:
         raise NotFoundError(f"there is no task {task_id}", field="taskID")
     reason = _commanded(actor, message)
@@ -81,7 +81,7 @@ def cancel_disabled(
     tx: Transaction, task_ids: Sequence[UUID], *, engine: Engine, actor: str
 ) -> int:
     """Cancel the open tasks among these, whose worker was disabled."""
-    found = tasks.find_tasks_for_update(tx, task_ids)
+    found = tasks.find_free_tasks_for_update(tx, task_ids)
     open_tasks = [task for task in found.values() if not task.state.is_final]
     event = Event(kind=EventKind.CANCELLED, reason=Reason.WORKER_DISABLED, actor=actor)
     return len(_cancel(tx, open_tasks, engine=engine, reason=event))

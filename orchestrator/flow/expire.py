@@ -57,7 +57,7 @@ def expire(tx: Transaction, *, engine: Engine) -> int:
 
 def _expire_tasks(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
     found = sweeps.find_due_tasks(tx, watermark, limit=_LIMIT)
-    locked = tasks.find_tasks_for_update(tx, found)
+    locked = tasks.find_free_tasks_for_update(tx, found)
     due = [task for task in locked.values() if _is_due(task, watermark)]
     changes = [_expire(tx, task, stored_clock(task.state)) for task in due]
     settle(tx, changes, bands=engine.limits.bands)
@@ -77,7 +77,7 @@ def _is_due(task: Task, watermark: Watermark) -> bool:
 def _expire_homeless(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:
     before = watermark.horizon(NOBODY_HOME.limit(engine.limits))
     found = sweeps.find_homeless_tasks(tx, since_before=before, limit=_LIMIT)
-    locked = tasks.find_tasks_for_update(tx, found)
+    locked = tasks.find_free_tasks_for_update(tx, found)
     changes = [
         _expire(tx, task, NOBODY_HOME)
         for task in locked.values()
@@ -102,7 +102,7 @@ def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> in
 def _end_open(
     tx: Transaction, ids: Iterable[UUID], event: Event, *, engine: Engine
 ) -> int:
-    locked = tasks.find_tasks_for_update(tx, ids)
+    locked = tasks.find_free_tasks_for_update(tx, ids)
     changes = [
         apply(task, event, limits=_NO_LIMITS, now=tx.now)
         for task in locked.values()
@@ -117,4 +117,4 @@ def _expire(tx: Transaction, task: Task, clock: Clock) -> Change:
 
 
 def _expiry(clock: Clock) -> Event:
-    return Event(kind=EventKind.EXPIRED, reason=clock.reason, actor=_ACTOR)
+    return Event(kind=EventKind(clock.ending), reason=clock.reason, actor=_ACTOR)

@@ -1,8 +1,9 @@
 """
 Applies a batch of messages from ``reports``: one transaction, then the reader acks.
 
-Reports change tasks, heartbeats change their replica's row and nothing else, canaries
-move the watermark. The rules are ``domain/states.py``; carrying out is ``settle.py``.
+Reports change tasks, heartbeats their replica's row and what its worker says of
+itself, canaries move the watermark. The rules are ``domain/states.py``; carrying out
+is ``settle.py``.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _apply_halving(
 def _apply(
     tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
 ) -> list[Rejected]:
-    present = tasks.get_tasks_for_update(tx, {report.task_id for report in reports})
+    present = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
     changes: list[Change] = []
     new: list[NewAnalysis] = []
     links: list[Link] = []

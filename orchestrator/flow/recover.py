@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from orchestrator.db import history, stream, sweeps, tasks
 from orchestrator.db.sweeps import Lost
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.domain.clocks import LEASE, Watermark
+from orchestrator.domain.clocks import DELIVERY, LEASE, Watermark
 from orchestrator.domain.states import Change, Event, EventKind, apply
 from orchestrator.domain.values import Task, TaskState
 from orchestrator.flow.cancel import cancel_disabled
@@ -60,7 +60,7 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
     if not lost:
         return 0
     roster = read_roster(tx, engine)
-    locked = tasks.find_tasks_for_update(tx, lost)
+    locked = tasks.find_free_tasks_for_update(tx, lost)
     changes = [
         _lose(tx, task, lost[task.id], watermark, roster=roster)
         for task in locked.values()
@@ -74,7 +74,7 @@ def _lose(
     tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, roster: Roster
 ) -> Change:
     event = Event(
-        kind=EventKind.LOST,
+        kind=EventKind(LEASE.ending),
         reason=LEASE.reason,
         message=f"{task.holder} fell silent, or let go of the attempt without a report",
         # Its report may have been in what was lost while nobody read: our fault.
@@ -115,7 +115,7 @@ def _give_back(tx: Transaction, *, engine: Engine) -> int:
                 task_id=task_id,
                 job_id=job_id,
                 attempt=attempt,
-                kind="published_again",
+                kind=DELIVERY.ending.value,
                 reason=None,
                 actor="delivery",
                 message="it was in nobody's hands",

@@ -10,10 +10,10 @@ from orchestrator.db import audit, jobs, tasks
 from orchestrator.db.audit import Action
 from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.clocks import JOB_TIME
+from orchestrator.domain.clocks import job_due_at
 from orchestrator.domain.errors import IllegalTransitionError, NotFoundError
 from orchestrator.domain.states import Event, EventKind, Move, apply
-from orchestrator.domain.values import Actor
+from orchestrator.domain.values import Actor, JobState
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import read_roster
 from orchestrator.flow.settle import settle
@@ -34,7 +34,7 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
         LimitExceededError: Its submitter has too many open tasks.
     """
     roster = read_roster(tx, engine)
-    found = tasks.get_tasks_of_job_for_update(tx, job_id)
+    found = tasks.find_tasks_of_job_for_update(tx, job_id)
     if not found and not jobs.exists(tx, job_id):
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     event = Event(kind=EventKind.RETRIED, actor=actor.name)
@@ -56,7 +56,8 @@ def retry_job(tx: Transaction, job_id: UUID, *, engine: Engine, actor: Actor) ->
         more=len(retried),
         at_most=engine.limits.open_tasks_per_user,
     )
-    jobs.extend(tx, job_id, due_at=tx.now + JOB_TIME.limit(engine.limits))
+    due_at = job_due_at(JobState.ENQUEUED, tx.now, engine.limits)
+    jobs.extend(tx, job_id, due_at=due_at)
     settle(tx, retried, bands=engine.limits.bands)
     audit.record(tx, actor, Action.JOB_RETRY, job_id, {"tasks": len(retried)})
     return len(retried)

@@ -76,7 +76,7 @@ def read_policy(tx: Transaction, roster: Roster) -> Policy:
     return Policy(
         workers=None if chosen is None else policies.names_of(map(str, chosen), names),
         options=row.options,
-        rules=tuple(_rule(rule, names) for rule in policies.get_rules(tx)),
+        rules=tuple(_rule(rule, names) for rule in policies.list_rules(tx)),
     )
 
 

@@ -70,7 +70,7 @@ def _settle_jobs(
     ids = sorted(set(job_ids))
     if not ids:
         return []
-    rows = jobs.get_jobs(tx, ids)
+    rows = jobs.find_jobs(tx, ids)
     states = jobs.task_states(tx, ids)
     derived = {
         row.id: job_state(states.get(row.id, ()), started=row.started_at is not None)

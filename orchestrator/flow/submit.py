@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.db import jobs, samples, tasks
 from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.clocks import JOB_TIME, due_at
+from orchestrator.domain.clocks import due_at, job_due_at
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
     InvalidError,
@@ -30,7 +30,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
-from orchestrator.domain.values import TaskState
+from orchestrator.domain.values import JobState, TaskState
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import Roster, find_candidates, read_policy, read_roster
 from orchestrator.flow.settle import settle_jobs
@@ -237,7 +237,7 @@ def _new_job(
         idempotency_key=order.idempotency_key,
         content_hash=order.content_hash() if order.idempotency_key else None,
         enqueued_at=tx.now,
-        due_at=tx.now + JOB_TIME.limit(engine.limits),
+        due_at=job_due_at(JobState.ENQUEUED, tx.now, engine.limits),
     )
 
 

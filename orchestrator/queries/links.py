@@ -27,7 +27,7 @@ from orchestrator.db.users import (
 from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
-from orchestrator.queries.samples import SampleView, get_samples
+from orchestrator.queries.samples import SampleView, find_samples
 
 _LISTING = Listing(
     table=link,
@@ -146,7 +146,7 @@ def _views(
     wanted = {row.reference_sha256 for row in rows}
     here = _known(tx, wanted)
     shown = visible_samples(tx, viewer, here)
-    samples = get_samples(tx, sorted(shown), viewer=viewer)
+    samples = find_samples(tx, sorted(shown), viewer=viewer)
     return tuple(
         LinkView(
             id=row.id,

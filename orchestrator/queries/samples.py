@@ -19,7 +19,7 @@ from orchestrator.db.tables import classification, sample, submission
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
-from orchestrator.queries.verdicts import VerdictView, get_verdicts
+from orchestrator.queries.verdicts import VerdictView, find_verdicts
 
 _CLASSIFICATIONS = Listing(
     table=classification,
@@ -85,13 +85,13 @@ def get_sample(tx: Transaction, sha256: str, *, viewer: Viewer) -> SampleView:
     Raises:
         NotFoundError: There is none.
     """
-    found = get_samples(tx, [sha256], viewer=viewer).get(sha256)
+    found = find_samples(tx, [sha256], viewer=viewer).get(sha256)
     if found is None:
         raise unknown_sample(sha256)
     return found
 
 
-def get_samples(
+def find_samples(
     tx: Transaction, sha256s: Sequence[str], *, viewer: Viewer
 ) -> dict[str, SampleView]:
     """Return the samples of these that are here; whether they may be seen is asked."""
@@ -100,7 +100,7 @@ def get_samples(
     seen = _seen(tx, list(found), viewer)
     kinds = _newest_classifications(tx, list(found))
     current = [row.verdict_id for row in found.values() if row.verdict_id]
-    verdicts = get_verdicts(tx, current, viewer=viewer) if current else {}
+    verdicts = find_verdicts(tx, current, viewer=viewer) if current else {}
     return {
         sha256: SampleView(
             sha256=sha256,

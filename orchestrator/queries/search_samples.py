@@ -66,7 +66,7 @@ from orchestrator.queries.lists import (
     count,
     count_bound,
 )
-from orchestrator.queries.samples import SampleView, get_samples
+from orchestrator.queries.samples import SampleView, find_samples
 
 _DEFAULT = (Order(name="sampleCreatedTimestamp", descending=True),)
 
@@ -126,7 +126,7 @@ def search_samples(
     total = count(tx, listed, paging) if total is None else check_whole(paging, total)
     page = listed.limit(paging.limit or LIST_MAX).offset(paging.offset)
     sha256s = list(tx.connection.execute(page).scalars())
-    views = get_samples(tx, sha256s, viewer=viewer)
+    views = find_samples(tx, sha256s, viewer=viewer)
     return Page(items=tuple(views[sha256] for sha256 in sha256s), total=total)
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 
 from orchestrator.db.access import visible_findings
 from orchestrator.db.bulk import one_of
-from orchestrator.db.tables import analysis, job, sample, verdict, verdict_input
+from orchestrator.db.samples import get_sample_size
+from orchestrator.db.tables import analysis, job, verdict, verdict_input
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
@@ -111,15 +112,13 @@ def list_verdicts(
         NotFoundError: There is no such sample.
         InvalidError: The order names an unknown field.
     """
-    known = select(sample.c.sha256).where(sample.c.sha256 == sha256)
-    if tx.connection.execute(known).first() is None:
-        raise NotFoundError(f"there is no sample {sha256}", field="sha256")
+    get_sample_size(tx, sha256)
     of_sample = verdict.c.sample_sha256 == sha256
     rows, total = fetch_page(tx, _LISTING, _verdicts(), of_sample, paging=paging)
     return Page(items=_views(tx, rows, viewer), total=total)
 
 
-def get_verdicts(
+def find_verdicts(
     tx: Transaction, verdict_ids: Sequence[UUID], *, viewer: Viewer
 ) -> dict[UUID, VerdictView]:
     """Return the verdicts of these ids."""
@@ -137,7 +136,7 @@ def get_verdict(tx: Transaction, verdict_id: UUID, *, viewer: Viewer) -> Verdict
     Raises:
         NotFoundError: There is none.
     """
-    found = get_verdicts(tx, [verdict_id], viewer=viewer)
+    found = find_verdicts(tx, [verdict_id], viewer=viewer)
     if verdict_id not in found:
         raise NotFoundError(f"there is no verdict {verdict_id}")
     return found[verdict_id]

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from orchestrator.db.tables import job_task, replica, worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import UserView, find_users
+from orchestrator.db.workers import is_named
 from orchestrator.domain.errors import NotFoundError
+from orchestrator.domain.values import TaskState
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 _LISTING = Listing(
@@ -91,7 +93,7 @@ def get_worker(tx: Transaction, id_or_name: str, *, lease: timedelta) -> WorkerV
         NotFoundError: There is none.
     """
     rows = tx.connection.execute(
-        _workers(tx.now - lease).where(_named(id_or_name))
+        _workers(tx.now - lease).where(is_named(id_or_name))
     ).all()
     if not rows:
         raise _unknown(id_or_name)
@@ -107,7 +109,7 @@ def get_short_name(tx: Transaction, id_or_name: str) -> str:
     """
     found = tx.connection.execute(
         select(worker.c.short_name).where(
-            _named(id_or_name), worker.c.deleted_at.is_(None)
+            is_named(id_or_name), worker.c.deleted_at.is_(None)
         )
     ).first()
     if found is None:
@@ -123,19 +125,12 @@ def get_schema(tx: Transaction, id_or_name: str) -> dict[str, Any]:
         NotFoundError: There is no such worker.
     """
     found = tx.connection.execute(
-        select(worker.c.result_schema).where(_named(id_or_name))
+        select(worker.c.result_schema).where(is_named(id_or_name))
     ).first()
     if found is None:
         raise _unknown(id_or_name)
     schema: dict[str, Any] = found.result_schema
     return schema
-
-
-def _named(id_or_name: str) -> ColumnElement[bool]:
-    try:
-        return or_(worker.c.id == UUID(id_or_name), worker.c.short_name == id_or_name)
-    except ValueError:
-        return worker.c.short_name == id_or_name
 
 
 def _workers(alive_after: datetime) -> Select[Any]:
@@ -162,7 +157,7 @@ def _backlog() -> ColumnElement[int]:
         select(job_task.c.id)
         .where(
             job_task.c.worker_id == worker.c.id,
-            job_task.c.state == "enqueued",
+            job_task.c.state == TaskState.ENQUEUED.value,
             job_task.c.published_at.is_(None),
         )
         .correlate(worker)

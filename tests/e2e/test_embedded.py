@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from orchestrator.client.submit import submit_files
+from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.embedded.places import places
 from tests.fixtures.embedded import (
     ODD_NAME,
@@ -33,7 +34,7 @@ from tests.fixtures.embedded import (
 from tests.fixtures.field import eventually
 
 ENGINE = {"api", "dispatch", "consume", "beat", "maintain"}
-WORKERS = {"worker-yara", "worker-executable", "worker-document", "worker-strings"}
+WORKERS = {f"worker-{name}" for name in BUNDLED_WORKERS}
 
 #: Long enough that some are open whenever all of it is killed.
 SLOW_WORKER = """

@@ -34,7 +34,6 @@ SPEAKERS = 2
 #: So short that every clock runs out, again and again.
 LIMITS = Limits(
     lease_seconds=3.0,
-    heartbeat_seconds=1.0,
     run_seconds=1.0,
     run_grace_seconds=0.5,
     queue_wait_seconds=2.0,
@@ -48,7 +47,7 @@ _JOBS_OF_A_SAMPLE = 8
 #: Seconds. So old may be what is known of them: much is reported late or twice.
 _STALENESS = 0.2
 #: Seconds from one heartbeat of a replica to the next.
-_BEAT = 0.3
+_HEARTBEAT = 0.3
 
 #: Most analyses begin, end well, or go on failing until their budget is used up.
 _REPORTS = {"executing": 5, "success": 2, "failed": 4, "timed_out": 1, "released": 1}
@@ -76,7 +75,7 @@ class Contender:
         self.submitted = 0
         self._known: list[Known] = []
         self._known_at = 0.0
-        self._beat_at = dict.fromkeys(WORKERS, 0.0)
+        self._heartbeat_at = dict.fromkeys(WORKERS, 0.0)
 
     # The kinds.
 
@@ -91,11 +90,11 @@ class Contender:
         some = self._some(self.dice.randint(1, 6))
         self.rig.ingest(*(self._report(known.task) for known in some))
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         for worker in WORKERS:
-            if time.monotonic() > self._beat_at[worker] + _BEAT:
-                self._beat_at[worker] = time.monotonic()
-                self._beat(worker)
+            if time.monotonic() > self._heartbeat_at[worker] + _HEARTBEAT:
+                self._heartbeat_at[worker] = time.monotonic()
+                self._heartbeat(worker)
         self.rig.dispatch()
 
     def tick(self) -> None:
@@ -155,14 +154,14 @@ class Contender:
     def _one_of(self, weights: dict[str, int]) -> str:
         return self.dice.choices(list(weights), list(weights.values()))[0]
 
-    def _beat(self, worker: str) -> None:
+    def _heartbeat(self, worker: str) -> None:
         replica = f"{worker}-{self.number}@host"
         holds = [
             (known.task.id, known.task.attempt)
             for known in self._some(len(self._known))
             if known.task.holder == replica and self.dice.random() < 0.9
         ]
-        self.rig.beat(replica, *holds)
+        self.rig.heartbeat(replica, *holds)
 
 
 def main() -> None:

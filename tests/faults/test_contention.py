@@ -29,7 +29,7 @@ _NO_TIME = timedelta(0)
 CONTENDERS = {
     "submit": 1,
     "ingest": 3,
-    "beat": SPEAKERS,
+    "heartbeat": SPEAKERS,
     "tick": 2,
     "retry": 1,
     "cancel": 1,

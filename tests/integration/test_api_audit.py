@@ -87,7 +87,7 @@ def _enrol(api: API) -> tuple[str, Any]:
     def introduce() -> None:
         # As `assay up` does at every start.
         with api.services.database.uow() as tx:
-            secret = workers.enrolment_secret(tx, name, keys=known, actor=CONSOLE)
+            secret = workers.ensure_enrolled(tx, name, keys=known, actor=CONSOLE)
         assert secret not in str(rows(api, object=name))
 
     return _repeated(introduce, name)

@@ -67,7 +67,7 @@ def test_without_a_live_replica_nothing_is_published(rig: Rig):
 def test_a_replica_that_leaves_gets_nothing_more(rig: Rig):
     rig.worker("alpha")
     rig.job()
-    rig.beat("alpha-1@host", leaving=True)
+    rig.heartbeat("alpha-1@host", leaving=True)
 
     assert rig.dispatch() == []
 
@@ -77,7 +77,7 @@ def test_priority_overtakes_and_ages(rig: Rig):
     rig.worker("alpha", slots=8)
     old = rig.job(b"old")
     rig.age(601)
-    rig.beat("alpha-1@host", slots=8)
+    rig.heartbeat("alpha-1@host", slots=8)
     low, high = rig.job(b"low"), rig.job(b"high", priority=1)
 
     rig.dispatch()
@@ -198,7 +198,7 @@ def test_a_sample_that_kills_a_worker_time_and_again_is_poison(rig: Rig):
     good = rig.job(b"good")
     for n in range(3):
         rig.age(10)
-        rig.beat("alpha-1@host")
+        rig.heartbeat("alpha-1@host")
         rig.dispatch()
         rig.tell(rig.task(jobs[0]), "failed", reason="crashed")
         if n == 0:
@@ -215,7 +215,7 @@ def test_deaths_of_a_worker_that_finishes_nothing_else_are_not_the_samples(rig: 
     job = rig.job(b"bad")
     for _ in range(3):
         rig.age(10)
-        rig.beat("alpha-1@host")
+        rig.heartbeat("alpha-1@host")
         rig.dispatch()
         rig.tell(rig.task(job), "failed", reason="crashed")
 

@@ -31,8 +31,8 @@ def limit(rig: Rig, **fields: Any) -> None:
 
 def keep_alive(rig: Rig, *holds) -> None:
     """Send two heartbeats, so that the last two both say the same."""
-    rig.beat("alpha-1@host", *holds)
-    rig.beat("alpha-1@host", *holds)
+    rig.heartbeat("alpha-1@host", *holds)
+    rig.heartbeat("alpha-1@host", *holds)
 
 
 def test_an_unpublished_task_waits_no_longer_than_its_queue_time(rig: Rig, job):
@@ -173,7 +173,7 @@ def test_a_silent_holder_is_believed_for_a_lease(rig: Rig, job):
 
 def test_three_lost_leases_end_a_task(rig: Rig, job):
     for _ in range(3):
-        rig.beat("alpha-1@host")
+        rig.heartbeat("alpha-1@host")
         rig.dispatch()
         rig.tell(rig.task(job), "executing")
         rig.age(16)
@@ -195,11 +195,11 @@ def test_an_attempt_that_two_heartbeats_no_longer_list_is_lost(rig: Rig, job):
     rig.dispatch()
     rig.tell(rig.task(job), "executing")
     rig.age(1)
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
     rig.canary()
     assert rig.recover() == 0
 
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
     rig.canary()
     assert rig.recover() == 1
 
@@ -239,10 +239,10 @@ def test_a_loss_across_a_gap_uses_no_budget(rig: Rig, job):
 def test_what_was_published_and_is_in_nobodys_hands_is_published_again(rig: Rig, job):
     (first,) = rig.dispatch()
     rig.age(5)
-    rig.beat("alpha-1@host")
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
     rig.age(1)
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
 
     assert rig.recover({"alpha": 0}) == 1
     (second,) = rig.dispatch()

@@ -221,17 +221,17 @@ def test_a_heartbeat_is_refused_after_a_new_enrolment(rig: Rig):
     rig.worker("alpha")
     rig.secrets["alpha"] = old
 
-    rig.beat("alpha-2@host")
+    rig.heartbeat("alpha-2@host")
 
     assert rig.rejected()[0].startswith("forged_signature")
 
 
 def test_a_stale_heartbeat_changes_nothing(rig: Rig, job):
     task = rig.task(job)
-    rig.beat("alpha-1@host", (task.id, 1))
+    rig.heartbeat("alpha-1@host", (task.id, 1))
     rig.sequences["alpha-1@host"] -= 1
 
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
 
     (row,) = rig.execute("SELECT holds FROM replica")
     assert row.holds == [f"{task.id}.1"]

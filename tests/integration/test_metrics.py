@@ -292,8 +292,8 @@ def test_times_in_the_states(rig: Rig, prometheus: Prometheus):
 
 def test_live_replicas_and_their_slots(rig: Rig, prometheus: Prometheus):
     rig.worker("alpha", slots=4)
-    rig.beat("alpha-2@host", slots=3)
-    rig.beat("alpha-3@host", slots=9, leaving=True)
+    rig.heartbeat("alpha-2@host", slots=3)
+    rig.heartbeat("alpha-3@host", slots=9, leaving=True)
     assert prometheus.value("live_replicas", worker="alpha") == 2
     assert prometheus.value("live_slots", worker="alpha") == 7
 
@@ -341,7 +341,7 @@ def test_rejected_messages_by_kind(rig: Rig, prometheus: Prometheus):
         type(fake)(body=fake.body, headers={}, problem=None),
         type(fake)(body=b"", headers={}, problem="no body"),
     )
-    rig.beat("alpha-1@host")
+    rig.heartbeat("alpha-1@host")
 
     after = prometheus.scrape()
 

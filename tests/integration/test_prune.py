@@ -72,7 +72,7 @@ def test_what_a_worker_said_last_counts_after_its_job_is_gone(alpha: Rig):
     alpha.age(100 * DAY)
     prune(alpha.database, KEPT)
     assert _jobs(alpha) == set()
-    alpha.beat("alpha-1@host")
+    alpha.heartbeat("alpha-1@host")
     failed = alpha.job()
     alpha.dispatch()
 

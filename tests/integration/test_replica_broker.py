@@ -83,7 +83,9 @@ def test_what_was_not_acknowledged_is_back_in_its_order_once_closed(scene: Stage
     taken[1].requeue()
     connection.close()
 
-    assert _waiting(scene) == [_id(each) for each in [sent[2], sent[3], sent[1]]]
+    assert _waiting(scene) == [
+        _id(assignment) for assignment in [sent[2], sent[3], sent[1]]
+    ]
 
 
 def test_what_returned_to_the_queue_is_done_by_the_next_replica(scene: Stage):
@@ -164,7 +166,7 @@ def _waiting(scene: Stage) -> list[str]:
     """Return the ids in the queue of the actor, the next to be taken first."""
     raw = scene.redis.client.lrange(QUEUE, 0, -1)
     assert isinstance(raw, list)
-    return [json.loads(each)["headers"]["id"] for each in reversed(raw)]
+    return [json.loads(message)["headers"]["id"] for message in reversed(raw)]
 
 
 def _id(assignment: Assignment) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
+from tests.fixtures.sandboxes import ANALYZERS, planned_run, run, sandbox
 from workers.analysis import JSON
 from workers.sandbox.inside import landlock, seccomp
 from workers.sandbox.inside.confinement import code_paths, missing_walls
@@ -92,7 +92,7 @@ def _attack(tmp_path: Path, analyzer: str, targets: dict[str, JSON]) -> dict[str
         "module": "sandbox_hostile",
         "analyzer": analyzer,
         "scratch": str(tmp_path / "scratch"),
-        "jobs": [targets],
+        "runs": [targets],
         "network": analyzer.endswith("network"),
     }
     replica = subprocess.run(
@@ -209,11 +209,11 @@ def test_another_slots_sample_is_out_of_reach(tmp_path, targets, monkeypatch):
         def while_the_other_has_its_sample(target: Path) -> None:
             target.write_bytes(b"other")
             target.chmod(0o644)
-            outcome = run(started, job(**inner), slot=1)
+            outcome = run(started, planned_run(**inner), slot=1)
             assert isinstance(outcome, Finished)
             reached.append("another slot's sample" in outcome.analysis["result"])
 
-        planned = job(**inner)
+        planned = planned_run(**inner)
         object.__setattr__(planned, "deliver", while_the_other_has_its_sample)
         run(started, planned, slot=0)
 
@@ -231,7 +231,7 @@ def ok(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 def _result_of(sandbox: Sandbox, *, slot: int = 0, **options: JSON) -> dict[str, JSON]:
-    outcome = run(sandbox, job(**options), slot=slot)
+    outcome = run(sandbox, planned_run(**options), slot=slot)
     assert isinstance(outcome, Finished)
     result: dict[str, JSON] = outcome.analysis["result"]
     return result
@@ -274,7 +274,7 @@ def test_a_file_that_the_template_may_read_but_nobody_else_is_not_in_the_code(tm
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(root)
         with sandbox("mine", "mine", tmp_path / "scratch") as started:
-            outcome = run(started, job())
+            outcome = run(started, planned_run())
 
     assert isinstance(outcome, Finished), outcome
     assert outcome.analysis["result"] == [None, "rules", "import pack"]
@@ -347,7 +347,7 @@ def test_common_work_with_files_is_not_disturbed(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
         with sandbox("common", "common", tmp_path / "scratch") as started:
-            outcome = run(started, job(content=b"hello"))
+            outcome = run(started, planned_run(content=b"hello"))
 
     assert isinstance(outcome, Finished), outcome
     assert outcome.analysis["result"] == "hello"
@@ -362,7 +362,7 @@ def test_two_slots_run_at_the_same_time(tmp_path, monkeypatch):
         def collect(file: object, path: Path) -> None:
             both.wait()
 
-        outcome = run(started, job(), slot=slot, collect=collect)
+        outcome = run(started, planned_run(), slot=slot, collect=collect)
         ended.append(type(outcome))
 
     with sandbox("sandbox_ok", "ok", tmp_path / "s") as started:

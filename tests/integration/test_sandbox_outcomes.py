@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.sandboxes import ANALYZERS, job, run, sandbox
+from tests.fixtures.sandboxes import ANALYZERS, planned_run, run, sandbox
 from workers.analysis import File
 from workers.sandbox.sandbox import (
     BadResult,
@@ -47,7 +47,7 @@ def test_an_analysis_comes_back_with_everything_it_says(tmp_path, monkeypatch):
     with sandbox("sandbox_ok", "ok", tmp_path / "s") as started:
         outcome = run(
             started,
-            job(content=b"hello", depth=3),
+            planned_run(content=b"hello", depth=3),
             collect=lambda file, path: kept.update({file.path: path.read_text()}),
         )
 
@@ -65,7 +65,7 @@ def test_an_analysis_comes_back_with_everything_it_says(tmp_path, monkeypatch):
 
 
 def test_an_exception_comes_back_with_its_traceback(sandbox):
-    outcome = run(sandbox, job(do="raises"))
+    outcome = run(sandbox, planned_run(do="raises"))
 
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.recoverable) == ("error", False)
@@ -74,7 +74,7 @@ def test_an_exception_comes_back_with_its_traceback(sandbox):
 
 
 def test_a_long_exception_is_cut(sandbox):
-    outcome = run(sandbox, job(do="raises_much"))
+    outcome = run(sandbox, planned_run(do="raises_much"))
 
     assert isinstance(outcome, Raised)
     assert len(outcome.message) <= 8 * 1024
@@ -82,14 +82,14 @@ def test_a_long_exception_is_cut(sandbox):
 
 
 def test_an_author_may_say_that_another_try_helps(sandbox):
-    outcome = run(sandbox, job(do="recoverable"))
+    outcome = run(sandbox, planned_run(do="recoverable"))
 
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.recoverable) == ("error", True)
 
 
 def test_an_author_may_say_that_the_sample_is_not_for_it(sandbox):
-    outcome = run(sandbox, job(do="unsupported"))
+    outcome = run(sandbox, planned_run(do="unsupported"))
 
     assert isinstance(outcome, Raised)
     assert outcome.kind == "unsupported"
@@ -97,7 +97,7 @@ def test_an_author_may_say_that_the_sample_is_not_for_it(sandbox):
 
 
 def test_leaving_python_is_an_error_not_a_crash(sandbox):
-    outcome = run(sandbox, job(do="system_exit"))
+    outcome = run(sandbox, planned_run(do="system_exit"))
 
     assert isinstance(outcome, Raised)
     assert outcome.message.startswith("SystemExit: 3")
@@ -113,25 +113,25 @@ def test_leaving_python_is_an_error_not_a_crash(sandbox):
     ],
 )
 def test_a_crash_says_how_and_what_was_printed_last(sandbox, behaviour, words):
-    outcome = run(sandbox, job(do=behaviour))
+    outcome = run(sandbox, planned_run(do=behaviour))
 
     assert isinstance(outcome, Crashed)
     assert words in outcome.message
 
 
 def test_a_crash_of_native_code_shows_the_python_stack(sandbox):
-    outcome = run(sandbox, job(do="segfaults"))
+    outcome = run(sandbox, planned_run(do="segfaults"))
 
     assert isinstance(outcome, Crashed)
     assert "in _segfaults" in outcome.message
 
 
 def test_an_analysis_that_eats_memory_is_out_of_memory(sandbox):
-    assert isinstance(run(sandbox, job(do="eats_memory")), OutOfMemory)
+    assert isinstance(run(sandbox, planned_run(do="eats_memory")), OutOfMemory)
 
 
 def test_an_analysis_that_takes_too_long_is_killed_and_shows_its_stack(sandbox):
-    outcome = run(sandbox, job(0.5, do="hangs"))
+    outcome = run(sandbox, planned_run(0.5, do="hangs"))
 
     assert isinstance(outcome, TimedOut)
     assert "killed after 0.5 s" in outcome.message
@@ -139,7 +139,7 @@ def test_an_analysis_that_takes_too_long_is_killed_and_shows_its_stack(sandbox):
 
 
 def test_an_analysis_that_ignores_all_signals_is_killed_too(sandbox):
-    assert isinstance(run(sandbox, job(0.5, do="ignores_signals")), TimedOut)
+    assert isinstance(run(sandbox, planned_run(0.5, do="ignores_signals")), TimedOut)
 
 
 def test_an_analysis_can_be_stopped(sandbox):
@@ -147,7 +147,7 @@ def test_an_analysis_can_be_stopped(sandbox):
     timer = threading.Timer(0.3, stopped.set)
     timer.start()
 
-    outcome = run(sandbox, job(do="hangs"), stopped=stopped)
+    outcome = run(sandbox, planned_run(do="hangs"), stopped=stopped)
 
     timer.join()
     assert outcome == Stopped()
@@ -166,9 +166,9 @@ def test_what_is_stopped_before_it_begins_never_begins(sandbox):
 
 def test_the_slot_works_again_after_each_bad_end(sandbox):
     for behaviour in ("exits", "kills_itself", "eats_memory", "hangs"):
-        run(sandbox, job(0.5, do=behaviour))
+        run(sandbox, planned_run(0.5, do=behaviour))
 
-        assert isinstance(run(sandbox, job(do="fine")), Finished), behaviour
+        assert isinstance(run(sandbox, planned_run(do="fine")), Finished), behaviour
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_slot_works_again_after_each_bad_end(sandbox):
     ],
 )
 def test_a_bad_result_names_the_field(sandbox, fields, named):
-    outcome = run(sandbox, job(do="returns", fields=fields))
+    outcome = run(sandbox, planned_run(do="returns", fields=fields))
 
     assert isinstance(outcome, BadResult)
     assert outcome.message.startswith(f"{named}: ")
@@ -207,7 +207,7 @@ def test_a_bad_result_names_the_field(sandbox, fields, named):
     ],
 )
 def test_what_is_not_an_analysis_is_a_bad_result(sandbox, behaviour, words):
-    outcome = run(sandbox, job(do=behaviour))
+    outcome = run(sandbox, planned_run(do=behaviour))
 
     assert isinstance(outcome, BadResult)
     assert words in outcome.message
@@ -249,38 +249,42 @@ FORGED = {
     ],
 )
 def test_whatever_a_child_sends_is_a_bad_result_at_worst(sandbox, body):
-    outcome = run(sandbox, job(do="writes_to_the_channel", body=body))
+    outcome = run(sandbox, planned_run(do="writes_to_the_channel", body=body))
 
     assert isinstance(outcome, BadResult)
 
 
 def test_a_child_cannot_announce_more_than_it_may_send(sandbox):
-    outcome = run(sandbox, job(do="writes_to_the_channel", body="", size=2**32 - 1))
+    outcome = run(
+        sandbox, planned_run(do="writes_to_the_channel", body="", size=2**32 - 1)
+    )
 
     assert outcome == BadResult(message="answer: above 16777216 bytes")
 
 
 def test_a_child_that_announces_and_sends_nothing_times_out(sandbox):
-    outcome = run(sandbox, job(0.5, do="writes_to_the_channel", body="", size=100))
+    outcome = run(
+        sandbox, planned_run(0.5, do="writes_to_the_channel", body="", size=100)
+    )
 
     assert isinstance(outcome, TimedOut)
 
 
 def test_a_child_that_hangs_up_is_not_waited_for(sandbox):
     """From outside it looks as a death does that is not yet seen: it is one."""
-    assert isinstance(run(sandbox, job(do="hangs_up")), Crashed)
+    assert isinstance(run(sandbox, planned_run(do="hangs_up")), Crashed)
 
 
 def test_an_answer_prepared_for_the_next_sample_is_never_read(sandbox):
-    run(sandbox, job(do="answers_twice"))
+    run(sandbox, planned_run(do="answers_twice"))
 
-    outcome = run(sandbox, job(do="fine"))
+    outcome = run(sandbox, planned_run(do="fine"))
 
     assert isinstance(outcome, Finished)
 
 
 def test_what_an_analyzer_prints_does_not_disturb_its_answer(sandbox):
-    assert isinstance(run(sandbox, job(do="prints")), Finished)
+    assert isinstance(run(sandbox, planned_run(do="prints")), Finished)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +305,7 @@ def test_only_regular_files_of_the_scratch_are_collected(sandbox, path):
 
     outcome = run(
         sandbox,
-        job(do="names_files", paths=[path]),
+        planned_run(do="names_files", paths=[path]),
         collect=lambda _, at: seen.append(at),
     )
 
@@ -315,7 +319,7 @@ def test_a_file_in_a_folder_may_be_named_twice(sandbox):
 
     outcome = run(
         sandbox,
-        job(do="names_files", paths=["inner/real", "inner/real"]),
+        planned_run(do="names_files", paths=["inner/real", "inner/real"]),
         collect=lambda _, at: seen.append(at.read_bytes()),
     )
 
@@ -332,7 +336,7 @@ def test_what_delivery_raises_is_raised_and_the_slot_works_again(sandbox):
     with pytest.raises(ConnectionError):
         run(sandbox, planned)
 
-    assert isinstance(run(sandbox, job(do="fine")), Finished)
+    assert isinstance(run(sandbox, planned_run(do="fine")), Finished)
 
 
 def test_what_collecting_raises_is_raised_and_the_slot_works_again(sandbox):
@@ -340,9 +344,13 @@ def test_what_collecting_raises_is_raised_and_the_slot_works_again(sandbox):
         raise ConnectionError("the store is away")
 
     with pytest.raises(ConnectionError):
-        run(sandbox, job(do="names_files", paths=["inner/real"]), collect=collect)
+        run(
+            sandbox,
+            planned_run(do="names_files", paths=["inner/real"]),
+            collect=collect,
+        )
 
-    assert isinstance(run(sandbox, job(do="fine")), Finished)
+    assert isinstance(run(sandbox, planned_run(do="fine")), Finished)
 
 
 def test_a_module_that_does_not_import_says_why(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from tests.fixtures.sandboxes import (
     ANALYZERS,
     descendants,
     is_alive,
-    job,
+    planned_run,
     run,
     sandbox,
     wait_until,
@@ -67,7 +67,7 @@ def _result(outcome: Outcome) -> dict[str, JSON]:
 
 
 def _fine(sandbox: Sandbox) -> int:
-    pid: int = _result(run(sandbox, job(do="fine")))["pid"]
+    pid: int = _result(run(sandbox, planned_run(do="fine")))["pid"]
     return pid
 
 
@@ -117,21 +117,21 @@ def test_a_child_is_replaced_after_its_share_of_analyses(sandbox):
 
 
 def test_a_child_that_leaks_is_replaced(sandbox):
-    first = _result(run(sandbox, job(do="leaks", bytes=600 * 1024**2)))["pid"]
+    first = _result(run(sandbox, planned_run(do="leaks", bytes=600 * 1024**2)))["pid"]
 
     assert not is_alive(first)
     assert _fine(sandbox) != first
 
 
 def test_a_child_that_leaves_a_thread_is_replaced(sandbox):
-    first = _result(run(sandbox, job(do="leaves_a_thread")))["pid"]
+    first = _result(run(sandbox, planned_run(do="leaves_a_thread")))["pid"]
 
     assert not is_alive(first)
     assert _fine(sandbox) != first
 
 
 def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
-    result = _result(run(sandbox, job(do="leaves_a_daemon")))
+    result = _result(run(sandbox, planned_run(do="leaves_a_daemon")))
 
     assert not is_alive(result["daemon"])
     assert not is_alive(result["pid"])
@@ -140,7 +140,7 @@ def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
 def test_a_timeout_kills_processes_that_left_the_session(sandbox, tmp_path):
     note = tmp_path / "scratch" / "0" / "work" / "daemon"
 
-    with _running(sandbox, job(1.0, do="daemon_and_hangs")) as outcomes:
+    with _running(sandbox, planned_run(1.0, do="daemon_and_hangs")) as outcomes:
         wait_until(_read(note))
         daemon = int(note.read_text())
         assert is_alive(daemon)
@@ -152,15 +152,15 @@ def test_a_timeout_kills_processes_that_left_the_session(sandbox, tmp_path):
 def test_a_crash_leaves_no_process_that_left_the_session(sandbox):
     before = descendants(_template())
 
-    outcome = run(sandbox, job(do="daemon_and_dies"))
+    outcome = run(sandbox, planned_run(do="daemon_and_dies"))
 
     assert isinstance(outcome, Crashed)
     assert descendants(_template()) == before == set()
 
 
 def test_nothing_of_one_analysis_is_there_for_the_next(sandbox):
-    left = run(sandbox, job(do="leaves_files"))
-    result = _result(run(sandbox, job(do="lists_files")))
+    left = run(sandbox, planned_run(do="leaves_files"))
+    result = _result(run(sandbox, planned_run(do="lists_files")))
 
     assert result["pid"] == _result(left)["pid"], "the test wants the same child"
     assert result["found"] == []
@@ -173,7 +173,7 @@ def test_a_sample_is_gone_after_its_analysis(sandbox, tmp_path):
 
 
 def test_temporary_files_go_into_the_scratch(sandbox, tmp_path):
-    result = _result(run(sandbox, job(do="fine")))
+    result = _result(run(sandbox, planned_run(do="fine")))
 
     assert result["temporary"] == str(tmp_path / "scratch" / "0" / "work")
 
@@ -190,7 +190,7 @@ def test_a_child_that_is_killed_is_a_crash(sandbox, tmp_path):
     _fine(sandbox)
     (child,) = children_of([_template()])
 
-    with _running(sandbox, job(do="hangs")) as outcomes:
+    with _running(sandbox, planned_run(do="hangs")) as outcomes:
         wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
         os.kill(child, signal.SIGKILL)
 
@@ -201,7 +201,7 @@ def test_a_child_that_is_killed_is_a_crash(sandbox, tmp_path):
 def test_a_template_that_is_killed_is_a_crash_and_another_takes_over(sandbox, tmp_path):
     first = _template()
 
-    with _running(sandbox, job(do="hangs")) as outcomes:
+    with _running(sandbox, planned_run(do="hangs")) as outcomes:
         wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
         os.kill(first, signal.SIGKILL)
 
@@ -215,7 +215,7 @@ def test_a_killed_template_leaves_no_process_that_left_the_session(sandbox, tmp_
     protect_process()
     note = tmp_path / "scratch" / "0" / "work" / "daemon"
 
-    with _running(sandbox, job(do="daemon_and_hangs")):
+    with _running(sandbox, planned_run(do="daemon_and_hangs")):
         wait_until(_read(note))
         daemon = int(note.read_text())
         os.kill(_template(), signal.SIGKILL)
@@ -228,7 +228,7 @@ def test_nothing_is_left_after_close(sandbox, tmp_path):
     note = tmp_path / "scratch" / "0" / "work" / "daemon"
     template = _template()
 
-    with _running(sandbox, job(do="daemon_and_hangs")) as outcomes:
+    with _running(sandbox, planned_run(do="daemon_and_hangs")) as outcomes:
         wait_until(_read(note))
         below = descendants(template)
         assert len(below) == 2
@@ -244,7 +244,7 @@ def test_closing_twice_is_closing_once_and_then_nothing_runs(sandbox):
     sandbox.close()
 
     with pytest.raises(SandboxError, match="closed"):
-        run(sandbox, job(do="fine"))
+        run(sandbox, planned_run(do="fine"))
 
 
 def test_the_template_outlives_the_thread_that_started_it(tmp_path, monkeypatch):
@@ -275,7 +275,7 @@ def test_a_killed_replica_leaves_nothing(tmp_path):
         "module": "sandbox_behaviours",
         "analyzer": "behave",
         "scratch": str(tmp_path / "scratch"),
-        "jobs": [{"do": "daemon_and_hangs"}],
+        "runs": [{"do": "daemon_and_hangs"}],
     }
     search = [str(ANALYZERS.parents[2]), *filter(None, sys.path)]
     with subprocess.Popen(

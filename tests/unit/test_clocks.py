@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.clocks import (
+    DELIVERY,
     JOB_CLOCKS,
+    LEASE,
     TASK_CLOCKS,
     Ending,
     TaskLimits,
     Watermark,
     due_at,
+    job_due_at,
 )
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import JobState, TaskState
@@ -36,7 +39,10 @@ def test_every_state_that_is_not_final_has_a_clock_that_ends_it():
 def test_every_clock_runs_as_long_as_settings_say():
     limits = Limits()
 
-    for clock in chain(*TASK_CLOCKS.values(), *JOB_CLOCKS.values()):
+    clocks = {*chain(*TASK_CLOCKS.values(), *JOB_CLOCKS.values())}
+
+    # The one that is counted in heartbeats.
+    for clock in clocks - {DELIVERY}:
         assert clock.limit(limits) > timedelta(0)
 
 
@@ -49,8 +55,22 @@ def test_a_task_enters_a_state_with_a_clock_of_its_worker(state):
 
 
 def test_nobody_enters_a_state_without_a_clock():
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError, match="0 stored clocks"):
         due_at(TaskState.SUCCESS, START, TaskLimits())
+
+
+def test_a_clock_that_no_row_stores_lets_nobody_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(TASK_CLOCKS, TaskState.EXECUTING, (LEASE,))
+
+    with pytest.raises(LookupError, match="executing has 0 stored clocks"):
+        due_at(TaskState.EXECUTING, START, TaskLimits())
+
+
+def test_a_jobs_deadline_is_its_clock():
+    limits = Limits(job_seconds=60)
+
+    for state in JOB_CLOCKS:
+        assert job_due_at(state, START, limits) == at(60)
 
 
 def test_silence_counts_only_up_to_what_was_read():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib
 import json
 import random
 import subprocess
@@ -25,13 +26,17 @@ from orchestrator.demo import files as demo_files
 from orchestrator.demo.files import DemoFile
 from orchestrator.demo.files.vba_project import compress
 from workers import Analysis, Analyzer, Sample, Unsupported
-from workers.analyzers.document.analyzer import document
-from workers.analyzers.executable.analyzer import executable
-from workers.analyzers.strings.analyzer import strings
-from workers.analyzers.yara.analyzer import yara
 
-ANALYZERS: dict[str, Analyzer] = {
-    analyzer.name: analyzer for analyzer in (document, executable, strings, yara)
+
+def bundled_analyzer(name: str) -> Analyzer:
+    module = importlib.import_module(f"workers.analyzers.{name}.analyzer")
+    analyzer = getattr(module, name)
+    assert isinstance(analyzer, Analyzer)
+    return analyzer
+
+
+ANALYZERS = {
+    analyzer.name: analyzer for analyzer in map(bundled_analyzer, BUNDLED_WORKERS)
 }
 #: Where Assay's verdict turns malicious, and where suspicious.
 MALICIOUS, SUSPICIOUS = 70, 30

@@ -81,7 +81,9 @@ def test_giving_up_what_waits_returns_it_once_with_its_token(attempts):
 
     given_up = attempts.drop_unstarted()
 
-    assert [(each.key, each.token) for each in given_up] == [((TASK, 1), "token")]
+    assert [(attempt.key, attempt.token) for attempt in given_up] == [
+        ((TASK, 1), "token")
+    ]
     assert attempts.drop_unstarted() == []
 
 

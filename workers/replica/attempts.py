@@ -138,10 +138,12 @@ class Attempts:
     def held(self) -> tuple[Held, ...]:
         """Return what the heartbeat lists."""
         with self._changed:
-            listed = [each for each in self._in_hand.values() if not each.over]
+            listed = [attempt for attempt in self._in_hand.values() if not attempt.over]
             return tuple(
-                Held(task_id=each.task_id, attempt=each.number, state=each.phase)
-                for each in listed
+                Held(
+                    task_id=attempt.task_id, attempt=attempt.number, state=attempt.phase
+                )
+                for attempt in listed
             )
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:

@@ -96,7 +96,11 @@ class _JSON(logging.Formatter):
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     own = vars(record).items()
-    extra = {k: v for k, v in own if k not in _STANDARD and k not in _UNWANTED}
+    extra = {
+        name: value
+        for name, value in own
+        if name not in _STANDARD and name not in _UNWANTED
+    }
     return {**_BOUND.get(_NOTHING), **extra}
 
 

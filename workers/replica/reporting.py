@@ -198,7 +198,7 @@ class Reporter:
                 for index in range(min(self._batch_size, len(self._spool)))
             ]
         if batch:
-            self._publish([(_body(each.report), {}) for each in batch])
+            self._publish([(_body(waiting.report), {}) for waiting in batch])
             self._confirm(batch)
         with self._changed:
             leaving = self._closing and not self._spool
@@ -211,9 +211,9 @@ class Reporter:
             for _ in batch:
                 self._spool.popleft()
             self._changed.notify_all()
-        for each in batch:
-            if each.on_confirmed is not None:
-                each.on_confirmed()
+        for waiting in batch:
+            if waiting.on_confirmed is not None:
+                waiting.on_confirmed()
 
     def _say_alive(self, *, leaving: bool) -> None:
         now = time.monotonic()

@@ -21,7 +21,7 @@ import httpx
 
 from orchestrator.contracts.assignment import AssignedSample
 from orchestrator.contracts.report import Reference
-from orchestrator.contracts.wire import TOKEN_HEADER
+from orchestrator.contracts.wire import OPAQUE_MIME_TYPE, TOKEN_HEADER
 
 #: Long enough for a restart of the API, short beside the run time of a task.
 RETRY_SECONDS = 30.0
@@ -76,7 +76,7 @@ class Upload:
     kind: Literal["child", "evidence", "result"]
     source: Path
     file_name: str | None = None
-    mime_type: str = "application/octet-stream"
+    mime_type: str = OPAQUE_MIME_TYPE
 
 
 class Transfer:
@@ -138,7 +138,7 @@ class Transfer:
             parameters["fileName"] = upload.file_name
         headers = {
             TOKEN_HEADER: grant.token,
-            "content-type": "application/octet-stream",
+            "content-type": OPAQUE_MIME_TYPE,
             "content-length": str(upload.source.stat().st_size),
         }
 

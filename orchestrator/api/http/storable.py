@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, JsonValue
 DEPTH_MAX = 100
 
 
-def _plain(value: str) -> str:
+def _storable(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain the character NUL")
     return _encodable(value)
@@ -26,7 +26,7 @@ def _encodable(value: str) -> str:
     return value
 
 
-def _plain_json(value: object) -> object:
+def _storable_json(value: object) -> object:
     # Level by level: whatever calls itself has an end of its own.
     level = [value]
     for _ in range(DEPTH_MAX + 1):
@@ -51,8 +51,8 @@ def _below(value: object) -> list[object]:
 
 
 #: Text that the database can store: PostgreSQL has no NUL, UTF-8 no lone surrogates.
-StorableText = Annotated[str, AfterValidator(_plain)]
+StorableText = Annotated[str, AfterValidator(_storable)]
 
 #: JSON that can be stored: a NUL becomes U+FFFD there, for samples have those. Looked
 #: at first: what is nested too deep is not walked.
-StorableJSON = Annotated[JsonValue, BeforeValidator(_plain_json)]
+StorableJSON = Annotated[JsonValue, BeforeValidator(_storable_json)]

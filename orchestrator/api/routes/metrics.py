@@ -93,6 +93,7 @@ _PER_WORKER: Mapping[Counted, Sequence[tuple[str, ...]]] = {
         ("failed", "unsupported"),
         ("failed", "worker_lost"),
         ("failed", "poison"),
+        ("failed", "sample_missing"),
         ("timeout", "no_worker"),
         ("timeout", "queue_wait"),
         ("timeout", "run_time"),

@@ -23,7 +23,7 @@ from orchestrator.api.http.envelope import (
 )
 from orchestrator.api.http.errors import LIMITED
 from orchestrator.api.http.paging import PageDep, PagingDep
-from orchestrator.api.http.periods import PeriodDep, WordsDep
+from orchestrator.api.http.search import PeriodDep, WordsDep
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.submission import (
     ChallengeResponse,

@@ -15,7 +15,7 @@ from orchestrator.domain.errors import NotFoundError
 
 router = APIRouter(include_in_schema=False)
 
-_LEFT_OUT = (
+_UNSUPPORTED = (
     ("POST", "/sample/search"),
     ("DELETE", "/sample/{sha256}"),
     ("GET", "/sample/{sha256}/fact"),
@@ -43,5 +43,5 @@ async def refuse() -> NoReturn:
     )
 
 
-for _method, _path in _LEFT_OUT:
+for _method, _path in _UNSUPPORTED:
     router.add_api_route(_path, refuse, methods=[_method], response_model=None)

@@ -1,7 +1,7 @@
 """
 Looks into OpenDocument files: Basic modules, scripts, events, embedded objects.
 
-XML is searched, not parsed, as in ``document_ooxml``.
+XML is searched, not parsed, as in ``ooxml``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Looks into OLE compound files: legacy Office documents and embedded ones.
 
-Macros are left to ``document_macros``.
+Macros are left to ``macros``.
 """
 
 from __future__ import annotations

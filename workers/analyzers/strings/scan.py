@@ -1,7 +1,7 @@
 """
 Reads a sample in bounded memory: in pieces that cut no string, and its entropy.
 
-Does not interpret what the strings say; ``strings_indicators`` does.
+Does not interpret what the strings say; ``indicators`` does.
 """
 
 from __future__ import annotations

@@ -198,10 +198,18 @@ def code_paths(modules: Mapping[str, ModuleType]) -> tuple[str, ...]:
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     parts = ("bin", "lib", "lib64", "share", "pyvenv.cfg")
     trees = [f"{prefix}/{part}" for prefix in sorted(prefixes) for part in parts]
-    trees += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+    trees += [
+        entry
+        for entry in sys.path
+        if entry.endswith(("site-packages", "dist-packages"))
+    ]
     trees = [str(Path(tree).resolve()) for tree in trees]
     loaded = {_root_of(name, modules) for name in list(modules)}
-    outside = (p for p in loaded if p and not any(_is_below(p, t) for t in trees))
+    outside = (
+        path
+        for path in loaded
+        if path and not any(_is_below(path, tree) for tree in trees)
+    )
     return tuple(dict.fromkeys([*trees, *sorted(outside)]))
 
 
@@ -273,7 +281,9 @@ def _become(uid: int, *, keep_reading: bool) -> None:
 def _is_private(walls: Walls) -> bool:
     code = [Path(path) for path in walls.code if Path(path).exists()]
     readable = all(path.stat().st_mode & 0o4 for path in code)
-    return not (readable and all(_is_on_a_public_way(p) for p in [*code, walls.slot]))
+    return not (
+        readable and all(_is_on_a_public_way(path) for path in [*code, walls.slot])
+    )
 
 
 def _is_on_a_public_way(path: Path) -> bool:
