@@ -45,15 +45,15 @@ def share_of_ideal(field: Field) -> float:
         fifth, while the window opens, is left out.
     """
     field.replicas({"short": _SOURCE}, slots=SLOTS)
-    fill_backlog(field, TASKS)
+    fill_backlog(field, "short", TASKS)
     field.wait_until_done(within=120)
     (row,) = field.rows(_RATE, skip=TASKS // 5)
     return float(row.rate) / (SLOTS / ANALYSIS_SECONDS)
 
 
-def fill_backlog(field: Field, count: int) -> UUID:
-    """Put *count* copies of one job's task into the backlog; return that job."""
-    first = field.job(b"sample")
+def fill_backlog(field: Field, worker: str, count: int) -> UUID:
+    """Put *count* copies of a task of this worker into the backlog; return its job."""
+    first = field.job(b"sample", workers=(worker,))
     for start in range(0, count, _BATCH):
         with field.database.uow() as tx:
             some = {"first": first, "count": min(_BATCH, count - start)}

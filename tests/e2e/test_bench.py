@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.fixtures.rounds import only_long
+
 PARTS = (
     *("api", "dispatch", "consume", "beat", "maintain"),
     *("replicas", "postgres", "redis", "clients"),
@@ -88,6 +90,7 @@ def test_reports_measures_one_consumer(folder: Path):
         assert run["batches"] >= 2
 
 
+@only_long
 def test_sweep_waits_until_every_expiry_is_applied(folder: Path):
     document = bench(
         folder, "sweep", "--open", "800", "--expiries", "80", "--runs", "1"
@@ -99,6 +102,7 @@ def test_sweep_waits_until_every_expiry_is_applied(folder: Path):
     )
 
 
+@only_long
 def test_history_gives_the_plans_of_each_page(folder: Path):
     few = ("--tasks", "1000", "--open", "1000", "--requests", "3")
     document = bench(folder, "history", *few, "--runs", "1")
@@ -111,6 +115,7 @@ def test_history_gives_the_plans_of_each_page(folder: Path):
     assert set(document["plans"]) > {"samples", "admin_samples", "submissions", "jobs"}
 
 
+@only_long
 def test_backlog_keeps_the_broker_small(folder: Path):
     document = bench(
         folder, "backlog", "--tasks", "10000", "--seconds", "2", "--runs", "1"

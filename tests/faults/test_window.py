@@ -17,9 +17,10 @@ from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.messaging.publisher import Publisher
 from tests.benchmarks.throughput import fill_backlog
-from tests.fixtures.brokers import Broker, RedisServer
+from tests.fixtures.brokers import RabbitMQHosts, RedisServer, running_redis
 from tests.fixtures.field import Field, eventually
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.stack import DatabaseServer
 
 SLOTS = 4
 
@@ -33,16 +34,33 @@ SOURCE = """
 import time
 from workers import Analysis, Sample, analyzer
 
-@analyzer("w0", version="1", run_seconds=30)
+@analyzer("{name}", version="1", run_seconds=30)
 def look(sample: Sample) -> Analysis:
     time.sleep({seconds})
     return Analysis(score=1)
 """
 
 
-@pytest.fixture
-def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
-    field = Field(fresh_database_url, broker.url, tmp_path / "field")
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker for all tests of this file, one after the other."""
+    if request.param == "rabbitmq":
+        hosts: RabbitMQHosts = request.getfixturevalue("rabbitmq_hosts")
+        yield hosts.take().url
+        return
+    with running_redis() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def field(
+    database_server: DatabaseServer,
+    broker_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Field]:
+    """One engine for all tests of this file; each has a worker of its own."""
+    url = database_server.url_of(database_server.create())
+    field = Field(url, broker_url, tmp_path_factory.mktemp("field"))
     try:
         field.start({"dispatch": 3})
         yield field
@@ -75,15 +93,15 @@ class Sampler:
 
 @pytest.mark.timeout(240)
 def test_a_deep_backlog_costs_the_broker_no_more_than_the_window(
-    field: Field, broker: Broker
+    field: Field, broker_url: str
 ):
-    field.replicas({"w0": SOURCE.format(seconds=0.2)}, slots=SLOTS)
-    sampler = Sampler(broker.url)
+    field.replicas({"w0": SOURCE.format(name="w0", seconds=0.2)}, slots=SLOTS)
+    sampler = Sampler(broker_url)
     try:
-        fill_backlog(field, QUEUED)
+        fill_backlog(field, "w0", QUEUED)
         eventually(lambda: field.count("state = 'success'") > 50, within=60)
         ahead = published(field)
-        late = field.job(b"urgent", priority=9)
+        late = field.job(b"urgent", priority=9, workers=("w0",))
         eventually(lambda: state_of(field, late) == "success", within=30)
         started_before = field.rows(
             "SELECT count(*) AS n FROM job_task t, job_task u WHERE u.job_id = :late"
@@ -104,19 +122,24 @@ def test_a_deep_backlog_costs_the_broker_no_more_than_the_window(
 
 @pytest.mark.timeout(240)
 def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
-    field.replicas({"w0": SOURCE.format(seconds=0.05)}, slots=SLOTS)
+    field.replicas({"w1": SOURCE.format(name="w1", seconds=0.05)}, slots=SLOTS)
     with field.database.uow() as tx:
-        tx.connection.execute(text("UPDATE worker SET paused_at = now()"))
+        tx.connection.execute(
+            text("UPDATE worker SET paused_at = now() WHERE short_name = 'w1'")
+        )
     jobs = [
-        field.job(f"{number}".encode()) for number in range(500 if IS_LONG else 100)
+        field.job(f"{number}".encode(), workers=("w1",))
+        for number in range(500 if IS_LONG else 100)
     ]
     for job in jobs:
         with field.database.uow() as tx:
             cancel_job(tx, job, engine=field.engine, actor=Actor("test"))
     with field.database.uow() as tx:
-        tx.connection.execute(text("UPDATE worker SET paused_at = NULL"))
+        tx.connection.execute(
+            text("UPDATE worker SET paused_at = NULL WHERE short_name = 'w1'")
+        )
         tx.notify("work")
-    last = field.job(b"last")
+    last = field.job(b"last", workers=("w1",))
 
     eventually(lambda: state_of(field, last) == "success", within=30)
 
@@ -132,7 +155,7 @@ def test_what_redis_forgets_comes_back(
     field = Field(fresh_database_url, redis_server.url, tmp_path / "field")
     try:
         field.start()
-        field.replicas({"w0": SOURCE.format(seconds=0.5)}, slots=16)
+        field.replicas({"w0": SOURCE.format(name="w0", seconds=0.5)}, slots=16)
         # All at once: on a slow machine they would be done as fast as they come.
         with field.database.uow() as tx:
             tx.connection.execute(text("UPDATE worker SET paused_at = now()"))

@@ -215,7 +215,7 @@ def test_no_damage_makes_an_analyzer_raise(tmp_path: Path, name: str):
     files = [item.path for item in demo_files.build(tmp_path / "whole")]
     damaged = tmp_path / "damaged"
 
-    for _ in range(150):
+    for _ in range(60):
         data = bytearray(chance.choice(files).read_bytes())
         if chance.random() < 0.4:
             data = data[: chance.randrange(len(data) + 1)]
