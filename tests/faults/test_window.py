@@ -46,7 +46,9 @@ def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A broker for all tests of this file, one after the other."""
     if request.param == "rabbitmq":
         hosts: RabbitMQHosts = request.getfixturevalue("rabbitmq_hosts")
-        yield hosts.take().url
+        host = hosts.take()
+        yield host.url
+        hosts.give_back(host)
         return
     with running_redis() as server:
         yield server.url

@@ -16,7 +16,7 @@ from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.domain.values import Actor, Role
 from orchestrator.queries.keywords import RARE_MAX
 from orchestrator.queries.lists import LIST_MAX
-from tests.fixtures.api import API, open_services, run_api
+from tests.fixtures.api import API, PATIENCE_SECONDS, open_services, run_api
 from tests.fixtures.stack import DatabaseServer
 
 #: More than a statement has parameters, and than a word is rare in; all of one list.
@@ -71,7 +71,7 @@ def crowd(
 
 def _search(client: httpx.Client, *words: str, **more: Any) -> dict[str, Any]:
     parameters = {"keywords": list(words), "limit": 5, **more}
-    answer = client.get("/sample", params=parameters, timeout=30)
+    answer = client.get("/sample", params=parameters, timeout=PATIENCE_SECONDS)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -190,7 +190,7 @@ def test_submissions_are_found_among_many(
     client: httpx.Client, words: list[str], more: dict[str, str], count: int
 ):
     parameters: dict[str, Any] = {"keywords": words, "limit": 5, **more}
-    answer = client.get("/submission", params=parameters, timeout=30)
+    answer = client.get("/submission", params=parameters, timeout=PATIENCE_SECONDS)
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["count"] == count
@@ -204,7 +204,9 @@ def test_a_submission_is_found_by_its_id_and_by_its_sample(
     whole, sha256 = str(row[0]), row[1]
 
     for word in (whole, whole[3:20], sha256, sha256[:12], sha256[9:30]):
-        found = client.get("/submission", params={"keywords": word}, timeout=30)
+        found = client.get(
+            "/submission", params={"keywords": word}, timeout=PATIENCE_SECONDS
+        )
         assert [submission["id"] for submission in found.json()["data"]] == [whole]
 
 
