@@ -12,16 +12,17 @@ import json
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeGuard
 
 import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.contracts.wire import BIG_INTEGER_MAX
 from orchestrator.db import stream
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.unit_of_work import Database, StatementTimeoutError
 from orchestrator.domain.errors import SupersededError
-from orchestrator.flow.ingest import ingest
+from orchestrator.flow.ingest import Ingested, ingest
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.report_source import ReportSource
@@ -37,6 +38,10 @@ _KEEP_ALIVE_SECONDS = 1.0
 
 #: How long a batch may wait for its first report.
 _WAIT_SECONDS = 1.0
+
+#: So many times a batch may take too long, which a lock that somebody holds explains;
+#: then what takes too long is set apart, or nobody behind it would ever be heard.
+_PATIENCE = 3
 
 #: Lines for refused messages of one batch: a flood of them must not become one of logs.
 _REFUSED_LINES = 20
@@ -149,9 +154,12 @@ def _take_turn(
         epoch = stream.next_epoch(tx)
     source = open_source(epoch)
     log.info("consumer.activated", epoch=epoch)
+    timeouts = 0
     try:
         while not (stopping.is_set() or lock.lost.is_set()):
-            _step(database, source, engine, stopping)
+            patient = timeouts < _PATIENCE
+            timed_out = _step(database, source, engine, stopping, patient=patient)
+            timeouts = timeouts + 1 if timed_out else 0
     finally:
         source.close()
 
@@ -161,12 +169,15 @@ def _step(
     source: ReportSource,
     engine: Engine,
     stopping: threading.Event,
-) -> None:
+    *,
+    patient: bool,
+) -> bool:
+    """Apply one batch; return whether it has to be read again for it took too long."""
     try:
         batch = source.batch(wait_seconds=_WAIT_SECONDS)
         if not batch:
-            return
-        done = ingest(database, batch, engine=engine)
+            return False
+        done = ingest(database, batch, engine=engine, patient=patient)
         source.ack()
     except BrokerUnavailableError as error:
         log.warning("consumer.broker_unavailable", error=str(error))
@@ -175,13 +186,22 @@ def _step(
         source.requeue()
         log.warning("consumer.database_unavailable", error=type(error).__name__)
         stopping.wait(0.2)
+    except StatementTimeoutError as error:
+        source.requeue()
+        log.warning("consumer.batch_timed_out", error=str(error))
+        return True
     else:
-        for message in done.refused[:_REFUSED_LINES]:
-            log.warning(
-                "report.rejected", reason=message.reason, **_said_about(message.body)
-            )
-        if done.rejected > _REFUSED_LINES:
-            log.warning("report.rejected", more=done.rejected - _REFUSED_LINES)
+        _log_refused(done)
+    return False
+
+
+def _log_refused(done: Ingested) -> None:
+    for message in done.refused[:_REFUSED_LINES]:
+        log.warning(
+            "report.rejected", reason=message.reason, **_said_about(message.body)
+        )
+    if done.rejected > _REFUSED_LINES:
+        log.warning("report.rejected", more=done.rejected - _REFUSED_LINES)
 
 
 def _said_about(body: bytes) -> dict[str, str | int]:
@@ -194,7 +214,16 @@ def _said_about(body: bytes) -> dict[str, str | int]:
         return {}
     named = {key: said.get(name) for key, name in _IDS.items()}
     return {
-        key: value[:_ID_LENGTH] if isinstance(value, str) else value
+        key: _printable(value) if isinstance(value, str) else value
         for key, value in named.items()
-        if isinstance(value, str | int)
+        if isinstance(value, str) or _is_small(value)
     }
+
+
+def _printable(text: str) -> str:
+    # Half a surrogate pair would stop the log, an escape sequence steer a terminal.
+    return ascii(text[:_ID_LENGTH])[1:-1]
+
+
+def _is_small(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and abs(value) <= BIG_INTEGER_MAX

@@ -7,20 +7,54 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, FailFast, Field, StringConstraints
 
 from orchestrator.contracts.report import ReplicaId
-from orchestrator.contracts.wire import MESSAGE_VERSION, ShortName, Wire
+from orchestrator.contracts.wire import (
+    BIG_INTEGER_MAX,
+    LIST_MAX,
+    MESSAGE_VERSION,
+    Attempt,
+    ByteCount,
+    Document,
+    Line,
+    Seconds,
+    ShortName,
+    Token,
+    Wire,
+    Word,
+)
+
+#: Of one manifest: languages of a name, and patterns of what a worker accepts.
+_LANGUAGES_MAX = 100
+_PATTERNS_MAX = 1000
+
+
+def _few(texts: object) -> object:
+    # Of a mapping pydantic looks at every entry, and complains of each.
+    if isinstance(texts, dict) and len(texts) > _LANGUAGES_MAX:
+        raise ValueError(f"must not have more than {_LANGUAGES_MAX} entries")
+    return texts
+
+
+_Texts = Annotated[
+    dict[Word, Line], Field(max_length=_LANGUAGES_MAX), BeforeValidator(_few)
+]
+_Patterns = Annotated[
+    tuple[Annotated[Word, StringConstraints(min_length=1)], ...],
+    Field(max_length=_PATTERNS_MAX),
+    FailFast(),
+]
 
 
 class Held(Wire):
     """An attempt that a replica has in hand."""
 
     task_id: UUID
-    attempt: int = Field(ge=1)
+    attempt: Attempt
     state: Literal["received", "running", "unconfirmed"]
 
 
@@ -33,12 +67,12 @@ class Manifest(Wire):
     ``max_tlp``: the most restricted TLP that this worker may see.
     """
 
-    localized_names: dict[str, str] = Field(default_factory=dict)
-    localized_descriptions: dict[str, str] = Field(default_factory=dict)
-    result_schema: dict[str, JsonValue] = Field(default_factory=dict)
-    accepts: tuple[str, ...] = ("*",)
-    max_bytes: int | None = Field(default=None, ge=0)
-    run_seconds: float = Field(default=120.0, gt=0)
+    localized_names: _Texts = Field(default_factory=dict)
+    localized_descriptions: _Texts = Field(default_factory=dict)
+    result_schema: Document = Field(default_factory=dict)
+    accepts: _Patterns = ("*",)
+    max_bytes: ByteCount | None = None
+    run_seconds: Seconds = 120.0
     max_tlp: Literal["clear", "green", "amber", "red"] = "red"
     sends_data_out: bool = False
 
@@ -54,11 +88,11 @@ class Alive(Wire):
     version: Literal[1] = MESSAGE_VERSION
     type: Literal["alive"] = "alive"
     replica: ReplicaId
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=BIG_INTEGER_MAX)
     worker: ShortName
-    worker_version: str = Field(max_length=128)
+    worker_version: Word
     slots: int = Field(ge=1, le=1024)
-    holds: tuple[Held, ...] = ()
+    holds: Annotated[tuple[Held, ...], Field(max_length=LIST_MAX), FailFast()] = ()
     manifest: Manifest | None = None
     leaving: bool = False
 
@@ -69,7 +103,7 @@ class Canary(Wire):
     version: Literal[1] = MESSAGE_VERSION
     type: Literal["canary"] = "canary"
     sent_at: datetime
-    token: str = Field(min_length=1, max_length=256)
+    token: Token
 
 
 def body_signature(secret: str, body: bytes) -> str:

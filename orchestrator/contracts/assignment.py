@@ -7,11 +7,17 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from orchestrator.contracts.wire import (
     MESSAGE_VERSION,
     OPAQUE_MIME_TYPE,
+    Attempt,
+    ByteCount,
+    Document,
+    Line,
+    Name,
+    Seconds,
     Sha256,
     ShortName,
     Wire,
@@ -31,26 +37,26 @@ class Where(Wire):
     """
 
     kind: Literal["http", "path", "url"]
-    value: str
+    value: Line
 
 
 class AssignedSample(Wire):
     """The sample of an assignment; ``file_name`` is for display only, never a path."""
 
     sha256: Sha256
-    size: int = Field(ge=0)
-    file_name: str | None = None
+    size: ByteCount
+    file_name: Line | None = None
     where: Where
 
 
 class Classification(Wire):
     """What kind of file a sample is, from its content; at first nobody knows."""
 
-    type: str = "unknown"
-    super_type: str = "unknown"
-    platform: str = "any"
-    arch: str = "any"
-    mime_type: str = OPAQUE_MIME_TYPE
+    type: Name = "unknown"
+    super_type: Name = "unknown"
+    platform: Name = "any"
+    arch: Name = "any"
+    mime_type: Name = OPAQUE_MIME_TYPE
 
 
 class Assignment(Wire):
@@ -64,12 +70,12 @@ class Assignment(Wire):
     version: Literal[1] = MESSAGE_VERSION
     job_id: UUID
     task_id: UUID
-    attempt: int = Field(ge=1)
+    attempt: Attempt
     worker: ShortName
     sample: AssignedSample
     classification: Classification = Classification()
-    options: dict[str, JsonValue] = Field(default_factory=dict)
-    timeout_seconds: float = Field(gt=0)
+    options: Document = Field(default_factory=dict)
+    timeout_seconds: Seconds
 
 
 def celery_id(task_id: UUID, attempt: int) -> str:

@@ -8,14 +8,22 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import FailFast, Field, JsonValue, StringConstraints, model_validator
 
 from orchestrator.contracts.wire import (
+    INTEGER_MAX,
+    LIST_MAX,
     MESSAGE_VERSION,
     OPAQUE_MIME_TYPE,
+    Attempt,
+    ByteCount,
+    Line,
+    Name,
     Sha256,
     ShortName,
+    Token,
     Wire,
+    Word,
 )
 
 ReportKind = Literal["executing", "success", "failed", "timed_out", "released"]
@@ -27,20 +35,24 @@ FailureReason = Literal[
     "unsupported",
     "sample_missing",
 ]
-ReplicaId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ReplicaId = Annotated[Name, StringConstraints(max_length=255)]
+
+#: Of free text about an attempt. U+0000 in it is replaced where it is stored: what an
+#: analyzer said of a sample is not to be lost for one character.
+MESSAGE_MAX_CHARACTERS = 65_536
 
 
 class Tag(Wire):
     """A label of a finding: a malware family, a behaviour, or a YARA rule."""
 
     type: Literal["family", "behaviour", "yara"]
-    value: str = Field(min_length=1, max_length=512)
+    value: Name
 
 
 class Detection(Wire):
     """A named detection that triggered, and what the worker thinks of it."""
 
-    name: str = Field(min_length=1, max_length=512)
+    name: Name
     assessment: Literal["benign", "unknown", "malicious", "informational"]
 
 
@@ -49,9 +61,9 @@ class Reference(Wire):
 
     kind: Literal["child", "evidence", "result"]
     sha256: Sha256
-    size: int = Field(ge=0)
-    file_name: str | None = None
-    mime_type: str = OPAQUE_MIME_TYPE
+    size: ByteCount
+    file_name: Line | None = None
+    mime_type: Name = OPAQUE_MIME_TYPE
 
 
 class ReportedAnalysis(Wire):
@@ -65,13 +77,17 @@ class ReportedAnalysis(Wire):
 
     score: int = Field(ge=-1, le=100)
     result: JsonValue = None
-    tags: tuple[Tag, ...] = ()
-    detections: tuple[Detection, ...] = ()
-    possible_detections: int | None = Field(default=None, ge=0)
+    tags: Annotated[tuple[Tag, ...], Field(max_length=LIST_MAX), FailFast()] = ()
+    detections: Annotated[
+        tuple[Detection, ...], Field(max_length=LIST_MAX), FailFast()
+    ] = ()
+    possible_detections: int | None = Field(default=None, ge=0, le=INTEGER_MAX)
     override: Literal["malicious", "benign"] | None = None
-    profile: str | None = None
+    profile: Line | None = None
     internet_access: bool = False
-    references: tuple[Reference, ...] = ()
+    references: Annotated[
+        tuple[Reference, ...], Field(max_length=LIST_MAX), FailFast()
+    ] = ()
 
 
 class Report(Wire):
@@ -87,14 +103,14 @@ class Report(Wire):
     report_id: UUID
     kind: ReportKind
     task_id: UUID
-    attempt: int = Field(ge=1)
-    token: str = Field(min_length=1, max_length=256)
+    attempt: Attempt
+    token: Token
     worker: ShortName
-    worker_version: str = Field(default="", max_length=128)
+    worker_version: Word = ""
     replica: ReplicaId
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    message: str | None = Field(default=None, max_length=65536)
+    message: str | None = Field(default=None, max_length=MESSAGE_MAX_CHARACTERS)
     reason: FailureReason | None = None
     recoverable: bool = False
     analysis: ReportedAnalysis | None = None

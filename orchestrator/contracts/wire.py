@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
 
 #: Version written into every message; a reader refuses any other.
 MESSAGE_VERSION: Final = 1
@@ -33,10 +40,55 @@ def _no_step(name: str) -> str:
     return name
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold U+0000, which cannot be stored")
+    return text
+
+
+def _document_without_nul(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    waiting: list[JsonValue] = [document]
+    while waiting:
+        match waiting.pop():
+            case dict() as mapping:
+                waiting.extend(mapping)
+                waiting.extend(mapping.values())
+            case list() as items:
+                waiting.extend(items)
+            case str() as text:
+                _without_nul(text)
+            case _:
+                pass
+    return document
+
+
+#: What a column of whole numbers holds, small and big: a larger one would fail the
+#: statement, and with it everything that is applied beside it.
+INTEGER_MAX: Final = 2**31 - 1
+BIG_INTEGER_MAX: Final = 2**63 - 1
+
+#: Seconds: a year. No time that anybody waits for is longer.
+SECONDS_MAX: Final = 366 * 86_400.0
+
+#: Entries of a list whose own limit is that of the message. Checked before the entries.
+LIST_MAX: Final = 20_000
+
+Attempt = Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+ByteCount = Annotated[int, Field(ge=0, le=BIG_INTEGER_MAX)]
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+
+_NoNul = AfterValidator(_without_nul)
+Word = Annotated[str, StringConstraints(max_length=128), _NoNul]
+Line = Annotated[str, StringConstraints(max_length=4096), _NoNul]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=256), _NoNul]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512), _NoNul]
 ShortName = Annotated[
     str, StringConstraints(pattern=SHORT_NAME_PATTERN), AfterValidator(_no_step)
 ]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+#: A JSON document that any database can hold as it is.
+Document = Annotated[dict[str, JsonValue], AfterValidator(_document_without_nul)]
 
 
 class Wire(BaseModel):

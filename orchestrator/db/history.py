@@ -6,6 +6,8 @@ Append-only, but for the poison counters.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -17,8 +19,14 @@ from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.db.tables import rejected_report, task_event
 from orchestrator.db.unit_of_work import Transaction
 
-#: Bytes of a refused message that are kept, to see what it was.
+#: Bytes of a refused message that are kept, to see what it was; and characters of why.
 KEPT_BYTES = 4096
+_REASON_CHARACTERS = 500
+
+#: Refused messages of one kind that are kept: of one batch, and in all, the newest.
+#: A flood is counted, not stored.
+_KEPT_OF_BATCH = 20
+KEPT_REJECTED = 1_000
 
 #: Deaths of one (sample, worker, version) after which it is poison.
 POISON_DEATHS = 3
@@ -39,7 +47,12 @@ class NewEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """A message that changed nothing, and why. ``reason`` starts with its kind."""
+    """
+    A message that changed nothing, and why.
+
+    ``reason`` starts with its kind, one word before a colon, of which there are few;
+    the rest may quote the message.
+    """
 
     reason: str
     body: bytes
@@ -77,18 +90,31 @@ def add_events(tx: Transaction, events: Sequence[NewEvent]) -> None:
 
 
 def add_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
-    """Keep refused messages, cut to their first 4 KiB."""
-    if not rejected:
+    """
+    Keep refused messages, cut to their first 4 KiB, with the size and hash of all.
+
+    Of each kind the newest thousand stay, and of a batch the first twenty come.
+    """
+    kept: list[Rejected] = []
+    seen: Counter[str] = Counter()
+    for message in rejected:
+        seen[message.kind] += 1
+        if seen[message.kind] <= _KEPT_OF_BATCH:
+            kept.append(message)
+    if not kept:
         return
-    rows = [
-        {
-            "reason": message.reason,
-            "body": message.body[:KEPT_BYTES],
-            "size_bytes": len(message.body),
-        }
-        for message in rejected
-    ]
-    tx.connection.execute(insert(rejected_report), rows)
+    tx.connection.execute(insert(rejected_report), [_row(message) for message in kept])
+    tx.connection.execute(_FORGET_REJECTED, {"kept": KEPT_REJECTED})
+
+
+def _row(message: Rejected) -> dict[str, object]:
+    return {
+        "kind": message.kind,
+        "reason": message.reason.replace("\0", "\ufffd")[:_REASON_CHARACTERS],
+        "body": message.body[:KEPT_BYTES],
+        "size_bytes": len(message.body),
+        "sha256": hashlib.sha256(message.body).hexdigest(),
+    }
 
 
 def count_death(tx: Transaction, death: Death) -> None:
@@ -148,6 +174,15 @@ def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     return list(rows.scalars())
 
 
+_FORGET_REJECTED = text(
+    """
+    DELETE FROM rejected_report WHERE id IN (
+        SELECT id FROM (
+            SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS place
+              FROM rejected_report) AS placed
+         WHERE place > :kept)
+    """
+)
 _COUNT_DEATH = text(
     """
     INSERT INTO poison (sample_sha256, worker_id, version, deaths, first_at, last_at)

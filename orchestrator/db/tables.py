@@ -597,10 +597,13 @@ rejected_report = Table(
     "rejected_report",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
+    #: The word with which the reason begins; the newest thousand of each are kept.
+    Column("kind", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    #: At most the first 4 KiB, to see what it was.
+    #: At most the first 4 KiB, to see what it was; size and hash are of all of it.
     Column("body", LargeBinary, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
     _created(),
     Index(None, "created_at"),
 )

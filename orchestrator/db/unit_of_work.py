@@ -19,7 +19,12 @@ from typing import Literal
 import psycopg
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    DBAPIError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 Channel = Literal["work", "stop"]
 
@@ -32,6 +37,12 @@ NOTIFY_INTERVAL_SECONDS = 0.01
 
 #: Bytes. PostgreSQL refuses payloads of 8000 and more.
 NOTIFY_MAX_BYTES = 7_900
+
+#: Of SQLSTATE: a statement that was ended, the class of values that are too big for
+#: what they go into, and the class of statements that no value makes wrong.
+_QUERY_CANCELED = "57014"
+_PROGRAM_LIMIT = "54"
+_SYNTAX_OR_ACCESS = "42"
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _TRY_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -67,21 +78,40 @@ class Transaction:
         """
         Open a part of the transaction that may fail alone: the rest of it stays.
 
+        What was notified in it is forgotten with it.
+
         Raises:
-            StatementFailedError: The database did not take it, and will not later.
+            StatementFailedError: The database did not take a value, and will not later.
+            StatementTimeoutError: It took too long: too much, or behind a lock.
             OperationalError: It is away: the whole transaction is lost.
+            DBAPIError: It is not the database that this code knows.
         """
+        notices = len(self.notices)
         try:
             with self.connection.begin_nested():
                 yield
-        except StatementError as error:
-            if is_transient(error):
+        except BaseException as error:
+            del self.notices[notices:]
+            if not isinstance(error, StatementError):
+                raise
+            state = sql_state(error)
+            if state == _QUERY_CANCELED:
+                raise StatementTimeoutError("a statement took too long") from error
+            if is_transient(error) or state.startswith(_SYNTAX_OR_ACCESS):
                 raise
             raise StatementFailedError(type(error).__name__) from error
 
 
+#: What any statement may raise, beside the two of a savepoint.
+DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
+
+
 class StatementFailedError(Exception):
-    """A statement or one of its values is at fault; its text is the error's kind."""
+    """A value is at fault; its text is the error's kind."""
+
+
+class StatementTimeoutError(Exception):
+    """A statement took longer than the database lets any; trying again may help."""
 
 
 class Database:
@@ -200,10 +230,22 @@ def driver_url(url: str) -> str:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether trying the same transaction again may succeed."""
+    """
+    Whether trying the same transaction again may succeed.
+
+    psycopg calls more than that ``OperationalError``: a value too big for an index is
+    one too, and would be tried for ever.
+    """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError)
+    if not isinstance(error, OperationalError):
+        return False
+    return not sql_state(error).startswith(_PROGRAM_LIMIT)
+
+
+def sql_state(error: StatementError) -> str:
+    """Return the database's five characters for *error*; empty if it said none."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _engine(url: str, *, pool_size: int) -> Engine:
@@ -234,8 +276,8 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 def json_text(value: object) -> str:
     """
     Return JSON that the database can hold: jsonb has every character but NUL, and what
-    workers find in samples has those. Ids and times become text.
+    workers find in samples has those. Ids and times become text, infinity null.
     """
-    dumped = to_json(value).decode()
+    dumped = to_json(value, inf_nan_mode="null").decode()
     # Looking for it costs a hundredth of replacing it.
     return _NUL.sub(r"\1\\ufffd", dumped) if "\\u0000" in dumped else dumped

@@ -2,89 +2,133 @@
 Applies a batch of messages from ``reports``: one transaction, then the reader acks.
 
 Reports change tasks, heartbeats their replica's row and what its worker says of
-itself, canaries move the watermark. The rules are ``domain/states.py``; carrying out
-is ``settle.py``.
+itself, canaries move the watermark. Whatever a message is, it holds up nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 
-from uuid_utils.compat import uuid7
-
-from orchestrator.contracts.report import Report
-from orchestrator.db import analyses, counters, history, stream, tasks
-from orchestrator.db.analyses import Link, NewAnalysis
+from orchestrator.db import counters, history, stream
 from orchestrator.db.counters import Tally
-from orchestrator.db.history import Death, Rejected
-from orchestrator.db.unit_of_work import Database, StatementFailedError, Transaction
-from orchestrator.domain.states import Change, Event, EventKind, Move, apply
-from orchestrator.domain.values import Reason, Task
+from orchestrator.db.history import Rejected
+from orchestrator.db.unit_of_work import (
+    DATABASE_ERRORS,
+    Database,
+    StatementFailedError,
+    StatementTimeoutError,
+    Transaction,
+)
 from orchestrator.flow.heartbeats import apply_heartbeats
 from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
+from orchestrator.flow.reports import apply_reports
 from orchestrator.flow.roster import Roster, read_roster
-from orchestrator.flow.settle import settle
 from orchestrator.flow.tally import count_rejected
 from orchestrator.messaging.codec import RawMessage
-
-#: Deaths that may be the sample's fault; a lost lease says something of the replica.
-_DEATHS = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ingested:
     """What became of a batch: how much of what, and what changed nothing."""
 
-    reports: int
-    refused: Sequence[Rejected]
-    canaries: int
+    reports: int = 0
+    refused: Sequence[Rejected] = ()
+    canaries: int = 0
 
     @property
     def rejected(self) -> int:
         """How many changed nothing."""
         return len(self.refused)
 
+    def __add__(self, other: Ingested) -> Ingested:
+        return Ingested(
+            reports=self.reports + other.reports,
+            refused=[*self.refused, *other.refused],
+            canaries=self.canaries + other.canaries,
+        )
+
 
 def ingest(
-    database: Database, messages: Sequence[RawMessage], *, engine: Engine
+    database: Database,
+    messages: Sequence[RawMessage],
+    *,
+    engine: Engine,
+    patient: bool = True,
 ) -> Ingested:
     """
     Apply a batch in one transaction.
 
-    A batch that fails is halved under savepoints until the bad report stands alone;
-    that one is kept as rejected, the others are applied.
+    A batch that fails is halved under savepoints until what fails stands alone,
+    whatever kind of message it is: that is kept as rejected, the others are applied.
+
+    Args:
+        patient: Whether a statement that takes too long is to be tried again, because
+            it may only wait for a lock. If not, its message is rejected like others.
 
     Raises:
         OperationalError: The database is away; nothing was applied, read it again.
+        StatementTimeoutError: As above, and *patient*.
     """
     with database.uow() as tx:
         roster = read_roster(tx, engine)
-        generations = {
-            worker.short_name: worker.generation for worker in roster.by_id.values()
-        }
-        intake = sort_out(messages, keys=engine.keys, generations=generations)
-        rejected = [
-            *intake.rejected,
-            *_apply_halving(tx, intake.reports, roster=roster, engine=engine),
-            *apply_heartbeats(tx, intake.alives, roster=roster),
-        ]
-        _keep_rejected(tx, rejected)
-        _apply_canaries(tx, intake)
-    return Ingested(
-        reports=len(intake.reports),
-        refused=rejected,
-        canaries=len(intake.canaries),
+        done = _apply_halving(
+            tx, messages, roster=roster, engine=engine, patient=patient
+        )
+        _keep_rejected(tx, done.refused)
+    return done
+
+
+def _apply_halving(
+    tx: Transaction,
+    messages: Sequence[RawMessage],
+    *,
+    roster: Roster,
+    engine: Engine,
+    patient: bool,
+) -> Ingested:
+    try:
+        with tx.savepoint():
+            return _apply(tx, messages, roster=roster, engine=engine)
+    except StatementTimeoutError:
+        if patient:
+            raise
+        why = "a statement took too long"
+    except StatementFailedError as error:
+        why = str(error)
+    except DATABASE_ERRORS:
+        raise
+    except Exception as error:  # noqa: BLE001  (no message may stop what stands behind it)
+        why = type(error).__name__
+    if len(messages) == 1:
+        refused = Rejected(reason=f"inapplicable: {why}", body=messages[0].body)
+        return Ingested(refused=[refused])
+    middle = len(messages) // 2
+    halves = (messages[:middle], messages[middle:])
+    first, second = (
+        _apply_halving(tx, half, roster=roster, engine=engine, patient=patient)
+        for half in halves
     )
+    return first + second
 
 
-def _keep_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
-    history.add_rejected(tx, rejected)
-    tally = Tally()
-    count_rejected(tally, rejected)
-    counters.append(tx, tally)
+def _apply(
+    tx: Transaction, messages: Sequence[RawMessage], *, roster: Roster, engine: Engine
+) -> Ingested:
+    generations = {
+        worker.short_name: worker.generation for worker in roster.by_id.values()
+    }
+    intake = sort_out(messages, keys=engine.keys, generations=generations)
+    refused = [
+        *intake.rejected,
+        *apply_reports(tx, intake.reports, roster=roster, engine=engine),
+        *apply_heartbeats(tx, intake.alives, roster=roster),
+    ]
+    _apply_canaries(tx, intake)
+    return Ingested(
+        reports=len(intake.reports), refused=refused, canaries=len(intake.canaries)
+    )
 
 
 def _apply_canaries(tx: Transaction, intake: Intake) -> None:
@@ -93,148 +137,8 @@ def _apply_canaries(tx: Transaction, intake: Intake) -> None:
         stream.move_watermark(tx, max(canary.sent_at for canary in intake.canaries))
 
 
-def _apply_halving(
-    tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
-) -> list[Rejected]:
-    if not reports:
-        return []
-    try:
-        with tx.savepoint():
-            return _apply(tx, reports, roster=roster, engine=engine)
-    except StatementFailedError as error:
-        kind = str(error)
-    except (LookupError, TypeError, ValueError) as error:
-        kind = type(error).__name__
-    if len(reports) == 1:
-        return [_refused(reports[0], f"inapplicable: {kind}")]
-    middle = len(reports) // 2
-    return [
-        *_apply_halving(tx, reports[:middle], roster=roster, engine=engine),
-        *_apply_halving(tx, reports[middle:], roster=roster, engine=engine),
-    ]
-
-
-def _apply(
-    tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
-) -> list[Rejected]:
-    present = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
-    changes: list[Change] = []
-    new: list[NewAnalysis] = []
-    links: list[Link] = []
-    rejected: list[Rejected] = []
-    for report in reports:
-        task = present.get(report.task_id)
-        if task is None:
-            rejected.append(_refused(report, "unknown_task: no such task (any more)"))
-            continue
-        change = _change(tx, task, report, roster=roster)
-        present[task.id] = change.after
-        changes.append(change)
-        if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
-            analysis = _analysis(task, report)
-            new.append(analysis)
-            links.append(_link(change, analysis))
-    # Analyses first: settling rolls verdicts out of them.
-    _add_analyses(tx, new, links)
-    settle(tx, changes, bands=engine.limits.bands)
-    return rejected
-
-
-def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> Change:
-    limits = roster.limits[task.worker_id]
-    change = apply(task, _event_of(report), limits=limits, now=tx.now)
-    if change.move is not Move.FAIL or change.event.reason not in _DEATHS:
-        return change
-    death = Death(
-        sample_sha256=task.sample_sha256,
-        worker_id=task.worker_id,
-        version=report.worker_version,
-    )
-    history.count_death(tx, death)
-    if not history.is_poison(tx, death):
-        return change
-    # Not a loss any more: no budget is asked.
-    poison = replace(change.event, reason=Reason.POISON, recoverable=False)
-    return apply(task, poison, limits=limits, now=tx.now)
-
-
-def _event_of(report: Report) -> Event:
-    timed_out = report.kind == "timed_out"
-    reason = Reason(report.reason) if report.reason else None
-    return Event(
-        kind=EventKind(report.kind),
-        attempt=report.attempt,
-        reporter=report.replica,
-        reason=Reason.RUN_TIME if timed_out else reason,
-        message=_printable(report.message),
-        recoverable=report.recoverable,
-        run_time=_run_time(report),
-    )
-
-
-def _run_time(report: Report) -> timedelta | None:
-    if report.started_at is None or report.ended_at is None:
-        return None
-    if (report.started_at.tzinfo is None) != (report.ended_at.tzinfo is None):
-        return None
-    return report.ended_at - report.started_at
-
-
-def _printable(message: str | None) -> str | None:
-    # PostgreSQL's text holds every character but this one.
-    return message.replace("\x00", "\ufffd") if message else message
-
-
-def _analysis(task: Task, report: Report) -> NewAnalysis:
-    found = report.analysis
-    assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
-    result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
-    files = [r.model_dump(mode="json") for r in found.references if r.kind != "result"]
-    return NewAnalysis(
-        id=uuid7(),
-        values={
-            "sample_sha256": task.sample_sha256,
-            "worker_id": task.worker_id,
-            "agent_name": report.worker,
-            "agent_version": report.worker_version,
-            "score": found.score,
-            "result": found.result,
-            "result_ref": result_ref,
-            "tags": [tag.model_dump() for tag in found.tags],
-            "detections": [detection.model_dump() for detection in found.detections],
-            "possible_detections": found.possible_detections,
-            "status_override": found.override,
-            "profile": found.profile,
-            "internet_access": found.internet_access,
-            "files": files,
-        },
-    )
-
-
-def _link(change: Change, analysis: NewAnalysis) -> Link:
-    return Link(
-        task_id=change.after.id,
-        analysis_id=analysis.id,
-        attempt=change.after.attempt,
-        late=change.move is Move.LATE,
-    )
-
-
-def _add_analyses(
-    tx: Transaction, new: Sequence[NewAnalysis], links: Sequence[Link]
-) -> None:
-    if not new:
-        return
-    customers = tasks.customers_of_tasks(tx, [link.task_id for link in links])
-    owned = [
-        NewAnalysis(
-            id=analysis.id,
-            values={**analysis.values, "customer_id": customers[link.task_id]},
-        )
-        for analysis, link in zip(new, links, strict=True)
-    ]
-    analyses.add_analyses(tx, owned, links)
-
-
-def _refused(report: Report, reason: str) -> Rejected:
-    return Rejected(reason=reason, body=report.model_dump_json().encode())
+def _keep_rejected(tx: Transaction, rejected: Sequence[Rejected]) -> None:
+    history.add_rejected(tx, rejected)
+    tally = Tally()
+    count_rejected(tally, rejected)
+    counters.append(tx, tally)

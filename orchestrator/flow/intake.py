@@ -11,19 +11,19 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.contracts.alive import Alive, Canary, body_signature
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.token import KeyRing
-from orchestrator.contracts.wire import SIGNATURE_HEADER, Wire
+from orchestrator.contracts.wire import INTEGER_MAX, SIGNATURE_HEADER, Wire, Word
 from orchestrator.db.history import Rejected
 from orchestrator.messaging.codec import RawMessage
 
 
 class _Envelope(Wire):
-    type: str = "report"
-    version: int = 0
+    type: Word = "report"
+    version: int = Field(default=0, ge=0, le=INTEGER_MAX)
 
 
 _ENVELOPE = TypeAdapter(_Envelope)

@@ -16,15 +16,13 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from pydantic import ValidationError
 
-from orchestrator.contracts.report import ReportedAnalysis
+from orchestrator.contracts.report import MESSAGE_MAX_CHARACTERS, ReportedAnalysis
 from orchestrator.contracts.wire import MESSAGE_MAX_BYTES
 from workers.analysis import JSON
 
 #: Bytes of JSON. A broker that wraps bodies in base64 makes them a third larger, and
 #: the limit of a message must hold for what travels.
 INLINE_MAX_BYTES = MESSAGE_MAX_BYTES * 5 // 8
-
-MESSAGE_MAX_CHARACTERS = 65536
 
 #: An escaped NUL in JSON text: PostgreSQL's ``jsonb`` and ``text`` cannot hold one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

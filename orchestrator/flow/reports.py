@@ -1,0 +1,161 @@
+"""
+Applies reports: the task's change, its analysis, and the poison count of a death.
+
+The rules are ``domain/states.py``; carrying out is ``settle.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from uuid_utils.compat import uuid7
+
+from orchestrator.contracts.report import Report
+from orchestrator.db import analyses, history, tasks
+from orchestrator.db.analyses import Link, NewAnalysis
+from orchestrator.db.history import Death, Rejected
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.states import Change, Event, EventKind, Move, apply
+from orchestrator.domain.values import Reason, Task
+from orchestrator.flow.ports import Engine
+from orchestrator.flow.roster import Roster
+from orchestrator.flow.settle import settle
+
+#: Deaths that may be the sample's fault; a lost lease says something of the replica.
+_DEATHS = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
+
+
+def apply_reports(
+    tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
+) -> list[Rejected]:
+    """
+    Apply reports in order.
+
+    Returns:
+        Those of tasks that are not here; nothing of them was written.
+    """
+    if not reports:
+        return []
+    present = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
+    changes: list[Change] = []
+    new: list[NewAnalysis] = []
+    links: list[Link] = []
+    rejected: list[Rejected] = []
+    for report in reports:
+        task = present.get(report.task_id)
+        if task is None:
+            rejected.append(_refused(report, "unknown_task: no such task (any more)"))
+            continue
+        change = _change(tx, task, report, roster=roster)
+        present[task.id] = change.after
+        changes.append(change)
+        if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
+            analysis = _analysis(task, report)
+            new.append(analysis)
+            links.append(_link(change, analysis))
+    # Analyses first: settling rolls verdicts out of them.
+    _add_analyses(tx, new, links)
+    settle(tx, changes, bands=engine.limits.bands)
+    return rejected
+
+
+def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> Change:
+    limits = roster.limits[task.worker_id]
+    change = apply(task, _event_of(report), limits=limits, now=tx.now)
+    if change.move is not Move.FAIL or change.event.reason not in _DEATHS:
+        return change
+    death = Death(
+        sample_sha256=task.sample_sha256,
+        worker_id=task.worker_id,
+        version=report.worker_version,
+    )
+    history.count_death(tx, death)
+    if not history.is_poison(tx, death):
+        return change
+    # Not a loss any more: no budget is asked.
+    poison = replace(change.event, reason=Reason.POISON, recoverable=False)
+    return apply(task, poison, limits=limits, now=tx.now)
+
+
+def _event_of(report: Report) -> Event:
+    timed_out = report.kind == "timed_out"
+    reason = Reason(report.reason) if report.reason else None
+    return Event(
+        kind=EventKind(report.kind),
+        attempt=report.attempt,
+        reporter=report.replica,
+        reason=Reason.RUN_TIME if timed_out else reason,
+        message=_printable(report.message),
+        recoverable=report.recoverable,
+        run_time=_run_time(report),
+    )
+
+
+def _run_time(report: Report) -> timedelta | None:
+    if report.started_at is None or report.ended_at is None:
+        return None
+    if (report.started_at.tzinfo is None) != (report.ended_at.tzinfo is None):
+        return None
+    return report.ended_at - report.started_at
+
+
+def _printable(message: str | None) -> str | None:
+    # PostgreSQL's text holds every character but this one.
+    return message.replace("\x00", "\ufffd") if message else message
+
+
+def _analysis(task: Task, report: Report) -> NewAnalysis:
+    found = report.analysis
+    assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
+    result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
+    files = [r.model_dump(mode="json") for r in found.references if r.kind != "result"]
+    return NewAnalysis(
+        id=uuid7(),
+        values={
+            "sample_sha256": task.sample_sha256,
+            "worker_id": task.worker_id,
+            "agent_name": report.worker,
+            "agent_version": report.worker_version,
+            "score": found.score,
+            "result": found.result,
+            "result_ref": result_ref,
+            "tags": [tag.model_dump() for tag in found.tags],
+            "detections": [detection.model_dump() for detection in found.detections],
+            "possible_detections": found.possible_detections,
+            "status_override": found.override,
+            "profile": found.profile,
+            "internet_access": found.internet_access,
+            "files": files,
+        },
+    )
+
+
+def _link(change: Change, analysis: NewAnalysis) -> Link:
+    return Link(
+        task_id=change.after.id,
+        analysis_id=analysis.id,
+        attempt=change.after.attempt,
+        late=change.move is Move.LATE,
+    )
+
+
+def _add_analyses(
+    tx: Transaction, new: Sequence[NewAnalysis], links: Sequence[Link]
+) -> None:
+    if not new:
+        return
+    customers = tasks.customers_of_tasks(tx, [link.task_id for link in links])
+    owned = [
+        NewAnalysis(
+            id=analysis.id,
+            values={**analysis.values, "customer_id": customers[link.task_id]},
+        )
+        for analysis, link in zip(new, links, strict=True)
+    ]
+    analyses.add_analyses(tx, owned, links)
+
+
+def _refused(report: Report, reason: str) -> Rejected:
+    return Rejected(reason=reason, body=report.model_dump_json().encode())
