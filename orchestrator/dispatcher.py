@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.contracts.assignment import parse_celery_id
+from orchestrator.db import workers
 from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.dispatch import dispatch
@@ -112,7 +113,8 @@ class Dispatcher:
                 if (key := parse_celery_id(name)) is not None
             ]
             try:
-                self._stopper.stop(told["replica"], attempts)
+                secrets = self._secrets_of(told["replica"])
+                self._stopper.stop(told["replica"], attempts, secrets=secrets)
             except BrokerUnavailableError as error:
                 # The next heartbeat that lists it brings the notice back.
                 for task_id, attempt in attempts:
@@ -123,6 +125,12 @@ class Dispatcher:
                         replica=told["replica"],
                         error=str(error),
                     )
+
+    def _secrets_of(self, replica: str) -> Sequence[str]:
+        with self._database.uow() as tx:
+            found = workers.find_replicas_enrolment(tx, replica)
+        # A replica that has never been heard holds nothing that could be stopped.
+        return self._engine.keys.enrolment_secrets(*found) if found else ()
 
 
 def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:

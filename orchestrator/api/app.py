@@ -91,6 +91,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(internal.router)
+    app.include_router(internal.enrolment_router)
     return app
 
 

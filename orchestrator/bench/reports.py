@@ -18,6 +18,8 @@ from orchestrator.bench.summary import Figures, Result
 from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.output import tell
 from orchestrator.contracts.report import Report, ReportedAnalysis
+from orchestrator.contracts.signature import body_signature
+from orchestrator.contracts.wire import SIGNATURE_HEADER
 from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.domain.errors import AssayError
 from orchestrator.messaging.publisher import Publisher
@@ -76,7 +78,10 @@ def _fill(found: Testbed, reports: int) -> None:
     add_rows(found.sql, Rows(tasks=reports, workers=workers, is_published=True))
     publisher = Publisher(found.broker_url)
     for task_id, worker in found.sql.execute(_TASKS):
-        publisher.publish_report_body(_report(found, task_id, worker), {})
+        body = _report(found, task_id, worker)
+        secret = found.keys.enrolment_secret(worker, 1)
+        headers = {SIGNATURE_HEADER: body_signature(secret, body)}
+        publisher.publish_report_body(body, headers)
     publisher.close()
 
 

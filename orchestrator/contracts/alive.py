@@ -4,8 +4,6 @@ The heartbeat of a replica, and the canary of the orchestrator.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -104,14 +102,3 @@ class Canary(Wire):
     type: Literal["canary"] = "canary"
     sent_at: datetime
     token: Token
-
-
-def body_signature(secret: str, body: bytes) -> str:
-    """
-    Return the hex HMAC-SHA256 of a body's bytes, as the header ``signature`` has it.
-
-    Args:
-        secret: The worker's enrolment secret, as ``assay worker register`` printed it.
-        body: The bytes exactly as they travel.
-    """
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -27,6 +27,8 @@ MESSAGE_MAX_BYTES = 1024 * 1024
 #: Headers travel beside the body, so that Flower, which shows bodies, never shows them.
 TOKEN_HEADER = "assay-token"  # noqa: S105  (a name, not a token)
 SIGNATURE_HEADER = "signature"
+#: Over HTTP, beside the token.
+PROOF_HEADER = "assay-proof"
 
 #: Of content about which nothing else is known.
 OPAQUE_MIME_TYPE = "application/octet-stream"

@@ -27,6 +27,7 @@ class Desk:
     A worker that can take work now.
 
     ``slots``: of its live replicas together. ``window_cap``: an administrator's.
+    ``generation``: of its enrolment.
     """
 
     worker_id: UUID
@@ -34,6 +35,7 @@ class Desk:
     slots: int
     run_seconds: float | None
     window_cap: int | None
+    generation: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +59,7 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
         text(
             f"""
             SELECT w.id, w.short_name, sum(r.slots) AS slots, w.window_cap,
+                   w.generation,
                    coalesce(w.run_seconds, v.run_seconds) AS run_seconds
               FROM worker w
               JOIN replica r ON r.worker_id = w.id
@@ -78,6 +81,7 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
             slots=row.slots,
             run_seconds=row.run_seconds,
             window_cap=row.window_cap,
+            generation=row.generation,
         )
         for row in rows
     ]

@@ -5,7 +5,7 @@ Registered workers, the versions they announced, and their live replicas.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -191,6 +191,29 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
         },
     )
     return saved.first() is not None
+
+
+def find_replicas_enrolment(tx: Transaction, replica: str) -> tuple[str, int] | None:
+    """Return the short name and the enrolment's generation of a replica's worker."""
+    row = tx.connection.execute(
+        text(
+            "SELECT w.short_name, w.generation FROM replica r"
+            " JOIN worker w ON w.id = r.worker_id WHERE r.id = :replica"
+        ),
+        {"replica": replica},
+    ).first()
+    return None if row is None else (row.short_name, row.generation)
+
+
+def announced_versions(
+    tx: Transaction, replicas: Collection[str]
+) -> dict[tuple[str, UUID], str]:
+    """Return the version that each replica announced, with the worker that it is of."""
+    rows = tx.connection.execute(
+        text("SELECT id, worker_id, version FROM replica WHERE id = ANY(:replicas)"),
+        {"replicas": list(replicas)},
+    )
+    return {(row.id, row.worker_id): row.version for row in rows}
 
 
 def _worker(row: Row[*tuple[Any, ...]]) -> WorkerRow:

@@ -127,4 +127,5 @@ def _outgoing(desk: Desk, claim: Claim, *, engine: Engine, locate: Locator) -> O
         attempt=claim.attempt,
         token=engine.keys.attempt_token(claim.task_id, claim.attempt, desk.short_name),
         body=assignment.model_dump_json(),
+        secrets=engine.keys.enrolment_secrets(desk.short_name, desk.generation),
     )

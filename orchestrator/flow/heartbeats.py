@@ -21,12 +21,13 @@ from orchestrator.flow.settle import notify_stop
 
 def apply_heartbeats(
     tx: Transaction, alives: Sequence[Alive], *, roster: Roster
-) -> list[Rejected]:
+) -> tuple[list[Alive], list[Rejected]]:
     """
-    Apply heartbeats in order, and have replicas told what of theirs is over.
+    Apply heartbeats in order.
 
     Returns:
-        Those of workers that are not registered; nothing of them was written.
+        The newest of each replica; and those of workers that are not registered, of
+        which nothing was written.
     """
     rejected: list[Rejected] = []
     newest: dict[str, Alive] = {}
@@ -39,8 +40,27 @@ def apply_heartbeats(
             continue
         if _save(tx, known.id, alive):
             newest[alive.replica] = alive
-    _stop_what_is_over(tx, newest.values())
-    return rejected
+    return list(newest.values()), rejected
+
+
+def stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
+    """Have replicas told what of that which they list is over, or another's."""
+    # An unconfirmed attempt has ended already: only its report is on the way.
+    listed = [
+        (alive.replica, held)
+        for alive in alives
+        for held in alive.holds
+        if held.state != "unconfirmed"
+    ]
+    if not listed:
+        return
+    present = tasks.present_attempts(tx, {held.task_id for _, held in listed})
+    over: dict[str, list[str]] = {}
+    for replica, held in listed:
+        if _is_over(replica, held, present.get(held.task_id)):
+            over.setdefault(replica, []).append(celery_id(held.task_id, held.attempt))
+    for replica, attempts in over.items():
+        notify_stop(tx, replica, attempts)
 
 
 def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
@@ -62,25 +82,6 @@ def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
         # A replica came or went: the window has changed.
         tx.notify("work")
     return saved
-
-
-def _stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
-    # An unconfirmed attempt has ended already: only its report is on the way.
-    listed = [
-        (alive.replica, held)
-        for alive in alives
-        for held in alive.holds
-        if held.state != "unconfirmed"
-    ]
-    if not listed:
-        return
-    present = tasks.present_attempts(tx, {held.task_id for _, held in listed})
-    over: dict[str, list[str]] = {}
-    for replica, held in listed:
-        if _is_over(replica, held, present.get(held.task_id)):
-            over.setdefault(replica, []).append(celery_id(held.task_id, held.attempt))
-    for replica, attempts in over.items():
-        notify_stop(tx, replica, attempts)
 
 
 def _is_over(replica: str, held: Held, present: PresentAttempt | None) -> bool:

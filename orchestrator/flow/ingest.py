@@ -20,7 +20,7 @@ from orchestrator.db.unit_of_work import (
     StatementTimeoutError,
     Transaction,
 )
-from orchestrator.flow.heartbeats import apply_heartbeats
+from orchestrator.flow.heartbeats import apply_heartbeats, stop_what_is_over
 from orchestrator.flow.intake import Intake, sort_out
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.reports import apply_reports
@@ -120,12 +120,12 @@ def _apply(
         worker.short_name: worker.generation for worker in roster.by_id.values()
     }
     intake = sort_out(messages, keys=engine.keys, generations=generations)
-    refused = [
-        *intake.rejected,
-        *apply_reports(tx, intake.reports, roster=roster, engine=engine),
-        *apply_heartbeats(tx, intake.alives, roster=roster),
-    ]
+    # Heartbeats first: a report counts for the version that its replica announced.
+    heard, unknown = apply_heartbeats(tx, intake.alives, roster=roster)
+    lost = apply_reports(tx, intake.reports, roster=roster, engine=engine)
+    stop_what_is_over(tx, heard)
     _apply_canaries(tx, intake)
+    refused = [*intake.rejected, *unknown, *lost]
     return Ingested(
         reports=len(intake.reports), refused=refused, canaries=len(intake.canaries)
     )

@@ -7,14 +7,14 @@ with its reason. It touches no row.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from orchestrator.contracts.alive import Alive, Canary, body_signature
+from orchestrator.contracts.alive import Alive, Canary
 from orchestrator.contracts.report import Report
+from orchestrator.contracts.signature import body_signature, is_one_of
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import INTEGER_MAX, SIGNATURE_HEADER, Wire, Word
 from orchestrator.db.history import Rejected
@@ -73,6 +73,10 @@ def _take(
 ) -> str | None:
     """Put one message where it belongs, or return why it is refused."""
     read = _read(message)
+    if isinstance(read, Report | Alive) and not _is_signed(
+        read, message, keys, generations
+    ):
+        return "forged_signature: not by an enrolled replica of this worker"
     match read:
         case str():
             return read
@@ -83,8 +87,6 @@ def _take(
                 return "forged_token: it was not given for this attempt"
             intake.reports.append(read)
         case Alive():
-            if not _is_signed(read, message, keys, generations):
-                return "forged_signature: not by an enrolled replica of this worker"
             intake.alives.append(read)
         case Canary():
             if not keys.is_canary_token(read.token, read.sent_at.isoformat()):
@@ -111,18 +113,11 @@ def _read(message: RawMessage) -> Report | Alive | Canary | str:
 
 
 def _is_signed(
-    alive: Alive,
+    read: Report | Alive,
     message: RawMessage,
     keys: KeyRing,
     generations: Mapping[str, int],
 ) -> bool:
-    signature = message.headers.get(SIGNATURE_HEADER)
-    if not isinstance(signature, str):
-        return False
-    generation = generations.get(alive.worker, 0)
-    return any(
-        hmac.compare_digest(
-            signature.encode(), body_signature(secret, message.body).encode()
-        )
-        for secret in keys.enrolment_secrets(alive.worker, generation)
-    )
+    secrets = keys.enrolment_secrets(read.worker, generations.get(read.worker, 0))
+    expected = [body_signature(secret, message.body) for secret in secrets]
+    return is_one_of(message.headers.get(SIGNATURE_HEADER), expected)

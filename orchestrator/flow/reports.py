@@ -13,7 +13,7 @@ from datetime import timedelta
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.report import Report
-from orchestrator.db import analyses, history, tasks
+from orchestrator.db import analyses, history, tasks, workers
 from orchestrator.db.analyses import Link, NewAnalysis
 from orchestrator.db.history import Death, Rejected
 from orchestrator.db.unit_of_work import Transaction
@@ -31,7 +31,7 @@ def apply_reports(
     tx: Transaction, reports: Sequence[Report], *, roster: Roster, engine: Engine
 ) -> list[Rejected]:
     """
-    Apply reports in order.
+    Apply reports in order, each for the version that its replica announced.
 
     Returns:
         Those of tasks that are not here; nothing of them was written.
@@ -39,6 +39,7 @@ def apply_reports(
     if not reports:
         return []
     present = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
+    versions = workers.announced_versions(tx, {report.replica for report in reports})
     changes: list[Change] = []
     new: list[NewAnalysis] = []
     links: list[Link] = []
@@ -48,11 +49,13 @@ def apply_reports(
         if task is None:
             rejected.append(_refused(report, "unknown_task: no such task (any more)"))
             continue
-        change = _change(tx, task, report, roster=roster)
+        announced = versions.get((report.replica, task.worker_id))
+        version = announced or report.worker_version
+        change = _change(tx, task, report, version=version, roster=roster)
         present[task.id] = change.after
         changes.append(change)
         if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
-            analysis = _analysis(task, report)
+            analysis = _analysis(task, report, version=version)
             new.append(analysis)
             links.append(_link(change, analysis))
     # Analyses first: settling rolls verdicts out of them.
@@ -61,7 +64,9 @@ def apply_reports(
     return rejected
 
 
-def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> Change:
+def _change(
+    tx: Transaction, task: Task, report: Report, *, version: str, roster: Roster
+) -> Change:
     limits = roster.limits[task.worker_id]
     change = apply(task, _event_of(report), limits=limits, now=tx.now)
     if change.move is not Move.FAIL or change.event.reason not in _DEATHS:
@@ -69,7 +74,7 @@ def _change(tx: Transaction, task: Task, report: Report, *, roster: Roster) -> C
     death = Death(
         sample_sha256=task.sample_sha256,
         worker_id=task.worker_id,
-        version=report.worker_version,
+        version=version,
     )
     history.count_death(tx, death)
     if not history.is_poison(tx, death):
@@ -106,7 +111,7 @@ def _printable(message: str | None) -> str | None:
     return message.replace("\x00", "\ufffd") if message else message
 
 
-def _analysis(task: Task, report: Report) -> NewAnalysis:
+def _analysis(task: Task, report: Report, *, version: str) -> NewAnalysis:
     found = report.analysis
     assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
     result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
@@ -117,7 +122,7 @@ def _analysis(task: Task, report: Report) -> NewAnalysis:
             "sample_sha256": task.sample_sha256,
             "worker_id": task.worker_id,
             "agent_name": report.worker,
-            "agent_version": report.worker_version,
+            "agent_version": version,
             "score": found.score,
             "result": found.result,
             "result_ref": result_ref,

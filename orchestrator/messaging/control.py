@@ -15,6 +15,7 @@ from kombu.pidbox import Mailbox
 
 from orchestrator.contracts.assignment import celery_id
 from orchestrator.contracts.names import STOP_COMMAND
+from orchestrator.contracts.signature import joined, stop_signature
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.link import Link
 
@@ -32,20 +33,31 @@ class Stopper:
         self._exchange = Mailbox(_MAILBOX, type="fanout").exchange
         self._producer: Producer | None = None
 
-    def stop(self, replica: str, attempts: Sequence[tuple[UUID, int]]) -> None:
+    def stop(
+        self,
+        replica: str,
+        attempts: Sequence[tuple[UUID, int]],
+        *,
+        secrets: Sequence[str],
+    ) -> None:
         """
         Send the command to the node *replica*; wait for no answer.
 
         Args:
             attempts: ``(task_id, attempt)`` of what the replica should let go.
+            secrets: The enrolment secrets of its worker, one for each of our keys.
 
         Raises:
             BrokerUnavailableError: Not sent; the replica's next heartbeat asks again.
         """
         ids = [celery_id(task_id, attempt) for task_id, attempt in attempts]
+        signature = joined(
+            stop_signature(secret, replica=replica, attempts=ids) for secret in secrets
+        )
+        arguments = {"attempts": ids, "signature": signature}
         try:
             with broker_errors(self._broker_url):
-                self._broadcast({"attempts": ids}, node=replica)
+                self._broadcast(arguments, node=replica)
         except BrokerUnavailableError:
             self._producer = None
             self._link.drop()

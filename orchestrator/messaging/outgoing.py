@@ -5,7 +5,7 @@ What the dispatcher hands over, and what it gets back. Values only: no broker in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 
@@ -15,6 +15,7 @@ class Outgoing:
     One assignment on its way.
 
     ``body``: the assignment's JSON, as ``Assignment.model_dump_json()`` wrote it.
+    ``secrets``: the worker's, one for each of our keys; each signs it.
     """
 
     worker: str
@@ -22,6 +23,7 @@ class Outgoing:
     attempt: int
     token: str
     body: str
+    secrets: Sequence[str] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,8 @@ import socket
 from typing import Final
 
 from orchestrator.contracts.assignment import celery_id, celery_task_name
-from orchestrator.contracts.wire import TOKEN_HEADER
+from orchestrator.contracts.signature import assignment_signature, joined
+from orchestrator.contracts.wire import SIGNATURE_HEADER, TOKEN_HEADER
 from orchestrator.messaging.outgoing import Outgoing
 
 #: Celery shows who sent a task in this form.
@@ -28,8 +29,9 @@ def task_body(message: Outgoing) -> str:
 
 
 def task_headers(message: Outgoing) -> dict[str, object]:
-    """Return the headers of protocol 2, and the token, which Flower never shows."""
+    """Return the headers of protocol 2, and ours, which Flower never shows."""
     task_id = celery_id(message.task_id, message.attempt)
+    body = task_body(message).encode()
     return {
         "lang": "py",
         "task": celery_task_name(message.worker),
@@ -51,6 +53,12 @@ def task_headers(message: Outgoing) -> dict[str, object]:
         "stamped_headers": None,
         "stamps": {},
         TOKEN_HEADER: message.token,
+        SIGNATURE_HEADER: joined(
+            assignment_signature(
+                secret, celery_id=task_id, token=message.token, body=body
+            )
+            for secret in message.secrets
+        ),
     }
 
 

@@ -84,11 +84,16 @@ class TaskView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptView:
-    """The present attempt of a task, whose it is, and on which sample."""
+    """
+    The present attempt of a task, whose it is, and on which sample.
+
+    ``generation``: of its worker's enrolment.
+    """
 
     task_id: UUID
     attempt: int
     worker: str
+    generation: int
     state: TaskState
     sample_sha256: str
 
@@ -174,6 +179,7 @@ def get_attempt(tx: Transaction, task_id: UUID) -> AttemptView:
             job_task.c.state,
             job_task.c.sample_sha256,
             worker.c.short_name,
+            worker.c.generation,
         )
         .join_from(job_task, worker)
         .where(job_task.c.id == task_id)
@@ -184,6 +190,7 @@ def get_attempt(tx: Transaction, task_id: UUID) -> AttemptView:
         task_id=task_id,
         attempt=row.attempt,
         worker=row.short_name,
+        generation=row.generation,
         state=TaskState(row.state),
         sample_sha256=row.sample_sha256,
     )

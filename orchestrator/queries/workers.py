@@ -20,6 +20,15 @@ from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import TaskState
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enrolment:
+    """Which of a worker's secrets counts; ``is_deleted``: none does."""
+
+    generation: int
+    is_deleted: bool
+
+
 _LISTING = Listing(
     table=worker,
     sorts={
@@ -201,3 +210,15 @@ def _view(row: Row[Any], users: Mapping[UUID | None, UserView]) -> WorkerView:
 
 def _unknown(id_or_name: str) -> NotFoundError:
     return NotFoundError(f"there is no worker '{id_or_name}'", field="idOrShortName")
+
+
+def find_enrolment(tx: Transaction, short_name: str) -> Enrolment | None:
+    """Return how a worker is enrolled; ``None`` if nobody registered it."""
+    row = tx.connection.execute(
+        select(worker.c.generation, worker.c.deleted_at).where(
+            worker.c.short_name == short_name
+        )
+    ).first()
+    if row is None:
+        return None
+    return Enrolment(generation=row.generation, is_deleted=row.deleted_at is not None)

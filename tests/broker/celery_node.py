@@ -45,6 +45,6 @@ def echo(self: Any, assignment: dict[str, Any]) -> None:
     )
 
 
-@control_command(name=STOP_COMMAND, args=[("attempts", list)])  # type: ignore[untyped-decorator]  # Celery has no types
-def stop(state: Any, attempts: list[str]) -> None:
-    write({"stopped": attempts, "by": state.hostname})
+@control_command(name=STOP_COMMAND)  # type: ignore[untyped-decorator]  # Celery has no types
+def stop(state: Any, attempts: list[str], signature: str) -> None:
+    write({"stopped": attempts, "by": state.hostname, "signature": signature})

@@ -17,6 +17,7 @@ import pytest
 from celery import Celery
 
 from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
+from orchestrator.contracts.signature import stop_signature
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Outgoing, Publisher
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
@@ -44,6 +45,7 @@ OUTGOING = Outgoing(
     attempt=3,
     token="the-secret-token",
     body=ASSIGNMENT.model_dump_json(),
+    secrets=("old", "new"),
 )
 
 
@@ -98,12 +100,14 @@ def test_a_plain_celery_worker_runs_an_assignment(broker: Broker, node: Node):
 
 def test_a_stop_reaches_the_replica_it_names(broker: Broker, node: Node):
     with closing(Stopper(broker.url)) as stopper:
-        stopper.stop("somebody-else@here", [(JOB, 1)])
-        stopper.stop("echo-1@here", [(TASK, 3), (TASK, 4)])
+        stopper.stop("somebody-else@here", [(JOB, 1)], secrets=["s"])
+        stopper.stop("echo-1@here", [(TASK, 3), (TASK, 4)], secrets=["s"])
 
+    attempts = [f"{TASK}.3", f"{TASK}.4"]
     assert node.document() == {
-        "stopped": [f"{TASK}.3", f"{TASK}.4"],
+        "stopped": attempts,
         "by": "echo-1@here",
+        "signature": stop_signature("s", replica="echo-1@here", attempts=attempts),
     }
 
 
@@ -147,6 +151,8 @@ def test_an_assignment_is_the_message_that_celery_itself_would_build():
 
     headers = task_headers(OUTGOING)
     assert headers.pop("assay-token") == "the-secret-token"
+    # One for each key that the orchestrator has.
+    assert len(str(headers.pop("signature")).split(",")) == 2
     assert headers == celerys.headers
     assert task_properties(OUTGOING) == celerys.properties
     assert json.loads(task_body(OUTGOING)) == json.loads(json.dumps(celerys.body))

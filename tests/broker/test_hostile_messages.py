@@ -17,8 +17,9 @@ import pytest
 from kombu import Connection
 
 from orchestrator.consumer import consume
-from orchestrator.contracts.alive import Canary, Manifest, body_signature
+from orchestrator.contracts.alive import Canary, Manifest
 from orchestrator.contracts.names import REPORTS
+from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
 from orchestrator.db.history import KEPT_REJECTED
 from orchestrator.messaging.report_source import open_report_source

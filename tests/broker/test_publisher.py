@@ -41,6 +41,7 @@ def outgoing(worker: str, number: int) -> Outgoing:
         attempt=1,
         token="token",
         body=assignment.model_dump_json(),
+        secrets=("secret",),
     )
 
 
@@ -113,7 +114,7 @@ def test_without_a_broker_everything_is_refused_at_once_and_no_password_is_said(
         with pytest.raises(BrokerUnavailableError) as report:
             publisher.publish_report_body(b"{}", {})
         with pytest.raises(BrokerUnavailableError) as stop:
-            stopper.stop("pe-1@here", [(UUID(int=1), 1)])
+            stopper.stop("pe-1@here", [(UUID(int=1), 1)], secrets=["s"])
 
     texts = [str(result.error), str(depths.value), str(report.value), str(stop.value)]
     assert list(result.refused) == messages

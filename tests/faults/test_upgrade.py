@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.contracts.alive import body_signature
 from orchestrator.contracts.assignment import Assignment
+from orchestrator.contracts.signature import body_signature
 from orchestrator.flow.submit import JobOrder, create_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.brokers import RedisServer

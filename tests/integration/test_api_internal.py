@@ -12,6 +12,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from orchestrator.catalog.workers import enrol_worker
+from orchestrator.contracts.signature import attempt_proof, enrolment_proof
+from orchestrator.domain.values import Actor
+from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
 
 
@@ -37,15 +41,33 @@ class Attempt:
         *,
         attempt: int = 1,
         token: str | None = None,
+        proof: str | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
         """Call as the replica does."""
+        token = self.token(attempt) if token is None else token
         return self.api.bare.request(
             method,
             f"/internal/task/{self.task_id}/{attempt}{path}",
-            headers={"assay-token": self.token(attempt) if token is None else token},
+            headers={
+                "assay-token": token,
+                "assay-proof": self.proof(token) if proof is None else proof,
+            },
             content=content,
         )
+
+    def proof(self, token: str, *, worker: str | None = None, newer: int = 0) -> str:
+        """Return the proof that goes with a token, of an enrolment as it is now."""
+        return attempt_proof(self.secret(worker, newer=newer), token)
+
+    def secret(self, worker: str | None = None, *, newer: int = 0) -> str:
+        """Return an enrolment secret, the present one or a *newer* one."""
+        name = worker or self.worker
+        with self.api.services.database.uow() as tx:
+            found = find_enrolment(tx, name)
+        assert found is not None
+        keys = self.api.services.engine.keys
+        return keys.enrolment_secret(name, found.generation + newer)
 
 
 @pytest.fixture
@@ -162,3 +184,39 @@ def test_an_unknown_task_answers_404(api: API):
     )
 
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/sample"), ("PUT", "/file/child")]
+)
+def test_a_token_alone_opens_nothing(attempt: Attempt, method: str, path: str):
+    """Whoever reads a worker's queue has its tokens, and not its secret."""
+    of_another = attempt.proof(attempt.token(), worker=attempt.worker, newer=1)
+
+    for proof in ("", "x", of_another, attempt.proof("another token")):
+        answer = attempt.call(method, path, proof=proof, content=b"x")
+
+        assert answer.status_code == 401
+        assert "assay-proof" in first_message(answer)["message"]
+
+
+def test_a_replica_may_ask_whether_it_is_enrolled(attempt: Attempt):
+    services = attempt.api.services
+    with services.database.uow() as tx:
+        enrol_worker(tx, attempt.worker, keys=services.engine.keys, actor=Actor("test"))
+    present = enrolment_proof(attempt.secret(), attempt.worker)
+    former = enrolment_proof(attempt.secret(newer=-1), attempt.worker)
+
+    def ask(worker: str, proof: str) -> int:
+        headers = {"assay-proof": proof}
+        return attempt.api.bare.get(
+            f"/internal/worker/{worker}", headers=headers
+        ).status_code
+
+    assert ask(attempt.worker, present) == 204
+    assert ask(attempt.worker, former) == 401
+    assert ask(attempt.worker, "") == 401
+    assert ask("nobody", enrolment_proof(attempt.secret(), "nobody")) == 401
+
+    attempt.api.admin.delete(f"/worker/{attempt.worker}")
+    assert ask(attempt.worker, present) == 401

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.contracts.report import ReportedAnalysis
+from orchestrator.db import unit_of_work
+from orchestrator.db.history import KEPT_REJECTED
+from orchestrator.db.unit_of_work import Database, StatementTimeoutError
 from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job, cancel_task
+from orchestrator.flow.ingest import ingest
 from orchestrator.flow.retry import retry_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.engine import Rig, raw
@@ -208,11 +213,8 @@ def test_a_token_of_another_attempt_is_forged(rig: Rig, job):
 
 def with_another_attempt(rig: Rig, task) -> RawMessage:
     message = rig.report(task, "success")
-    return RawMessage(
-        body=message.body.replace(b'"attempt":1', b'"attempt":2'),
-        headers={},
-        problem=None,
-    )
+    changed = message.body.replace(b'"attempt":1', b'"attempt":2')
+    return rig.signed(task.worker, changed)
 
 
 def test_a_heartbeat_is_refused_after_a_new_enrolment(rig: Rig):
@@ -262,3 +264,92 @@ def test_characters_that_the_database_can_not_hold_are_replaced(rig: Rig, job):
     (row,) = rig.execute("SELECT result FROM analysis")
     assert row.result == {"a\ufffdb": ["\ufffd", "\\u0000"]}
     assert rig.task(job).message == "x\ufffdy"
+
+
+def test_a_report_that_no_replica_of_its_worker_signed_changes_nothing(rig: Rig, job):
+    """Whoever reads a worker's queue has tokens, and not the worker's secret."""
+    message = rig.report(rig.task(job), "success")
+    for headers in (
+        {},
+        {"signature": "0" * 64},
+        rig.signed("beta", message.body).headers,
+    ):
+        rig.ingest(RawMessage(body=message.body, headers=headers, problem=None))
+
+    assert rig.task(job).state == "enqueued"
+    kinds = {reason.partition(":")[0] for reason in rig.rejected()}
+    assert kinds == {"forged_signature"}
+
+
+def test_an_analysis_is_of_the_version_that_its_replica_announced(rig: Rig, job):
+    rig.heartbeat("alpha-1@host", worker_version="7")
+
+    rig.tell(rig.task(job), "success", worker_version="6")
+
+    (row,) = rig.execute("SELECT agent_version FROM analysis")
+    assert row.agent_version == "7"
+
+
+def test_a_flood_of_refused_messages_is_counted_and_not_stored(rig: Rig):
+    for _ in range(60):
+        rig.ingest(*[RawMessage(body=b"x", headers={}, problem="odd")] * 30)
+    rig.ingest(raw({"type": "nonsense\0", "version": 1}))
+
+    kept = rig.execute("SELECT kind, count(*) AS n FROM rejected_report GROUP BY kind")
+    assert {row.kind: row.n for row in kept} == {
+        "undecodable": KEPT_REJECTED,
+        "invalid": 1,
+    }
+    (counted,) = rig.execute(
+        "SELECT sum(value) AS n FROM counter WHERE name = 'reports_rejected'"
+    )
+    assert counted.n == 60 * 30 + 1
+
+
+@pytest.mark.parametrize("kind", ["report", "heartbeat"])
+def test_what_no_statement_takes_is_set_apart_whatever_it_is(rig: Rig, job, kind):
+    """What is too big for an index, for example, psycopg calls an operational error."""
+    table, rows = {
+        "report": ("job_task", "NEW.state = 'success'"),
+        "heartbeat": ("replica", "NEW.id = 'alpha-1@host'"),
+    }[kind]
+    rig.execute(_REFUSING.replace("TABLE", table).replace("ROWS", rows))
+    bad = {
+        "report": rig.report(rig.task(job), "success"),
+        "heartbeat": rig.alive("alpha-1@host"),
+    }[kind]
+    rig.worker("beta")
+    other = rig.job(b"other", workers=("beta",))
+
+    rig.ingest(bad, rig.report(rig.task(other, "beta"), "executing"))
+
+    assert [reason.partition(":")[0] for reason in rig.rejected()] == ["inapplicable"]
+    assert rig.task(other, "beta").state == "executing"
+
+
+def test_what_waits_for_a_lock_is_tried_again_before_it_is_set_apart(
+    rig: Rig, job, monkeypatch
+):
+    message = rig.report(rig.task(job), "success")
+    monkeypatch.setattr(unit_of_work, "STATEMENT_TIMEOUT_MS", 500)
+    database = Database(rig.database.url)
+
+    with rig.database.engine.connect() as other:
+        other.execute(text("SELECT 1 FROM job_task FOR UPDATE"))
+        with pytest.raises(StatementTimeoutError):
+            ingest(database, [message], engine=rig.engine)
+        ingest(database, [message], engine=rig.engine, patient=False)
+    database.close()
+
+    assert rig.task(job).state == "enqueued"
+    assert rig.rejected() == ["inapplicable: a statement took too long"]
+
+
+_REFUSING = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'too big' USING ERRCODE = 'program_limit_exceeded';
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON TABLE FOR EACH ROW WHEN (ROWS)
+    EXECUTE FUNCTION refuse();
+"""

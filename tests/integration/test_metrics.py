@@ -337,7 +337,7 @@ def test_rejected_messages_by_kind(rig: Rig, prometheus: Prometheus):
         raw("{"),
         raw({"type": "gossip", "version": 1}),
         raw({"type": "report", "version": 7}),
-        raw(forged.body.decode().replace('"token":"', '"token":"x')),
+        rig.signed("alpha", forged.body.replace(b'"token":"', b'"token":"x')),
         type(fake)(body=fake.body, headers={}, problem=None),
         type(fake)(body=b"", headers={}, problem="no body"),
     )

@@ -98,7 +98,7 @@ def test_a_long_analysis_says_first_that_it_is_executing(actor: Stage):
         ({"refuse": "not mine"}, "failed", "unsupported", False, "not mine"),
         ({"die": 3}, "failed", "crashed", False, ""),
         ({"give": [1]}, "failed", "bad_result", False, "result: [1] is not of type"),
-        ({"give": {"a": "\0"}}, "failed", "bad_result", False, "NUL"),
+        ({"give_nul": 1}, "failed", "bad_result", False, "NUL"),
         ({"sleep": 60}, "timed_out", None, False, ""),
     ],
 )

@@ -32,7 +32,7 @@ def store() -> Iterator[StoreServer]:
 
 @pytest.fixture
 def transfer(store: StoreServer) -> Iterator[Transfer]:
-    transfer = Transfer(store.url, slots=1, retry_seconds=2)
+    transfer = Transfer(store.url, secret="secret", slots=1, retry_seconds=2)
     yield transfer
     transfer.close()
 
@@ -106,7 +106,9 @@ def test_an_api_that_stumbles_is_asked_again(transfer, store, tmp_path: Path):
 
 
 def test_an_api_that_stays_away_is_another_attempts_affair(tmp_path: Path):
-    transfer = Transfer(f"http://127.0.0.1:{free_port()}", slots=1, retry_seconds=0.5)
+    transfer = Transfer(
+        f"http://127.0.0.1:{free_port()}", secret="secret", slots=1, retry_seconds=0.5
+    )
 
     with pytest.raises(TransferError, match="does not answer") as caught:
         transfer.deliver(sample("/it", kind="http"), tmp_path / "s", grant())
@@ -115,7 +117,7 @@ def test_an_api_that_stays_away_is_another_attempts_affair(tmp_path: Path):
 
 
 def test_a_stopped_attempt_does_not_wait_for_the_api(tmp_path: Path):
-    transfer = Transfer(f"http://127.0.0.1:{free_port()}", slots=1)
+    transfer = Transfer(f"http://127.0.0.1:{free_port()}", secret="secret", slots=1)
     stopped = grant()
     timer = threading.Timer(0.1, stopped.stopped.set)
     timer.start()

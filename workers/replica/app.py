@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
+from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.control import control_command
@@ -37,6 +38,8 @@ from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
 from workers.replica.attempts import Attempts
+from workers.replica.enrolment import Enrolment, Watch
+from workers.replica.gate import Gate
 from workers.replica.identity import Identity
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
@@ -47,6 +50,9 @@ from workers.sandbox.inside.confinement import protect_process
 from workers.sandbox.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
+
+#: Lines for messages that are not ours; of a flood only every thousandth has one.
+_DISCARDED_LINES = 20
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
@@ -114,7 +120,8 @@ class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
 
 class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
     """
-    Celery's consumer without "native delayed delivery".
+    Celery's consumer, which takes nothing that is not signed, and without "native
+    delayed delivery".
 
     That would declare dozens of queues and exchanges for ETAs, which Assay does not use
     and a worker's RabbitMQ user has no right to declare.
@@ -126,6 +133,19 @@ class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
             for step in Consumer.Blueprint.default_steps
             if not step.endswith(":DelayedDelivery")
         )
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        take = super().create_task_handler(*args, **options)
+
+        def on_message(message: Any) -> None:
+            problem = self.app.replica.gate.admit(message)
+            if problem is None:
+                take(message)
+                return
+            message.ack_log_error(log, self.connection_errors)
+            self.app.replica.discarded(problem)
+
+        return on_message
 
 
 class _App(Celery):  # type: ignore[misc]  # Celery has no types
@@ -140,9 +160,13 @@ class _Replica:
         self.settings = settings
         self.name = new_replica_id(analyzer.name)
         self.attempts = Attempts()
+        self.gate = Gate(analyzer.name, settings.secret)
+        self._discarded = 0
         self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
+        self._asked_to_stop = False
+        self._watch: Watch | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -150,10 +174,28 @@ class _Replica:
             raise RuntimeError("the replica has not started")
         return self._runtime
 
-    def start(self, slots: int) -> None:
+    def start(self, slots: int, *, on_standing: Callable[[bool], None]) -> None:
+        """
+        Begin to speak and to listen, once the orchestrator does not refuse us.
+
+        Args:
+            on_standing: Called, in a thread, when work may no more be taken, or again.
+        """
         protect_process()
+        enrolment = Enrolment(
+            api_url=self.settings.api_url,
+            worker=self.analyzer.name,
+            secret=self.settings.secret,
+        )
+        every = self.settings.enrolment_seconds
+        watch = Watch(enrolment.ask, on_standing, every_seconds=every)
+        watch.wait_until_not_refused(lambda: self._asked_to_stop)
+        if self._asked_to_stop:
+            raise WorkerShutdown(0)
         try:
             self._start(slots)
+            self._watch = watch
+            watch.start()
         except BaseException:
             # Celery stops only what has started: nobody else would clean this up.
             self._leftovers.close()
@@ -174,7 +216,9 @@ class _Replica:
             identity,
             attempts=self.attempts,
             reporter=reporter,
-            transfer=Transfer(self.settings.api_url, slots=slots),
+            transfer=Transfer(
+                self.settings.api_url, secret=self.settings.secret, slots=slots
+            ),
             sandbox=sandbox,
             check=self._check,
             scratch=scratch,
@@ -209,11 +253,20 @@ class _Replica:
             raise AnalysisFailedError(report.reason or report.kind)
         return report.kind
 
+    def discarded(self, why: str) -> None:
+        self._discarded += 1
+        if self._discarded <= _DISCARDED_LINES or self._discarded % 1000 == 0:
+            fields = {"reason": why, "so_far": self._discarded}
+            log.warning("message.discarded", extra=fields)
+
     def announce_stop(self, *, hurry: bool) -> None:
+        self._asked_to_stop = True
         if self._runtime is not None:
             self._runtime.announce_stop(hurry=hurry)
 
     def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
         if self._runtime is not None:
             self._runtime.stop(grace_seconds=self.settings.stop_grace_seconds)
         self._leftovers.close()
@@ -230,8 +283,10 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:
-        parent.app.replica.start(parent.concurrency)
         _take_over_signals(parent.app.replica)
+        parent.app.replica.start(
+            parent.concurrency, on_standing=partial(_take_work, parent)
+        )
 
     def stop(self, parent: Any) -> None:
         parent.app.replica.stop()
@@ -239,6 +294,15 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     def terminate(self, parent: Any) -> None:
         parent.app.replica.announce_stop(hurry=True)
         parent.app.replica.stop()
+
+
+def _take_work(parent: Any, may_work: bool) -> None:  # noqa: FBT001  (a callback)
+    """Have Celery's consumer begin or end to take messages of the worker's queue."""
+    consumer = parent.consumer
+    queue = parent.app.conf.task_default_queue
+    change = consumer.add_task_queue if may_work else consumer.cancel_task_queue
+    # In Celery's own thread: a connection is not for two.
+    consumer.call_soon(change, queue)
 
 
 def _take_over_signals(replica: _Replica) -> None:
@@ -320,11 +384,16 @@ def _note_a_revocation(sender: Any, request: Any, **_: object) -> None:
 signals.task_revoked.connect(_note_a_revocation, weak=False)
 
 
-def _stop_attempts(panel: Any, attempts: object = (), **_: object) -> dict[str, int]:
+def _stop_attempts(
+    panel: Any, attempts: object = (), signature: object = None, **_: object
+) -> dict[str, object]:
     """Drop or stop attempts that are over."""
-    wanted = attempts if isinstance(attempts, list) else []
-    keys = [key for name in wanted if (key := parse_celery_id(str(name))) is not None]
-    return {"stopped": panel.app.replica.attempts.stop(keys)}
+    replica = panel.app.replica
+    wanted = list(map(str, attempts)) if isinstance(attempts, list) else []
+    if not replica.gate.is_stop(replica.name, wanted, signature):
+        return {"error": "refused: not signed with this worker's secret"}
+    keys = [key for name in wanted if (key := parse_celery_id(name)) is not None]
+    return {"stopped": replica.attempts.stop(keys)}
 
 
 control_command(name=names.STOP_COMMAND)(_stop_attempts)

@@ -21,8 +21,9 @@ from kombu.connection import Connection
 from kombu.exceptions import ChannelError
 from kombu.messaging import Producer
 
-from orchestrator.contracts.alive import Alive, body_signature
+from orchestrator.contracts.alive import Alive
 from orchestrator.contracts.report import Report
+from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Line:
     How to reach the broker.
 
     ``one_by_one``: the broker confirms each message by itself (RabbitMQ).
+    ``secret``: the worker's, which signs whatever is said.
     """
 
     connect: Callable[[], Connection]
@@ -198,7 +200,7 @@ class Reporter:
                 for index in range(min(self._batch_size, len(self._spool)))
             ]
         if batch:
-            self._publish([(_body(waiting.report), {}) for waiting in batch])
+            self._publish([self._signed(waiting.report) for waiting in batch])
             self._confirm(batch)
         with self._changed:
             leaving = self._closing and not self._spool
@@ -224,12 +226,14 @@ class Reporter:
         alive = self._compose(
             sequence=self._sequence, manifest=with_manifest, leaving=leaving
         )
-        body = _body(alive)
-        signature = body_signature(self._line.secret, body)
-        self._publish([(body, {SIGNATURE_HEADER: signature})])
+        self._publish([self._signed(alive)])
         self._alive_due = now + self._heartbeat_seconds
         if with_manifest:
             self._manifest_due = now + _MANIFEST_SECONDS
+
+    def _signed(self, message: Report | Alive) -> tuple[bytes, dict[str, str]]:
+        body = message.model_dump_json(exclude_defaults=False).encode()
+        return body, {SIGNATURE_HEADER: body_signature(self._line.secret, body)}
 
     def _publish(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
         producer = self._producer or self._connect()
@@ -288,7 +292,3 @@ class Reporter:
             connection.close()
         except Exception:
             log.debug("broker.close_failed", exc_info=True)
-
-
-def _body(message: Report | Alive) -> bytes:
-    return message.model_dump_json(exclude_defaults=False).encode()

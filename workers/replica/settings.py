@@ -42,12 +42,14 @@ class Settings:
     What a replica is told by its environment.
 
     ``events``: whether Celery sends the task events that Flower shows.
+    ``enrolment_seconds``: from one question whether we are still enrolled to the next.
     """
 
     broker_url: str = field(repr=False)
     api_url: str
     secret: str = field(repr=False)
     heartbeat_seconds: float = 5.0
+    enrolment_seconds: float = 60.0
     stop_grace_seconds: float = 10.0
     slots: int = 1
     events: bool = True
@@ -75,6 +77,7 @@ class Settings:
                 f"as `assay worker register {worker}` printed it",
             ),
             heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
+            enrolment_seconds=_number(environment, "ASSAY_ENROLMENT_SECONDS", 60.0),
             stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
             slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
             events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),

@@ -21,7 +21,8 @@ import httpx
 
 from orchestrator.contracts.assignment import AssignedSample
 from orchestrator.contracts.report import Reference
-from orchestrator.contracts.wire import OPAQUE_MIME_TYPE, TOKEN_HEADER
+from orchestrator.contracts.signature import attempt_proof
+from orchestrator.contracts.wire import OPAQUE_MIME_TYPE, PROOF_HEADER, TOKEN_HEADER
 
 #: Long enough for a restart of the API, short beside the run time of a task.
 RETRY_SECONDS = 30.0
@@ -85,14 +86,21 @@ class Transfer:
 
     Args:
         api_url: The orchestrator's address, without a slash at its end.
+        secret: The worker's enrolment secret, of which each request has a proof.
         slots: How many requests may be open at once.
         retry_seconds: For how long to try again when nobody answers, or a 5xx comes.
     """
 
     def __init__(
-        self, api_url: str, *, slots: int, retry_seconds: float = RETRY_SECONDS
+        self,
+        api_url: str,
+        *,
+        secret: str,
+        slots: int,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._api_url = api_url.rstrip("/")
+        self._secret = secret
         self._retry_seconds = retry_seconds
         self._client = httpx.Client(
             timeout=httpx.Timeout(10.0, connect=5.0),
@@ -116,7 +124,7 @@ class Transfer:
             return
         url, headers = sample.where.value, {}
         if sample.where.kind == "http":
-            url, headers = self._api_url + url, {TOKEN_HEADER: grant.token}
+            url, headers = self._api_url + url, self._credentials(grant)
         self._persist(
             lambda: self._download(url, headers, sample, target), grant.stopped
         )
@@ -137,7 +145,7 @@ class Transfer:
         if upload.file_name is not None:
             parameters["fileName"] = upload.file_name
         headers = {
-            TOKEN_HEADER: grant.token,
+            **self._credentials(grant),
             "content-type": OPAQUE_MIME_TYPE,
             "content-length": str(upload.source.stat().st_size),
         }
@@ -155,6 +163,10 @@ class Transfer:
             return _stored(answer, upload)
 
         return self._persist(put, grant.stopped)
+
+    def _credentials(self, grant: Grant) -> dict[str, str]:
+        proof = attempt_proof(self._secret, grant.token)
+        return {TOKEN_HEADER: grant.token, PROOF_HEADER: proof}
 
     def close(self) -> None:
         """Close every connection."""

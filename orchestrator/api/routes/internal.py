@@ -1,17 +1,21 @@
 """
-What replicas read and write over HTTP, with nothing but the token of one attempt.
+What replicas read and write over HTTP: with the token of one attempt, and a proof that
+they are enrolled as its worker.
 
-The token opens this attempt's sample and takes its files, while the attempt is the
-task's present one and open. Reports go through the broker.
+Both open this attempt's sample and take its files, while the attempt is the task's
+present one and open: whoever reads a token in the broker has not the other. Reports go
+through the broker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.deps import Services, ServicesDep
@@ -19,17 +23,44 @@ from orchestrator.api.http.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.errors import RESPONSES
 from orchestrator.api.http.threads import in_thread
-from orchestrator.contracts.wire import TOKEN_HEADER
+from orchestrator.contracts.signature import (
+    attempt_proof,
+    enrolment_proof,
+    is_one_of,
+)
+from orchestrator.contracts.wire import PROOF_HEADER, TOKEN_HEADER, ShortName
 from orchestrator.domain.errors import AuthenticationError
 from orchestrator.queries.tasks import AttemptView, get_attempt
+from orchestrator.queries.workers import find_enrolment
 
 router = APIRouter(
     prefix="/internal/task/{task_id}/{attempt}", tags=["internal"], responses=RESPONSES
 )
+enrolment_router = APIRouter(
+    prefix="/internal/worker", tags=["internal"], responses=RESPONSES
+)
 
 Attempt = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Token = Annotated[str | None, Header(alias=TOKEN_HEADER)]
+Proof = Annotated[str | None, Header(alias=PROOF_HEADER, max_length=256)]
 Kind = Literal["child", "evidence", "result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a replica shows beside the attempt that it names."""
+
+    token: str | None
+    proof: str | None
+
+
+def _credentials(
+    token: Annotated[str | None, Header(alias=TOKEN_HEADER, max_length=256)] = None,
+    proof: Proof = None,
+) -> Credentials:
+    return Credentials(token, proof)
+
+
+CredentialsDep = Annotated[Credentials, Depends(_credentials)]
 
 
 class StoredBlob(Shape):
@@ -41,10 +72,13 @@ class StoredBlob(Shape):
 
 @router.get("/sample", response_class=StreamingResponse)
 def read_sample(
-    task_id: UUID, attempt: Attempt, services: ServicesDep, token: Token = None
+    task_id: UUID,
+    attempt: Attempt,
+    services: ServicesDep,
+    shown: CredentialsDep,
 ) -> StreamingResponse:
     """Return the bytes of the attempt's sample."""
-    view = _admit(services, task_id, attempt, token)
+    view = _admit(services, task_id, attempt, shown)
     return raw_answer(services.store, view.sample_sha256)
 
 
@@ -55,10 +89,10 @@ async def write_file(
     kind: Kind,  # noqa: ARG001  (checked by its type; the report says it again)
     request: Request,
     services: ServicesDep,
-    token: Token = None,
+    shown: CredentialsDep,
 ) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
-    await in_thread(lambda: _admit(services, task_id, attempt, token))
+    await in_thread(lambda: _admit(services, task_id, attempt, shown))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
     return await run_reader(
@@ -66,17 +100,41 @@ async def write_file(
     )
 
 
+@enrolment_router.get("/{name}", status_code=HTTPStatus.NO_CONTENT)
+def check_enrolment(
+    name: ShortName, services: ServicesDep, proof: Proof = None
+) -> None:
+    """Tell a replica whether it still speaks for its worker."""
+    with services.database.uow() as tx:
+        found = find_enrolment(tx, name)
+    generation = found.generation if found and not found.is_deleted else 0
+    secrets = services.engine.keys.enrolment_secrets(name, generation)
+    expected = [enrolment_proof(secret, name) for secret in secrets]
+    if not generation or not is_one_of(proof, expected):
+        raise AuthenticationError(
+            f"the header {PROOF_HEADER} is not made with the present secret of {name};"
+            f" set ASSAY_WORKER_SECRET to what 'assay worker register {name}' prints"
+        )
+
+
 def _admit(
-    services: Services, task_id: UUID, attempt: int, token: str | None
+    services: Services, task_id: UUID, attempt: int, shown: Credentials
 ) -> AttemptView:
     with services.database.uow() as tx:
         view = get_attempt(tx, task_id)
     keys = services.engine.keys
+    token = shown.token
     if token is None or not keys.is_attempt_token(
         token, task_id, attempt, worker=view.worker
     ):
         raise AuthenticationError(
             f"the header {TOKEN_HEADER} has no valid token for this attempt"
+        )
+    secrets = keys.enrolment_secrets(view.worker, view.generation)
+    if not is_one_of(shown.proof, [attempt_proof(secret, token) for secret in secrets]):
+        raise AuthenticationError(
+            f"the header {PROOF_HEADER} is not made of the token with the worker's"
+            " present enrolment secret"
         )
     view.require_open(attempt)
     return view

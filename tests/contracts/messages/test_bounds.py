@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from orchestrator.contracts.wire import Wire
 from orchestrator.flow.intake import _Envelope
 from tests.contracts.messages.test_messages import GOLDEN, MODELS
 
 #: Free text about an attempt, and a result: U+0000 in them is replaced when stored.
 _REPLACED = ("message", "analysis.result")
 
-SCHEMAS = {
-    name: model.model_json_schema()
-    for name, model in {**MODELS, "envelope": _Envelope}.items()
-}
+ALL: dict[str, type[Wire]] = {**MODELS, "envelope": _Envelope}
+SCHEMAS = {name: model.model_json_schema() for name, model in ALL.items()}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

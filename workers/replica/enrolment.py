@@ -1,0 +1,130 @@
+"""
+Asks the orchestrator whether this replica still speaks for its worker.
+
+While it does not, the replica takes nothing: what it would take, a replica with the
+present secret can do. A heartbeat that is refused tells a replica nothing, or anybody
+could stop one by forging its heartbeats.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import quote
+
+import httpx
+
+from orchestrator.contracts.signature import enrolment_proof
+from orchestrator.contracts.wire import PROOF_HEADER
+
+log = logging.getLogger(__name__)
+
+#: Seconds from one question to the next while nobody answers.
+_UNANSWERED_SECONDS = 5.0
+
+#: Bytes of an answer that are shown; what is above is not read.
+_SHOWN_BYTES = 2_000
+
+
+class Standing(Enum):
+    """What the orchestrator says; an API that does not answer refuses nobody."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enrolment:
+    """One replica's question."""
+
+    api_url: str
+    worker: str
+    secret: str
+
+    def ask(self) -> Standing:
+        """Ask once; say in the log what is wrong, if something is."""
+        name = quote(self.worker, safe="")
+        url = f"{self.api_url.rstrip('/')}/internal/worker/{name}"
+        proof = {PROOF_HEADER: enrolment_proof(self.secret, self.worker)}
+        try:
+            with (
+                httpx.Client(timeout=5.0, trust_env=False) as client,
+                client.stream("GET", url, headers=proof) as answer,
+            ):
+                return _standing(answer)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            log.info("enrolment.unanswered", extra={"error": type(error).__name__})
+            return Standing.UNANSWERED
+
+
+def _standing(answer: httpx.Response) -> Standing:
+    status = answer.status_code
+    if status == HTTPStatus.NO_CONTENT:
+        return Standing.ACCEPTED
+    if status != HTTPStatus.UNAUTHORIZED:
+        log.warning("enrolment.unanswered", extra={"status": status})
+        return Standing.UNANSWERED
+    said = next(answer.iter_raw(_SHOWN_BYTES), b"").decode("utf-8", "replace")
+    log.error("enrolment.refused", extra={"said": said, "takes_work": False})
+    return Standing.REFUSED
+
+
+class Watch:
+    """
+    The thread that goes on asking.
+
+    Args:
+        ask: Asks once.
+        on_change: Called in the thread with whether the replica may take work.
+        every_seconds: From one question to the next.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Standing],
+        on_change: Callable[[bool], None],
+        *,
+        every_seconds: float,
+    ) -> None:
+        self._ask = ask
+        self._on_change = on_change
+        self._every_seconds = every_seconds
+        self._ended = threading.Event()
+        self._may_work = True
+        self._thread = threading.Thread(
+            target=self._run, name="assay-enrolment", daemon=True
+        )
+
+    def wait_until_not_refused(self, stopping: Callable[[], bool]) -> None:
+        """Ask, and go on asking while the answer is no, until *stopping* says so."""
+        while self._ask() is Standing.REFUSED and not stopping():
+            pause = self._every_seconds
+            while pause > 0 and not stopping():
+                # A signal's handler sets no event: it takes no lock.
+                self._ended.wait(0.2)
+                pause -= 0.2
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a question that is under way is left alone."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        soon = min(_UNANSWERED_SECONDS, self._every_seconds)
+        pause = soon
+        while not self._ended.wait(pause):
+            standing = self._ask()
+            unanswered = standing is Standing.UNANSWERED
+            pause = soon if unanswered else self._every_seconds
+            may_work = standing is not Standing.REFUSED
+            if not unanswered and may_work != self._may_work:
+                self._may_work = may_work
+                self._on_change(may_work)
