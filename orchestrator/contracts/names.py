@@ -16,6 +16,12 @@ BUNDLED_WORKERS = ("document", "executable", "strings", "yara")
 REPORTS = "reports"
 MAINTENANCE = "maintenance"
 
+#: Celery's exchanges for control commands, their answers and events, as its settings
+#: name them by default.
+MAILBOX = "celery.pidbox"
+REPLIES = f"reply.{MAILBOX}"
+EVENTS = "celeryev"
+
 #: Celery control command that tells a replica which attempts are over.
 STOP_COMMAND = "assay_stop"
 TICK_TASK = "assay.tick"

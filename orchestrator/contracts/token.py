@@ -69,6 +69,11 @@ class KeyRing:
         claim = f"enrol\n{worker}\n{generation}"
         return tuple(_signature(key_id, key, claim) for key_id, key in self.keys)
 
+    def broker_passwords(self, worker: str, generation: int) -> tuple[str, ...]:
+        """Return the passwords of a worker's account in the broker, one per key."""
+        claim = f"broker\n{worker}\n{generation}"
+        return tuple(_signature(key_id, key, claim) for key_id, key in self.keys)
+
     def _sign(self, claim: str) -> str:
         key_id, key = self.keys[0]
         return _signature(key_id, key, claim)

@@ -11,7 +11,9 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import redis
+from celery.events.event import get_exchange
 from kombu import Connection, Queue
+from kombu.pidbox import Mailbox
 from kombu.utils.url import parse_url
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -171,9 +173,17 @@ def celery_settings(broker_url: str) -> dict[str, object]:
     }
 
 
+def broker_database(broker_url: str) -> str:
+    """Return the number of Redis's database, or RabbitMQ's virtual host."""
+    default = "/" if names.is_rabbitmq(broker_url) else "0"
+    return str(_parts(broker_url)["virtual_host"] or default)
+
+
 def declare(broker_url: str, workers: Iterable[str]) -> None:
     """
-    Make every queue exist. On Redis there is nothing to make: a list is its pushes.
+    Make every queue and exchange exist that a worker's account may not make.
+
+    On Redis there is nothing to make: a list is its pushes.
 
     Raises:
         BrokerUnavailableError: Safe to retry; what exists already is left as it is.
@@ -188,6 +198,10 @@ def declare(broker_url: str, workers: Iterable[str]) -> None:
     with broker_errors(broker_url), open_connection(broker_url) as connection:
         for queue in queues:
             queue(connection.default_channel).declare()
+        mailbox = Mailbox("celery", type="fanout")
+        events = get_exchange(connection)
+        for exchange in (mailbox.exchange, mailbox.reply_exchange, events):
+            exchange(connection.default_channel).declare()
 
 
 def _parts(broker_url: str) -> dict[str, Any]:

@@ -182,6 +182,7 @@ class _Replica:
             on_standing: Called, in a thread, when work may no more be taken, or again.
         """
         protect_process()
+        broker.use_our_transports()
         enrolment = Enrolment(
             api_url=self.settings.api_url,
             worker=self.analyzer.name,

@@ -1,8 +1,9 @@
 """
 The connection on which a replica takes its assignments.
 
-Owns what differs from kombu's own: how soon it comes back, and on Redis where it is
-noted what was delivered and not yet acknowledged. RabbitMQ notes that by itself.
+Owns what differs from kombu's own: how soon it comes back; that it makes nothing which
+others use, because a worker's account may not; and on Redis where it is noted what was
+delivered and not yet acknowledged. RabbitMQ notes that by itself.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from kombu import transport
 from kombu.connection import Connection as KombuConnection
-from kombu.transport import redis, virtual
+from kombu.transport import TRANSPORT_ALIASES, pyamqp, redis, virtual
 from redis.exceptions import RedisError
+
+from orchestrator.contracts import names
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +27,6 @@ class Connection(KombuConnection):  # type: ignore[misc]  # kombu has no types
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
         return super().ensure_connection(*args, **{**pace, **options})
-
-    def get_transport_cls(self) -> Any:
-        found = super().get_transport_cls()
-        return _Transport if found is redis.Transport else found
 
 
 class _Unacknowledged(virtual.QoS):  # type: ignore[misc]  # kombu has no types
@@ -57,8 +57,20 @@ class _Unacknowledged(virtual.QoS):  # type: ignore[misc]  # kombu has no types
         return []
 
 
-class _Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+class _RedisChannel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     QoS = _Unacknowledged
+
+    def _queue_bind(self, exchange: str, key: str, _: str, queue: str) -> None:
+        # Kombu also writes bindings into Redis, by scripts. A subscription needs none,
+        # nor does the nameless exchange, and a replica binds nothing else.
+        if self.typeof(exchange).type == "fanout":
+            self._fanout_queues[queue] = (exchange, key.replace("#", "*"))
+
+    def _delete(self, *args: Any, **options: Any) -> None:
+        """Leave alone what was never written."""
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Likewise."""
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's)
         raw = message._raw  # noqa: SLF001  (kombu's QoS keeps the same)
@@ -69,5 +81,56 @@ class _Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
             pipe.execute()
 
 
-class _Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
-    Channel = _Channel
+class _RedisTransport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+    Channel = _RedisChannel
+
+
+class _AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
+    """
+    Asks whether an exchange or a queue is there instead of making it.
+
+    Asking takes no rights. What is missing is an error, and the connection is tried
+    again until the orchestrator has made it.
+    """
+
+    def exchange_declare(self, *args: Any, **options: Any) -> Any:
+        return super().exchange_declare(*args, **{**options, "passive": True})
+
+    def queue_declare(self, queue: str = "", **options: Any) -> Any:
+        is_own = queue.endswith(f".{names.MAILBOX}")
+        return super().queue_declare(
+            queue, **(options if is_own else {**options, "passive": True})
+        )
+
+
+class _AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # kombu has no types
+    Channel = _AmqpChannel
+
+
+class _AmqpTransport(pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
+    Connection = _AmqpConnection
+
+
+class _AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # kombu has no types
+    Connection = _AmqpConnection
+
+
+def use_our_transports() -> None:
+    """
+    Let every connection of this process be one of ours.
+
+    Celery opens some, for answers to control commands, by kombu's pools, which take
+    neither a class nor a transport from anybody; so kombu's table is changed.
+    """
+    ours = {
+        "redis": _RedisTransport,
+        "rediss": _RedisTransport,
+        "amqp": _AmqpTransport,
+        "pyamqp": _AmqpTransport,
+        "amqps": _AmqpTLSTransport,
+    }
+    TRANSPORT_ALIASES.update(
+        {name: f"{__name__}:{kind.__name__}" for name, kind in ours.items()}
+    )
+    # What it looked up before; Celery asks for the broker's kind early.
+    transport._transport_cache.clear()  # noqa: SLF001

@@ -18,7 +18,6 @@ from typing import Protocol
 
 from kombu import Queue
 from kombu.connection import Connection
-from kombu.exceptions import ChannelError
 from kombu.messaging import Producer
 
 from orchestrator.contracts.alive import Alive
@@ -254,19 +253,14 @@ class Reporter:
         self._connection = self._line.connect()
         self._connection.connect()
         if self._line.one_by_one:
-            self._declare(self._connection)
+            self._look(self._connection)
         self._producer = Producer(self._connection.channel(), auto_declare=False)
         return self._producer
 
-    def _declare(self, connection: Connection) -> None:
-        # Looking needs no rights to configure, which workers should not have; only on
-        # a broker that has never seen the queue is it made here.
-        try:
-            with connection.channel() as channel:
-                self._line.queue(channel).queue_declare(passive=True)
-        except ChannelError:
-            with connection.channel() as channel:
-                self._line.queue(channel).declare()
+    def _look(self, connection: Connection) -> None:
+        # A worker's account may not make it; RabbitMQ would drop what nobody receives.
+        with connection.channel() as channel:
+            self._line.queue(channel).queue_declare(passive=True)
 
     def _back_off(self, error: Exception) -> None:
         if not self._pause_seconds:

@@ -1,0 +1,185 @@
+"""
+Tells the broker which accounts there are: Redis by ``ACL SETUSER``, RabbitMQ by its
+management API; or says in lines what somebody else may tell it.
+
+Always the whole of it: an account that is not given, and is called like a worker's, is
+removed. What an account may do is ``accounts.py``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import httpx
+
+from orchestrator.contracts.names import is_rabbitmq
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.messaging.accounts import (
+    USER_PREFIX,
+    Account,
+    rabbitmq_rights,
+    redis_rules,
+)
+from orchestrator.messaging.errors import broker_errors
+from orchestrator.messaging.topology import broker_database, redis_client
+
+_TIMEOUT_SECONDS = 10.0
+
+
+def account_url(broker_url: str, account: Account) -> str:
+    """Return *broker_url* with an account's credentials in place of its own."""
+    parts = urlsplit(broker_url)
+    address = parts.netloc.rpartition("@")[2]
+    user, password = quote(account.user, safe=""), quote(account.passwords[0], safe="")
+    query = [
+        (name, value)
+        for name, value in parse_qsl(parts.query)
+        if name not in {"username", "password"}
+    ]
+    netloc = f"{user}:{password}@{address}"
+    # A socket's address has no host: urlunsplit would drop the slashes of its path.
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
+
+
+def lines(broker_url: str, accounts: Sequence[Account]) -> list[str]:
+    """
+    Return what a person, or a script, tells the broker.
+
+    For Redis lines of an aclfile, which ``ACL LOAD`` reads, with hashed passwords; for
+    RabbitMQ lines of a shell, with the passwords in them, on no command line.
+    """
+    if not is_rabbitmq(broker_url):
+        database = int(broker_database(broker_url))
+        return [_acl_line(account, database=database) for account in accounts]
+    host = broker_database(broker_url)
+    return [line for account in accounts for line in _ctl_lines(account, host)]
+
+
+def apply_to_redis(broker_url: str, accounts: Sequence[Account]) -> None:
+    """
+    Give a Redis these accounts, and end the connections of those that changed.
+
+    Raises:
+        BrokerUnavailableError: It is away, or our own account may not.
+    """
+    database = int(broker_database(broker_url))
+    with broker_errors(broker_url), redis_client(broker_url) as client:
+        for account in accounts:
+            before = _password_hashes(client, account.user)
+            client.execute_command(
+                "ACL", "SETUSER", account.user, *redis_rules(account, database=database)
+            )
+            if before - {_hashed(password) for password in account.passwords}:
+                client.client_kill_filter(user=account.user)
+        _remove_others(client, {account.user for account in accounts})
+        if client.config_get("aclfile").get("aclfile"):
+            client.acl_save()
+
+
+def apply_to_rabbitmq(
+    broker_url: str, management_url: str, accounts: Sequence[Account]
+) -> None:
+    """
+    Give a RabbitMQ these accounts.
+
+    Args:
+        management_url: Of its management API, with an administrator's name and
+            password: ``http://name:password@host:15672``.
+
+    Raises:
+        ConfigurationError: It did not take them; the message says what it answered.
+    """
+    host = quote(broker_database(broker_url), safe="")
+    with httpx.Client(
+        base_url=f"{management_url.rstrip('/')}/api",
+        timeout=_TIMEOUT_SECONDS,
+        trust_env=False,
+    ) as client:
+        for account in accounts:
+            user = quote(account.user, safe="")
+            rights = rabbitmq_rights(account)
+            password = {"password": account.passwords[0], "tags": ""}
+            _put(client, f"/users/{user}", password)
+            _put(
+                client,
+                f"/permissions/{host}/{user}",
+                {
+                    "configure": rights.configure,
+                    "write": rights.write,
+                    "read": rights.read,
+                },
+            )
+        _remove_other_users(client, {account.user for account in accounts})
+
+
+def _acl_line(account: Account, *, database: int) -> str:
+    rules = [
+        f"#{_hashed(rule[1:])}" if rule.startswith(">") else rule
+        for rule in redis_rules(account, database=database)
+        if rule != "reset"
+    ]
+    return " ".join(["user", account.user, *rules])
+
+
+def _ctl_lines(account: Account, host: str) -> list[str]:
+    user, vhost = shlex.quote(account.user), shlex.quote(host)
+    say = f"printf '%s\\n' {shlex.quote(account.passwords[0])}"
+    rights = rabbitmq_rights(account)
+    patterns = (rights.configure, rights.write, rights.read)
+    change = f"{say} | rabbitmqctl change_password {user}"
+    return [
+        f"{say} | rabbitmqctl add_user {user} || {change}",
+        f"rabbitmqctl set_permissions -p {vhost} {user} {shlex.join(patterns)}",
+    ]
+
+
+def _hashed(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def _password_hashes(client: Any, user: str) -> set[str]:
+    found = client.acl_getuser(user)
+    return set(found["passwords"]) if found else set()
+
+
+def _remove_others(client: Any, users: set[str]) -> None:
+    known = set(client.acl_users())
+    for name in known - users:
+        if name.startswith(USER_PREFIX):
+            # Its connections end with it.
+            client.acl_deluser(name)
+
+
+def _remove_other_users(client: httpx.Client, users: set[str]) -> None:
+    try:
+        known = {
+            user["name"] for user in client.get("/users").raise_for_status().json()
+        }
+        for name in known - users:
+            if name.startswith(USER_PREFIX):
+                client.delete(f"/users/{quote(name, safe='')}").raise_for_status()
+    except (httpx.HTTPError, ValueError) as error:
+        raise _refused(error) from None
+
+
+def _put(client: httpx.Client, path: str, document: dict[str, str]) -> None:
+    try:
+        client.put(path, json=document).raise_for_status()
+    except httpx.HTTPError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: Exception) -> ConfigurationError:
+    # Its text has the address, and so perhaps a password.
+    answer = getattr(error, "response", None)
+    said = f"it answered {answer.status_code}" if answer else type(error).__name__
+    return ConfigurationError(
+        f"the management API of RabbitMQ did not take an account: {said}; set"
+        " ASSAY_BROKER_MANAGEMENT_URL=http://name:password@host:15672 to an"
+        " administrator's",
+        field="ASSAY_BROKER_MANAGEMENT_URL",
+    )
