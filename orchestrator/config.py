@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     #: ``redis://``, ``redis+socket://`` or ``amqp://``.
     broker_url: SecretStr | None = None
+    #: Of RabbitMQ's management API: ``http://name:password@host:15672``.
+    broker_management_url: SecretStr | None = None
     #: A folder, or ``s3://``, ``gs://``, ``az://``; the folder ``samples`` of the data
     #: directory if unset.
     sample_store: str | None = None
@@ -162,6 +164,7 @@ class Settings(BaseSettings):
 _EXAMPLES = {
     "DATABASE_URL": "postgresql+psycopg://user:password@host/assay",
     "BROKER_URL": "redis://:password@host:6379/0 or amqp://user:password@host//",
+    "BROKER_MANAGEMENT_URL": "http://name:password@host:15672, of an administrator",
     "SECRET_KEY": "k1:<64 hex digits>, for example k1:$(openssl rand -hex 32)",
     "API_URL": "http://127.0.0.1:8000",
     "API_KEY": "a key printed by `assay key create`",

@@ -16,14 +16,16 @@ import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.catalog.workers import broker_accounts
 from orchestrator.contracts.assignment import parse_celery_id
 from orchestrator.db import workers
 from orchestrator.db.backlog import Claim
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.dispatch import dispatch
-from orchestrator.flow.ports import AssignmentPublisher, Engine
+from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import Locator
 
 log = structlog.get_logger()
@@ -34,6 +36,9 @@ _TICK_SECONDS = 0.5
 #: Seconds between two rounds at least: under load every commit of the consumer wakes
 #: us, and one round for several of them costs a fraction. An idle one starts at once.
 _PACE_SECONDS = 0.02
+
+#: Seconds from one look whether the broker knows the workers to the next.
+_ADMIT_SECONDS = 5.0
 
 #: Seconds after a broker refused: no busy loop against a broker that is away.
 _REFUSED_PAUSE_SECONDS = 0.5
@@ -48,7 +53,7 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
-        publisher: AssignmentPublisher,
+        publisher: Publisher,
         stopper: Stopper,
         *,
         engine: Engine,
@@ -59,6 +64,8 @@ class Dispatcher:
         self._stopper = stopper
         self._engine = engine
         self._locate = locate
+        self._admit_at = 0.0
+        self._admission_failed = False
 
     def run(self, stopping: threading.Event) -> None:
         """Dispatch until *stopping* is set; a lost database is waited for."""
@@ -81,9 +88,26 @@ class Dispatcher:
             connection.execute("LISTEN stop")
             while not stopping.is_set():
                 began = time.monotonic()
+                self._admit(began)
                 self._round(stopping)
                 self._send_stops(_wait(connection, _TICK_SECONDS))
                 stopping.wait(began + _PACE_SECONDS - time.monotonic())
+
+    def _admit(self, now: float) -> None:
+        """Let every enrolled worker into the broker, which may have forgotten them."""
+        if now < self._admit_at:
+            return
+        self._admit_at = now + _ADMIT_SECONDS
+        with self._database.uow() as tx:
+            accounts = broker_accounts(tx, keys=self._engine.keys)
+        try:
+            self._publisher.admit(accounts)
+        except BrokerUnavailableError as error:
+            if not self._admission_failed:
+                log.warning("broker.accounts_not_written", error=str(error))
+            self._admission_failed = True
+        else:
+            self._admission_failed = False
 
     def _round(self, stopping: threading.Event) -> None:
         more = True

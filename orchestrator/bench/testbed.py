@@ -237,7 +237,7 @@ class Testbed:
 
     def _start_redis(self) -> str:
         plan = redis.prepare(self._places, port=redis.free_port())
-        user = self._places.user
+        user = self._places.broker_user
         words = launch.command(*plan.command, parent=os.getpid(), user=user)
         self._open("redis", words, {})
         redis.wait_until_ready(plan.url)

@@ -25,6 +25,7 @@ from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import is_named
 from orchestrator.domain.errors import ConflictError, UnknownWorkerError
 from orchestrator.domain.values import Actor
+from orchestrator.messaging.accounts import Account
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +147,15 @@ def ensure_enrolled(
     if not generation:
         return enrol_worker(tx, short_name, keys=keys, actor=actor)
     return keys.enrolment_secret(short_name, int(generation))
+
+
+def broker_accounts(tx: Transaction, *, keys: KeyRing) -> list[Account]:
+    """Return the accounts that the broker should have: of every enrolled worker."""
+    return [
+        Account.of(row.short_name, row.generation, keys=keys)
+        for row in workers.list_workers(tx)
+        if row.generation and not row.is_deleted
+    ]
 
 
 def pause_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:

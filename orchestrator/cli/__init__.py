@@ -42,6 +42,7 @@ _GROUPS = (
     "poison",
     "key",
     "customer",
+    "broker",
     "db",
     "bench",
 )

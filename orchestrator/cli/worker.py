@@ -85,30 +85,35 @@ def resume(name: Name, as_json: AsJSON = False) -> None:
 
 @app.command()
 def register(name: Name, as_json: AsJSON = False) -> None:
-    """Enrol a worker: print the secret that its replicas sign with, this once."""
+    """
+    Enrol a worker: print its replicas' secret and their broker account, this once.
+    """
     if not _NAME.match(name):
         raise InvalidError(
             f"NAME: {name!r} must be 1 to 64 of a-z, A-Z, 0-9, _ : - .", field="NAME"
         )
     # Only this command needs the database; the others are HTTP clients.
-    from orchestrator.catalog.workers import enrol_worker  # noqa: PLC0415
-    from orchestrator.config import console_actor, read_settings, require  # noqa: PLC0415
-    from orchestrator.db.unit_of_work import Database  # noqa: PLC0415
+    from orchestrator.bootstrap.enrolment import enrol  # noqa: PLC0415
 
-    settings = read_settings()
-    keys = settings.keys()
-    database = Database(require(settings.database_url, "DATABASE_URL"))
-    with database.uow() as tx:
-        secret = enrol_worker(tx, name, keys=keys, actor=console_actor())
-    database.close()
+    done = enrol(name)
     if as_json:
-        print_json({"worker": name, "secret": secret})
+        print_json(
+            {
+                "worker": name,
+                "secret": done.secret,
+                "brokerUrl": done.broker_url,
+                "brokerKnows": done.problem is None,
+            }
+        )
         return
-    print(f"ASSAY_WORKER_SECRET={secret}")
+    print(f"ASSAY_WORKER_SECRET={done.secret}")
+    print(f"ASSAY_BROKER_URL={done.broker_url}")
     errors.print(
-        "It is shown only now, and ends the secret before it. Set it, ASSAY_BROKER_URL"
-        f" and ASSAY_API_URL where the replicas run, then: assay worker run {name}"
+        "They are shown only now, and end those before them. Set them, and"
+        f" ASSAY_API_URL, where the replicas run, then: assay worker run {name}"
     )
+    if done.problem is not None:
+        errors.print(f"The broker does not know the account yet: {done.problem}")
 
 
 def worker_row(worker: Mapping[str, Any]) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,8 @@ _SHOWN = 200
 #: What initdb refuses, and what is no text.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
-#: Accounts without rights that nearly every system has; the first that is here.
-_USERS = ("nobody", "daemon")
+#: Accounts without rights that nearly every system has: the first two that are here.
+_USERS = ("nobody", "daemon", "bin", "games")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,16 +40,19 @@ class Places:
     """
     The folders of one data directory.
 
-    ``home``: the servers' files. ``sockets``: short, since a socket's path ends at 107
-    bytes. ``scratch``: where replicas put what they analyse; their slots' users have to
-    pass. ``user``: (uid, gid) that the servers become, ``None`` when not root.
+    ``home`` and ``broker_home``: PostgreSQL's files, and Redis's. ``sockets``: short,
+    since a socket's path ends at 107 bytes. ``scratch``: where replicas put what they
+    analyse; their slots' users have to pass. ``user`` and ``broker_user``: (uid, gid)
+    that PostgreSQL and Redis become, each its own; ``None`` when not root.
     """
 
     data_dir: Path
     home: Path
+    broker_home: Path
     sockets: Path
     scratch: Path
     user: tuple[int, int] | None
+    broker_user: tuple[int, int] | None
 
     @property
     def supervisor_socket(self) -> Path:
@@ -67,12 +71,19 @@ def places(data_dir: Path) -> Places:
     data_dir = data_dir.absolute().resolve()
     _check_path(data_dir)
     key = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:8]
-    user = _unprivileged() if os.geteuid() == 0 else None
+    user, broker_user = _unprivileged() if os.geteuid() == 0 else (None, None)
     home = _ROOT_HOME / key if user else data_dir
+    broker_home = _ROOT_HOME / f"{key}.redis" if user else data_dir
     sockets = Path("/tmp") / f"assay-{key}"  # noqa: S108  (0700 and ours: see make)
     scratch = Path(tempfile.gettempdir()) / f"assay-{key}-scratch"
     return Places(
-        data_dir=data_dir, home=home, sockets=sockets, scratch=scratch, user=user
+        data_dir=data_dir,
+        home=home,
+        broker_home=broker_home,
+        sockets=sockets,
+        scratch=scratch,
+        user=user,
+        broker_user=broker_user,
     )
 
 
@@ -89,11 +100,17 @@ def make(found: Places) -> None:
         raise _no_folder(found.data_dir, error.strerror or "no folder") from None
     if not os.access(found.data_dir, os.W_OK | os.X_OK):
         raise _no_folder(found.data_dir, "this user may not write to it")
+    try:
+        # One that was here may have let others in, and samples come into it.
+        found.data_dir.chmod(0o700)
+    except OSError:
+        raise _no_folder(found.data_dir, "it belongs to somebody else") from None
     if found.user:
         _ROOT_HOME.mkdir(parents=True, exist_ok=True)
         # Whatever the umask says: its user has to pass.
         _ROOT_HOME.chmod(0o755)
         _private(found.home, found.user)
+        _private(found.broker_home, found.broker_user)
     _private(found.sockets, found.user)
     _private(found.scratch, None)
     found.scratch.chmod(0o711)
@@ -125,7 +142,7 @@ def ensure_secret(path: Path) -> str:
 def remove(found: Places) -> None:
     """Remove everything that belongs to a data directory, and the directory itself."""
     remove_transient(found)
-    for folder in (found.home, found.data_dir):
+    for folder in (found.home, found.broker_home, found.data_dir):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -166,17 +183,18 @@ def _in_short(path: Path) -> str:
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
-def _unprivileged() -> tuple[int, int]:
+def _unprivileged() -> tuple[tuple[int, int], tuple[int, int]]:
+    found: list[tuple[int, int]] = []
     for name in _USERS:
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return found.pw_uid, found.pw_gid
-    raise ConfigurationError(
-        "no account 'nobody' or 'daemon' for PostgreSQL, which refuses to run as root;"
-        " run Assay as an ordinary user"
-    )
+        with suppress(KeyError):
+            account = pwd.getpwnam(name)
+            found.append((account.pw_uid, account.pw_gid))
+    if len(found) < 2:  # noqa: PLR2004  (one for each server)
+        raise ConfigurationError(
+            f"fewer than two of the accounts {', '.join(_USERS)} for PostgreSQL and"
+            " Redis, which do not run as root; run Assay as an ordinary user"
+        )
+    return found[0], found[1]
 
 
 def _private(path: Path, user: tuple[int, int] | None) -> None:

@@ -8,10 +8,12 @@ which opens parent directories and trusts everybody.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,12 +67,16 @@ class PostgresPlan:
 DEATH_SIGNAL = signal.SIGQUIT
 
 
-def prepare(found: Places, *, fsync: bool = True) -> PostgresPlan:
+def prepare(
+    found: Places, *, fsync: bool = True, superuser: bool = False
+) -> PostgresPlan:
     """
     Make the cluster if there is none, and say how to run it.
 
     Args:
         fsync: Off loses data in a power cut: for tests.
+        superuser: Whether our role may do everything: for tests, which make databases.
+            If not, nobody knows the superuser's password.
 
     Raises:
         ConfigurationError: The wheel is missing, or ``initdb`` failed; it says why.
@@ -79,7 +85,7 @@ def prepare(found: Places, *, fsync: bool = True) -> PostgresPlan:
     password = ensure_secret(found.data_dir / "postgres.password")
     cluster = found.home / "postgres"
     if not (cluster / "PG_VERSION").exists():
-        _initialise(found, binaries, cluster, password)
+        _initialise(found, binaries, cluster, password, superuser=superuser)
     settings = {**_SETTINGS, "unix_socket_directories": str(found.sockets)}
     if not fsync:
         settings |= {"fsync": "off", "synchronous_commit": "off"}
@@ -94,17 +100,16 @@ def prepare(found: Places, *, fsync: bool = True) -> PostgresPlan:
 
 def wait_until_ready(url: str, *, seconds: float = _START_SECONDS) -> None:
     """
-    Wait until it answers, and make the database if there is none.
+    Wait until it answers.
 
     Raises:
         ConfigurationError: It did not answer in time.
     """
-    server = driver_url(url).replace(f"/{_DATABASE}?", "/postgres?", 1)
+    server = driver_url(url)
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with psycopg.connect(server, autocommit=True, connect_timeout=5) as opened:
-                _create_database(opened)
+            psycopg.connect(server, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise ConfigurationError(
@@ -119,10 +124,12 @@ def wait_until_ready(url: str, *, seconds: float = _START_SECONDS) -> None:
 class RunningPostgres:
     """An embedded PostgreSQL as a child of this process; it dies with it."""
 
-    def __init__(self, data_dir: Path, *, fsync: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, *, fsync: bool = True, superuser: bool = False
+    ) -> None:
         self._places = places(data_dir)
         make(self._places)
-        plan = prepare(self._places, fsync=fsync)
+        plan = prepare(self._places, fsync=fsync, superuser=superuser)
         self._command = launch.command(
             *plan.command,
             parent=os.getpid(),
@@ -158,7 +165,8 @@ class RunningPostgres:
         """Stop it and remove all of its files."""
         self.stop()
         remove_transient(self._places)
-        shutil.rmtree(self._places.home, ignore_errors=True)
+        for folder in (self._places.home, self._places.broker_home):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
@@ -170,9 +178,11 @@ class RunningPostgres:
             self._process.wait()
 
 
-def start_postgres(data_dir: Path, *, fsync: bool = True) -> RunningPostgres:
-    """Start an embedded PostgreSQL that ends with this process."""
-    return RunningPostgres(data_dir, fsync=fsync)
+def start_postgres(
+    data_dir: Path, *, fsync: bool = True, superuser: bool = False
+) -> RunningPostgres:
+    """Start an embedded PostgreSQL that ends with this process; see :func:`prepare`."""
+    return RunningPostgres(data_dir, fsync=fsync, superuser=superuser)
 
 
 def _binaries(found: Places) -> Path:
@@ -202,37 +212,50 @@ def _copy(package: Path, found: Places) -> Path:
     return target / _PACKAGE
 
 
-def _initialise(found: Places, binaries: Path, cluster: Path, password: str) -> None:
+def _initialise(
+    found: Places, binaries: Path, cluster: Path, password: str, *, superuser: bool
+) -> None:
     # Made aside and renamed when it is whole: a kill in between leaves no half one.
     fresh = cluster.with_name("postgres.new")
     shutil.rmtree(fresh, ignore_errors=True)
     private_folder(fresh, found.user)
-    password_file = private_file(found.home / "initdb.password", password, found.user)
+    unknown = secrets.token_hex(32)
+    password_file = private_file(found.home / "initdb.password", unknown, found.user)
     words = [
-        *(str(binaries / "initdb"), "-D", str(fresh), "-U", _USER),
+        *(str(binaries / "initdb"), "-D", str(fresh), "-U", "postgres"),
         *("--pwfile", str(password_file), "--auth=scram-sha-256"),
         *("--encoding=UTF8", "--locale=C", "--no-instructions"),
     ]
-    initdb = subprocess.run(
+    _run(found, words, what="initdb")
+    password_file.unlink()
+    # By the server alone, without a connection: statements, a line each, as the
+    # superuser whose password nobody knows.
+    rights = "SUPERUSER" if superuser else "NOSUPERUSER NOCREATEROLE NOCREATEDB"
+    statements = [
+        f"CREATE ROLE {_USER} LOGIN {rights} PASSWORD '{password}'",
+        f"CREATE DATABASE {_DATABASE} OWNER {_USER}",
+    ]
+    single = [str(binaries / "postgres"), "--single", "-D", str(fresh), "postgres"]
+    _run(found, single, what="the first start", typed="\n".join([*statements, ""]))
+    fresh.rename(cluster)
+
+
+def _run(
+    found: Places, words: Sequence[str], *, what: str, typed: str | None = None
+) -> None:
+    ended = subprocess.run(
         launch.command(*words, parent=os.getpid(), user=found.user),
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
+        input=typed,
     )
-    password_file.unlink()
-    if initdb.returncode != 0:
-        reason = (initdb.stderr or initdb.stdout).strip().splitlines()[-1:]
-        raise ConfigurationError(f"initdb failed: {' '.join(reason)}")
-    fresh.rename(cluster)
-
-
-def _create_database(opened: psycopg.Connection) -> None:
-    exists = opened.execute(
-        "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)
-    ).fetchone()
-    if exists is None:
-        opened.execute(f"CREATE DATABASE {_DATABASE}")
+    # A statement that failed ends the server with 0; what it said has the password.
+    failed = ended.returncode != 0 or (typed and "ERROR:" in ended.stderr)
+    if failed:
+        reason = (ended.stderr or ended.stdout).strip().splitlines()[-1:]
+        raise ConfigurationError(f"{what} of PostgreSQL failed: {' '.join(reason)}")
 
 
 def _url(found: Places, password: str, database: str) -> str:

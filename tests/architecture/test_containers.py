@@ -87,10 +87,12 @@ def test_the_settings_of_a_service_can_be_read(
 def test_the_settings_of_a_replica_can_be_read(name: str, secrets: Path):
     worker = REPLICAS[name]["command"][1]
     (secrets / f"worker_{worker}").write_text(f"of {worker}")
+    (secrets / f"broker_{worker}").write_text(f"redis://worker.{worker}@redis/0")
 
     settings = Settings.read(environment(REPLICAS[name], secrets), worker=worker)
 
     assert settings.secret == f"of {worker}"
+    assert worker in settings.broker_url
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

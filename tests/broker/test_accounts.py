@@ -31,7 +31,13 @@ from orchestrator.messaging.outgoing import Outgoing
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import open_report_source
 from orchestrator.messaging.topology import declare, redis_client
-from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer, eventually
+from tests.fixtures.brokers import (
+    Broker,
+    RabbitMQHost,
+    RedisServer,
+    eventually,
+    redis_executable,
+)
 from tests.fixtures.replica import ACTOR, ROOT, Replica, write_module
 from tests.fixtures.servers import StoreServer, free_port
 
@@ -325,7 +331,7 @@ def test_the_lines_for_an_aclfile_say_the_same(redis_staff: Staff, tmp_path: Pat
     aclfile, port = tmp_path / "users.acl", free_port()
     admin = f"user default on #{'0' * 64} ~* &* +@all"
     aclfile.write_text("\n".join([admin, *policy.lines("redis://h/0", accounts), ""]))
-    command = ["redis-server", "--port", str(port), "--aclfile", str(aclfile)]
+    command = [redis_executable(), "--port", str(port), "--aclfile", str(aclfile)]
     server = subprocess.Popen([*command, "--save", ""], cwd=tmp_path)
     url = policy.account_url(f"redis://127.0.0.1:{port}/0", redis_staff.actor)
 

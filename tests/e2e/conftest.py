@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.brokers import redis_server
 from tests.fixtures.embedded import ODD_NAME, Up, World, cleared
 from tests.fixtures.ordinary import (
     become_nobody,
@@ -20,6 +21,8 @@ from tests.fixtures.ordinary import (
     reachable_packages,
 )
 from tests.fixtures.servers import free_port
+
+__all__ = ["redis_server"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,16 +15,18 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import create_engine, text
 
 from orchestrator.domain.values import Role
+from orchestrator.messaging.topology import redis_client
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES
-from tests.fixtures.brokers import eventually
+from tests.fixtures.brokers import RedisServer, eventually
 
 
 class Assay:
@@ -441,24 +443,53 @@ def test_a_worker_is_listed_paused_and_resumed(api: API, assay: Assay):
     assert "nobody home" in assay("worker", "show", name).stdout
 
 
-def test_a_worker_is_enrolled_on_the_database_and_its_secret_shown_once(
-    api: API, assay: Assay, api_database_url: str
+def test_a_worker_is_enrolled_and_its_credentials_are_shown_once(
+    api: API, assay: Assay, api_database_url: str, redis_server: RedisServer
 ):
     name = f"w{secrets.token_hex(4)}"
     server = {
         "ASSAY_DATABASE_URL": api_database_url,
+        "ASSAY_BROKER_URL": redis_server.url,
         "ASSAY_SECRET_KEY": "test:" + "ab" * 32,
     }
 
     first = assay("worker", "register", name, **server)
     second = assay("worker", "register", name, "--json", **server)
 
-    assert first.stdout.startswith("ASSAY_WORKER_SECRET=")
+    told = dict(line.split("=", 1) for line in first.stdout.splitlines())
+    assert set(told) == {"ASSAY_WORKER_SECRET", "ASSAY_BROKER_URL"}
     assert f"assay worker run {name}" in first.stderr
-    secret = json.loads(second.stdout)["secret"]
-    assert secret
-    assert secret not in first.stdout
+    renewed = json.loads(second.stdout)
+    assert renewed["secret"] not in first.stdout
+    assert renewed["brokerKnows"] is True
+    with closing(redis_client(renewed["brokerUrl"])) as client:
+        assert client.ping()
+    with (
+        closing(redis_client(told["ASSAY_BROKER_URL"])) as client,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
+        client.ping()
     assert api.admin.get(f"/worker/{name}").status_code == 200
+
+    lines = assay("broker", "policy", **server).stdout.splitlines()
+    assert any(line.startswith(f"user worker.{name} on #") for line in lines)
+    assert assay("broker", "policy", "--apply", **server).stdout == ""
+
+
+def test_a_broker_that_is_away_is_told_later(
+    assay: Assay, api_database_url: str, api: API
+):
+    done = assay(
+        *("worker", "register", f"w{secrets.token_hex(4)}"),
+        ASSAY_DATABASE_URL=api_database_url,
+        ASSAY_BROKER_URL="redis://:hunter2@127.0.0.1:1/0",
+        ASSAY_SECRET_KEY="test:" + "ab" * 32,
+    )
+
+    assert done.returncode == 0
+    assert "ASSAY_BROKER_URL=redis://worker." in done.stdout
+    assert "assay broker policy --apply" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_enrolling_needs_the_database_and_says_so(assay: Assay):

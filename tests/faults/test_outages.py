@@ -42,7 +42,7 @@ def look(sample: Sample) -> Analysis:
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[RunningPostgres]:
     """One of its own, as durable as in production, to be killed."""
-    server = start_postgres(tmp_path / "postgres")
+    server = start_postgres(tmp_path / "postgres", superuser=True)
     upgrade(server.url)
     yield server
     server.remove()

