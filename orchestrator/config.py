@@ -30,6 +30,7 @@ _TESTS = f"{PREFIX}TEST_"
 
 #: What replicas alone read.
 _REPLICAS = f"{PREFIX}WORKER_"
+_OF_REPLICAS = frozenset({f"{PREFIX}SAMPLE_ROOT", f"{PREFIX}SAMPLE_HOSTS"})
 
 
 def data_directory() -> Path:
@@ -247,7 +248,7 @@ def env_file() -> Path:
 
 def unknown_settings() -> list[str]:
     """Return variables that look like settings and are not: misspelt, or of old."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OF_REPLICAS
     known |= {f"{PREFIX}{name.upper()}_FILE" for name in _secret_names()}
     return sorted(
         name

@@ -145,6 +145,7 @@ class Testbed:
                     "ASSAY_BROKER_URL": self._broker_url,
                     "ASSAY_API_URL": self._api_url,
                     "ASSAY_WORKER_SECRET": secret,
+                    "ASSAY_SAMPLE_ROOT": self.sample_store,
                     # Flower's events: nobody watches.
                     "ASSAY_WORKER_EVENTS": "0",
                     "ASSAY_STOP_GRACE_SECONDS": "0",

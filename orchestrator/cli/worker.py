@@ -110,7 +110,9 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     print(f"ASSAY_BROKER_URL={done.broker_url}")
     errors.print(
         "They are shown only now, and end those before them. Set them, and"
-        f" ASSAY_API_URL, where the replicas run, then: assay worker run {name}"
+        " ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
+        " ASSAY_SAMPLE_HOSTS where they do not read samples from the API, then:"
+        f" assay worker run {name}"
     )
     if done.problem is not None:
         errors.print(f"The broker does not know the account yet: {done.problem}")

@@ -272,6 +272,10 @@ class Stack:
     def _secret_key(self) -> str:
         return f"k1:{ensure_secret(self._places.data_dir / 'secret.key')}"
 
+    @property
+    def _sample_store(self) -> str:
+        return str(self._places.data_dir / "samples")
+
     def _environment(self, info: StackInfo) -> dict[str, str]:
         return {
             "ASSAY_DATABASE_URL": info.database_url,
@@ -279,6 +283,8 @@ class Stack:
             "ASSAY_API_URL": info.api_url,
             "ASSAY_API_PORT": str(self._api_port),
             "ASSAY_API_KEY": info.api_key,
+            # For replicas that somebody starts beside ours.
+            "ASSAY_SAMPLE_ROOT": self._sample_store,
             "ASSAY_SECRET_KEY": self._secret_key(),
             "ASSAY_FLOWER_USER": "admin",
             "ASSAY_FLOWER_PASSWORD": ensure_secret(
@@ -295,7 +301,7 @@ class Stack:
             "ASSAY_SECRET_KEY",
         )
         environment = {
-            "ASSAY_SAMPLE_STORE": str(self._places.data_dir / "samples"),
+            "ASSAY_SAMPLE_STORE": self._sample_store,
             "ASSAY_SAMPLES_SHARED": "1",
             **{name: known[name] for name in needed},
         }
@@ -317,6 +323,7 @@ class Stack:
     def _replicas(self, info: StackInfo) -> list[Program]:
         environment = {
             "ASSAY_API_URL": info.api_url,
+            "ASSAY_SAMPLE_ROOT": self._sample_store,
             # One that is killed leaves its samples there.
             "TMPDIR": str(self._places.scratch),
         }

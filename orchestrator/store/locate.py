@@ -22,7 +22,8 @@ def locator(store: SampleStore, *, is_shared: bool) -> Locator:
     Return what locates the samples of a store.
 
     On the shared folder if there is one; else by a URL that the store signs, where it
-    can; else at the API, with the attempt's token.
+    can; else at the API, with the attempt's token. Replicas read the first two only
+    where their own settings name the folder or the host.
 
     Args:
         is_shared: Whether replicas see the store's folder at the same path.

@@ -118,7 +118,7 @@ def test_each_way_to_end_has_its_report(
 
 def test_a_sample_that_is_not_there_fails_the_task_for_good(actor: Stage):
     sample = AssignedSample(
-        sha256="0" * 64, size=1, where=Where(kind="http", value="/none")
+        sha256="0" * 64, size=1, where=Where(kind="http", value="/internal/none")
     )
 
     report = actor.desk.end_of(actor.desk.assign("actor", sample=sample))

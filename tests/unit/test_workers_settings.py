@@ -8,6 +8,7 @@ from orchestrator.contracts import names
 from workers import Analysis, Analyzer, Sample
 from workers.replica.app import build_app, new_replica_id
 from workers.replica.settings import Settings, SettingsError
+from workers.replica.sources import Host, Sources
 
 COMPLETE = {
     "ASSAY_BROKER_URL": "redis://127.0.0.1:1/0",
@@ -112,3 +113,43 @@ def _length() -> Analyzer:
         return Analysis(score=-1, result=sample.size)
 
     return Analyzer(name="length", version="1", function=length, module=__name__)
+
+
+def test_without_settings_nothing_but_the_api_is_read_from():
+    assert read().sources == Sources()
+
+
+def test_several_folders_stand_between_colons():
+    found = read(ASSAY_SAMPLE_ROOT="/srv/a:b/samples:/srv/more")
+
+    assert found.sources.roots == (Path("/srv/a:b/samples"), Path("/srv/more"))
+
+
+def test_hosts_stand_between_commas():
+    found = read(ASSAY_SAMPLE_HOSTS="Bucket.example, minio:9000,[::1]:9000,[::2]")
+
+    assert found.sources.hosts == (
+        Host("bucket.example"),
+        Host("minio", 9000),
+        Host("::1", 9000),
+        Host("::2"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSAY_SAMPLE_ROOT", "samples"),
+        ("ASSAY_SAMPLE_ROOT", "/"),
+        ("ASSAY_SAMPLE_HOSTS", "https://bucket.example"),
+        ("ASSAY_SAMPLE_HOSTS", "*.example"),
+        ("ASSAY_SAMPLE_HOSTS", "user@bucket.example"),
+        ("ASSAY_SAMPLE_HOSTS", "bucket.example/path"),
+        ("ASSAY_SAMPLE_HOSTS", "bucket.example:port"),
+        ("ASSAY_SAMPLE_HOSTS", "bucket.example:99999"),
+        ("ASSAY_SAMPLE_HOSTS", "a b"),
+    ],
+)
+def test_a_place_that_is_none_is_named(name: str, value: str):
+    with pytest.raises(SettingsError, match=rf"^{name}: .+set it"):
+        read(**{name: value})

@@ -218,7 +218,10 @@ class _Replica:
             attempts=self.attempts,
             reporter=reporter,
             transfer=Transfer(
-                self.settings.api_url, secret=self.settings.secret, slots=slots
+                self.settings.api_url,
+                secret=self.settings.secret,
+                slots=slots,
+                sources=self.settings.sources,
             ),
             sandbox=sandbox,
             check=self._check,

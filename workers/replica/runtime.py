@@ -28,14 +28,16 @@ from orchestrator.contracts.report import (
     ReportedAnalysis,
 )
 from workers.analysis import Classification, File
-from workers.replica import logs
+from workers.replica import aside, logs
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity, wall_clock
 from workers.replica.reporting import Reporter
 from workers.replica.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
+from workers.replica.sources import RefusedSourceError
 from workers.replica.transfer import (
     AbandonedError,
     Grant,
+    OutOfTimeError,
     Transfer,
     TransferError,
     Upload,
@@ -70,12 +72,22 @@ _REASONS: dict[type, FailureReason] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Trouble:
+    """The replica, not the sample, is why there is no analysis."""
+
+    message: str
+
+
 @dataclass(kw_only=True, slots=True)
 class _Work:
+    """``deadline``: on ``time.monotonic``, once it has a slot."""
+
     assignment: Assignment
     attempt: Attempt
     report: Callable[..., Report]
     references: list[Reference] = field(default_factory=list)
+    deadline: float = 0.0
 
     @property
     def grant(self) -> Grant:
@@ -84,6 +96,7 @@ class _Work:
             attempt=self.attempt.number,
             token=self.attempt.token,
             stopped=self.attempt.stopped,
+            deadline=self.deadline,
         )
 
 
@@ -122,6 +135,7 @@ class Runtime:
         self._stopping = False
         self._hurry = False
         self._discarded = 0
+        self._aside = aside.Aside()
 
     def perform(self, message: object, token: object) -> Report | None:
         """
@@ -148,6 +162,12 @@ class Runtime:
         if attempt is None:
             log.info("attempt.refused")
             return None
+        report = self._take_up(assignment, attempt)
+        # The attempt is somebody else's by now; this slot waits.
+        aside.wait(self._aside.seconds_left(), unless=lambda: self._stopping)
+        return report
+
+    def _take_up(self, assignment: Assignment, attempt: Attempt) -> Report | None:
         reported = False
         try:
             report = self._guarded(self._new_run(assignment, attempt))
@@ -233,17 +253,19 @@ class Runtime:
             return None
         return work.report("executing")
 
-    def _analyse(self, work: _Work, slot: int) -> Outcome:
+    def _analyse(self, work: _Work, slot: int) -> Outcome | _Trouble:
         assignment = work.assignment
+        work.deadline = time.monotonic() + assignment.timeout_seconds
         sample = assignment.sample
         run = Run(
-            deliver=lambda target: self._transfer.deliver(sample, target, work.grant),
+            deliver=partial(self._deliver, work),
             sha256=sample.sha256,
             size=sample.size,
             file_name=sample.file_name,
             classification=Classification(**assignment.classification.model_dump()),
             options=assignment.options,
             timeout_seconds=assignment.timeout_seconds,
+            deadline=work.deadline,
         )
         try:
             return self._sandbox.run(
@@ -254,12 +276,20 @@ class Runtime:
             )
         except AbandonedError:
             return Stopped()
+        except OutOfTimeError:
+            return _out_of_time(work)
+        except RefusedSourceError as error:
+            return _Trouble(message=str(error))
         except TransferError as error:
             return Raised(
                 kind="sample_missing" if error.missing else "error",
                 recoverable=error.recoverable,
                 message=str(error),
             )
+
+    def _deliver(self, work: _Work, target: Path) -> None:
+        self._transfer.deliver(work.assignment.sample, target, work.grant)
+        self._aside.note_success()
 
     def _collect(self, work: _Work, file: File, path: Path) -> None:
         upload = Upload(
@@ -270,8 +300,10 @@ class Runtime:
         )
         work.references.append(self._transfer.upload(upload, work.grant))
 
-    def _conclude(self, work: _Work, outcome: Outcome) -> Report | None:
+    def _conclude(self, work: _Work, outcome: Outcome | _Trouble) -> Report | None:
         match outcome:
+            case _Trouble(message=message):
+                return self._give_back(work, message)
             case Finished():
                 return self._succeed(work, outcome)
             case Stopped():
@@ -287,6 +319,12 @@ class Runtime:
             case _:
                 assert_never(outcome)
 
+    def _give_back(self, work: _Work, why: str) -> Report:
+        # Not the sample's fault, so that it must not pay; another replica may do it.
+        seconds = self._aside.note_trouble()
+        log.warning("replica.trouble", extra={"reason": why, "aside_seconds": seconds})
+        return work.report("released", message=why)
+
     def _succeed(self, work: _Work, outcome: Finished) -> Report | None:
         try:
             checked = self._check(outcome.analysis)
@@ -299,6 +337,8 @@ class Runtime:
             return _fail(work, "error", str(error), recoverable=error.recoverable)
         except AbandonedError:
             return self._conclude(work, Stopped())
+        except OutOfTimeError:
+            return self._conclude(work, _out_of_time(work))
         return work.report(
             "success",
             message=checked.message,
@@ -322,6 +362,11 @@ class Runtime:
             )
             stored = self._transfer.upload(upload, work.grant)
         return rest.model_copy(update={"references": (stored,)})
+
+
+def _out_of_time(work: _Work) -> TimedOut:
+    seconds = work.assignment.timeout_seconds
+    return TimedOut(message=f"after {seconds:g} s its bytes were still under way")
 
 
 def _fail(

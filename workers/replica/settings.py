@@ -8,12 +8,15 @@ caller hands it over.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrator.contracts import names
+from workers.replica.sources import Host, Sources
 
 _MOST_SLOTS_BY_DEFAULT = 4
 
@@ -29,6 +32,11 @@ _REDIS_OPTIONS = {
 #: A heartbeat that hangs longer would cost the lease; a new connection may save it.
 _PUBLISH_SECONDS = 5
 
+_BETWEEN_PATHS = re.compile(r":(?=/)")
+
+#: No wildcard, no path, no user: what is named is asked, and nobody else.
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+
 _RABBITMQ_OPTIONS = {"confirm_publish": True}
 
 
@@ -41,8 +49,9 @@ class Settings:
     """
     What a replica is told by its environment.
 
-    ``events``: whether Celery sends the task events that Flower shows.
-    ``enrolment_seconds``: from one question whether we are still enrolled to the next.
+    ``events``: whether Celery sends the task events that Flower shows. ``sources``:
+    from where samples may be read, beside the API. ``enrolment_seconds``: from one
+    question whether we are still enrolled to the next.
     """
 
     broker_url: str = field(repr=False)
@@ -53,6 +62,7 @@ class Settings:
     stop_grace_seconds: float = 10.0
     slots: int = 1
     events: bool = True
+    sources: Sources = field(default_factory=Sources)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, worker: str) -> Settings:
@@ -81,6 +91,7 @@ class Settings:
             stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
             slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
             events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
+            sources=Sources(roots=_roots(environment), hosts=_hosts(environment)),
         )
 
     @property
@@ -134,6 +145,39 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float:
     if value < 0 or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
         raise SettingsError(f"{name} is {text!r}; set it to a number above 0")
     return value
+
+
+def _roots(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    name = "ASSAY_SAMPLE_ROOT"
+    # A colon that no path follows is part of a name.
+    words = _BETWEEN_PATHS.split(environment.get(name, ""))
+    folders = [word for word in words if word.strip()]
+    for folder in folders:
+        if not folder.startswith("/") or not folder.strip("/"):
+            raise SettingsError(
+                f"{name}: {folder!r} is not an absolute path below /; set it to the"
+                " store's folder, several with colons between them"
+            )
+    return tuple(Path(folder) for folder in folders)
+
+
+def _hosts(environment: Mapping[str, str]) -> tuple[Host, ...]:
+    words = environment.get("ASSAY_SAMPLE_HOSTS", "").split(",")
+    return tuple(_host(word.strip()) for word in words if word.strip())
+
+
+def _host(word: str) -> Host:
+    try:
+        parts = urlsplit(f"//{word}")
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        name, port = None, None
+    if not name or not _HOST.fullmatch(word):
+        raise SettingsError(
+            f"ASSAY_SAMPLE_HOSTS: {word!r} is not a host or host:port; set it for"
+            " example to bucket.s3.eu-west-1.amazonaws.com,minio:9000"
+        )
+    return Host(name, port)
 
 
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

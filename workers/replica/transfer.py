@@ -1,13 +1,17 @@
 """
 Sample bytes in, files and large results out: over HTTP, with the attempt's token.
 
-Every byte that comes in is hashed before anybody looks at it. Nothing here parses
-content or decides what a failure means for the task.
+Every byte that comes in is hashed before anybody looks at it, and no more of them are
+taken than were announced. Whoever is slow is waited for until the attempt's run time is
+over or it is stopped, however the slowness is spread. Nothing here parses content or
+decides what a failure means for the task.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +27,8 @@ from orchestrator.contracts.assignment import AssignedSample
 from orchestrator.contracts.report import Reference
 from orchestrator.contracts.signature import attempt_proof
 from orchestrator.contracts.wire import OPAQUE_MIME_TYPE, PROOF_HEADER, TOKEN_HEADER
+from workers.replica.sources import Sources, check_api_path
+from workers.replica.watched import WatchedTransport, watched
 
 #: Long enough for a restart of the API, short beside the run time of a task.
 RETRY_SECONDS = 30.0
@@ -31,6 +37,10 @@ _LONGEST_PAUSE_SECONDS = 4.0
 #: The answer comes only when a store far away has the last byte.
 _UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _CHUNK_BYTES = 1024 * 1024
+#: The API answers an upload with a hash and a size.
+_ANSWER_MAX_BYTES = 65_536
+#: What is compressed on the way would be the sample after somebody has inflated it.
+_AS_IT_IS = {"accept-encoding": "identity"}
 _TOO_MANY_REQUESTS = 429
 
 _Result = TypeVar("_Result")
@@ -56,18 +66,42 @@ class AbandonedError(Exception):
     """The attempt was stopped while its bytes were under way."""
 
 
+class OutOfTimeError(Exception):
+    """The attempt's run time was over while its bytes were under way."""
+
+
 class _AwayError(Exception):
     """This try failed; the next may not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """One attempt's right to read its sample and to store files."""
+    """
+    One attempt's right to read its sample and to store files.
+
+    ``deadline``: on ``time.monotonic``, when its run time is over.
+    """
 
     task_id: UUID
     attempt: int
     token: str
     stopped: threading.Event
+    deadline: float
+
+    def seconds_left(self) -> float:
+        """
+        Return how long it may go on.
+
+        Raises:
+            AbandonedError: It was stopped.
+            OutOfTimeError: Its run time is over.
+        """
+        if self.stopped.is_set():
+            raise AbandonedError
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise OutOfTimeError
+        return left
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +122,7 @@ class Transfer:
         api_url: The orchestrator's address, without a slash at its end.
         secret: The worker's enrolment secret, of which each request has a proof.
         slots: How many requests may be open at once.
+        sources: From where samples may be read, beside the API.
         retry_seconds: For how long to try again when nobody answers, or a 5xx comes.
     """
 
@@ -97,18 +132,22 @@ class Transfer:
         *,
         secret: str,
         slots: int,
+        sources: Sources,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._secret = secret
+        self._sources = sources
         self._retry_seconds = retry_seconds
+        limits = httpx.Limits(
+            max_connections=slots * 2, max_keepalive_connections=slots
+        )
         self._client = httpx.Client(
             timeout=httpx.Timeout(10.0, connect=5.0),
-            limits=httpx.Limits(
-                max_connections=slots * 2, max_keepalive_connections=slots
-            ),
+            transport=WatchedTransport(limits),
             # Proxies and .netrc of the machine are for people, not for samples.
             trust_env=False,
+            follow_redirects=False,
         )
 
     def deliver(self, sample: AssignedSample, target: Path, grant: Grant) -> None:
@@ -116,18 +155,22 @@ class Transfer:
         Write *sample*'s bytes to *target*, and verify them.
 
         Raises:
+            RefusedSourceError: This replica reads nothing there; nothing was opened.
             TransferError: The bytes are not there, not right, or nobody answered.
             AbandonedError: The attempt was stopped meanwhile.
+            OutOfTimeError: Its run time is over.
         """
-        if sample.where.kind == "path":
-            _copy(sample, target)
-            return
-        url, headers = sample.where.value, {}
-        if sample.where.kind == "http":
-            url, headers = self._api_url + url, self._credentials(grant)
-        self._persist(
-            lambda: self._download(url, headers, sample, target), grant.stopped
-        )
+        value = sample.where.value
+        match sample.where.kind:
+            case "path":
+                self._copy(sample, target, grant)
+                return
+            case "url":
+                url, headers = self._sources.check_url(value), _AS_IT_IS
+            case "http":
+                url = self._api_url + check_api_path(value)
+                headers = {**_AS_IT_IS, **self._credentials(grant)}
+        self._persist(lambda: self._download(url, headers, sample, target), grant)
 
     def upload(self, upload: Upload, grant: Grant) -> Reference:
         """
@@ -136,6 +179,7 @@ class Transfer:
         Raises:
             TransferError: The store refused it, or nobody answered.
             AbandonedError: The attempt was stopped meanwhile.
+            OutOfTimeError: Its run time is over.
         """
         url = (
             f"{self._api_url}/internal/task/{grant.task_id}/{grant.attempt}"
@@ -144,25 +188,30 @@ class Transfer:
         parameters = {"mimeType": upload.mime_type}
         if upload.file_name is not None:
             parameters["fileName"] = upload.file_name
+        size = upload.source.stat().st_size
         headers = {
+            **_AS_IT_IS,
             **self._credentials(grant),
             "content-type": OPAQUE_MIME_TYPE,
-            "content-length": str(upload.source.stat().st_size),
+            "content-length": str(size),
         }
 
         def put() -> Reference:
-            with upload.source.open("rb") as content:
-                answer = self._client.put(
+            with (
+                upload.source.open("rb") as content,
+                self._client.stream(
+                    "PUT",
                     url,
                     params=parameters,
                     headers=headers,
-                    content=_chunks(content),
+                    content=_chunks(content, size),
                     timeout=_UPLOAD_TIMEOUT,
-                )
-            _check_status(answer, what=f"upload of a file of kind {upload.kind}")
-            return _stored(answer, upload)
+                ) as answer,
+            ):
+                _check_status(answer, what=f"upload of a file of kind {upload.kind}")
+                return _stored(_answered(answer), upload)
 
-        return self._persist(put, grant.stopped)
+        return self._persist(put, grant)
 
     def _credentials(self, grant: Grant) -> dict[str, str]:
         proof = attempt_proof(self._secret, grant.token)
@@ -180,21 +229,49 @@ class Transfer:
             target.open("wb") as out,
         ):
             _check_status(answer, what=f"sample {sample.sha256}", is_sample=True)
-            _receive(answer.iter_bytes(_CHUNK_BYTES), out, sample)
+            announced = answer.headers.get("content-length", str(sample.size))
+            if announced != str(sample.size):
+                raise _another(sample)
+            # As it comes: whole chunks would have to be waited for.
+            _receive(answer.iter_raw(), out, sample)
 
-    def _persist(self, act: Callable[[], _Result], stopped: threading.Event) -> _Result:
+    def _copy(self, sample: AssignedSample, target: Path, grant: Grant) -> None:
+        grant.seconds_left()
+        try:
+            with (
+                self._sources.open(sample.where.value) as source,
+                target.open("wb") as out,
+            ):
+                if os.fstat(source.fileno()).st_size != sample.size:
+                    raise _another(sample)
+                chunks = _chunks(source, sample.size + 1, look=grant.seconds_left)
+                _receive(chunks, out, sample)
+        except FileNotFoundError as error:
+            # A store's folder that was unmounted has lost nothing.
+            is_here = _store_folder(sample).is_dir()
+            raise TransferError(
+                f"sample {sample.sha256} is not in the shared folder",
+                recoverable=not is_here,
+                missing=is_here,
+            ) from error
+        except OSError as error:
+            raise TransferError(
+                f"sample {sample.sha256}: {error.strerror}", recoverable=True
+            ) from error
+
+    def _persist(self, act: Callable[[], _Result], grant: Grant) -> _Result:
         deadline = time.monotonic() + self._retry_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            if stopped.is_set():
-                raise AbandonedError
+            grant.seconds_left()
             try:
-                with _translated():
+                with _translated(), watched(grant.seconds_left):
                     return act()
             except _AwayError as error:
-                if time.monotonic() + pause > deadline:
+                # A run time that ends in between says less than what went wrong.
+                if time.monotonic() + pause > min(deadline, grant.deadline):
                     raise TransferError(str(error), recoverable=True) from error
-            stopped.wait(pause)
+            grant.stopped.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
@@ -203,10 +280,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        message = f"the API does not answer: {type(error).__name__}: {error}"
+        # Not the URL, which may be signed.
+        who = error.request.url.host
+        message = f"{who} does not answer: {type(error).__name__}: {error}"
         raise _AwayError(message) from error
-    except httpx.InvalidURL as error:
-        raise TransferError(f"where.value: {error}", recoverable=False) from error
 
 
 def _check_status(
@@ -224,6 +301,7 @@ def _check_status(
 
 
 def _receive(chunks: Iterator[bytes], out: BinaryIO, sample: AssignedSample) -> None:
+    """Write what comes, and not a byte more than was announced."""
     digest = hashlib.sha256()
     size = 0
     for chunk in chunks:
@@ -233,30 +311,16 @@ def _receive(chunks: Iterator[bytes], out: BinaryIO, sample: AssignedSample) -> 
         digest.update(chunk)
         out.write(chunk)
     if size != sample.size or digest.hexdigest() != sample.sha256:
-        raise TransferError(
-            f"what came for sample {sample.sha256} ({sample.size} bytes) has another"
-            " hash or size",
-            recoverable=False,
-            missing=True,
-        )
+        raise _another(sample)
 
 
-def _copy(sample: AssignedSample, target: Path) -> None:
-    try:
-        with Path(sample.where.value).open("rb") as source, target.open("wb") as out:
-            _receive(_chunks(source), out, sample)
-    except FileNotFoundError as error:
-        # A store's folder that was unmounted has lost nothing.
-        is_here = _store_folder(sample).is_dir()
-        raise TransferError(
-            f"sample {sample.sha256} is not in the shared folder",
-            recoverable=not is_here,
-            missing=is_here,
-        ) from error
-    except OSError as error:
-        raise TransferError(
-            f"sample {sample.sha256}: {error.strerror}", recoverable=True
-        ) from error
+def _another(sample: AssignedSample) -> TransferError:
+    return TransferError(
+        f"what came for sample {sample.sha256} ({sample.size} bytes) has another"
+        " hash or size",
+        recoverable=False,
+        missing=True,
+    )
 
 
 def _store_folder(sample: AssignedSample) -> Path:
@@ -264,14 +328,32 @@ def _store_folder(sample: AssignedSample) -> Path:
     return Path(sample.where.value).parent.parent.parent
 
 
-def _chunks(content: BinaryIO) -> Iterator[bytes]:
-    while chunk := content.read(_CHUNK_BYTES):
+def _chunks(
+    content: BinaryIO, most_bytes: int, *, look: Callable[[], object] | None = None
+) -> Iterator[bytes]:
+    left = most_bytes
+    while left and (chunk := content.read(min(_CHUNK_BYTES, left))):
+        if look is not None:
+            look()
+        left -= len(chunk)
         yield chunk
 
 
-def _stored(answer: httpx.Response, upload: Upload) -> Reference:
+def _answered(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_raw():
+        body += part
+        if len(body) > _ANSWER_MAX_BYTES:
+            raise TransferError(
+                f"the API's answer to an upload is above {_ANSWER_MAX_BYTES} bytes",
+                recoverable=True,
+            )
+    return bytes(body)
+
+
+def _stored(answer: bytes, upload: Upload) -> Reference:
     try:
-        body = answer.json()
+        body = json.loads(answer)
         return Reference(
             kind=upload.kind,
             sha256=body["sha256"],
@@ -279,7 +361,7 @@ def _stored(answer: httpx.Response, upload: Upload) -> Reference:
             file_name=upload.file_name,
             mime_type=upload.mime_type,
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TransferError(
             "the API's answer to an upload has no sha256 and size", recoverable=True
         ) from error

@@ -92,7 +92,9 @@ class Run:
     One analysis to run.
 
     ``deliver``: writes the sample's bytes to the path it is given; called in this
-    process, may raise. ``size``: bytes. The rest as in :class:`workers.sample.Sample`.
+    process, may raise. ``size``: bytes. ``deadline``: on ``time.monotonic``, when the
+    run time is over; where the delivery does not count, it begins after that. The rest
+    as in :class:`workers.sample.Sample`.
     """
 
     deliver: Callable[[Path], None]
@@ -102,6 +104,7 @@ class Run:
     classification: Classification = field(default_factory=Classification)
     options: Mapping[str, JSON] = field(default_factory=dict)
     timeout_seconds: float
+    deadline: float | None = None
 
 
 class Sandbox:
@@ -257,7 +260,7 @@ class Sandbox:
         self, place: Slot, child: Child, run: Run, stopped: threading.Event
     ) -> Judged:
         begun = monotonic()
-        deadline = begun + run.timeout_seconds
+        deadline = run.deadline or begun + run.timeout_seconds
         answer = child.ask(_request(place.directory, run), deadline, stopped)
         if isinstance(answer, bytes):
             return judge(answer, monotonic() - begun)
