@@ -7,15 +7,21 @@ Assignments are published by ``messaging/publisher.py``; replicas have their own
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from celery import Celery, bootsteps, signals
+from celery.app.amqp import AMQP
 from celery.beat import Scheduler
 from celery.worker import state
 
 from orchestrator.config import Settings, require
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
+from orchestrator.contracts.node.connection import NodeConnection
+from orchestrator.contracts.node.consumer import NodeConsumer
+from orchestrator.contracts.node.messages import Takes
 from orchestrator.messaging.topology import celery_settings
 
 #: A tick that waited longer says nothing that the next one does not.
@@ -56,10 +62,14 @@ def run_beat(settings: Settings) -> None:
 def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     """Call *tick* whenever one is asked for, until stopped; any number may run."""
     app = build_celery_app(settings)
+    app.amqp_cls = _Amqp
+    app.conf.worker_consumer = NodeConsumer
+    app.takes = Takes(task=TICK_TASK, arguments=frozenset())
     app.task(name=TICK_TASK, ignore_result=True)(tick)
     app.steps["worker"].add(_QuietEnd)
     worker = app.Worker(
-        hostname="maintenance@%h",
+        # Two of one name would share a mailbox, which RabbitMQ refuses.
+        hostname=f"maintenance-{uuid4().hex[:8]}@{socket.gethostname()}",
         pool_cls="solo",
         queues=[MAINTENANCE],
         loglevel="WARNING",
@@ -69,6 +79,10 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = NodeConnection
 
 
 class _QuietEnd(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types

@@ -11,11 +11,15 @@ import os
 import signal
 from importlib.util import find_spec
 from types import FrameType
+from typing import Any
 
 import structlog
+from celery.app.control import Control
 
 from orchestrator.celery_app import build_celery_app
 from orchestrator.config import Settings, require
+from orchestrator.contracts.names import STOP_COMMAND
+from orchestrator.contracts.node.commands import ANSWERED, REFUSED
 from orchestrator.domain.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -30,6 +34,10 @@ _INSPECT_MS = 3_000.0
 #: Seconds after which a replica that is gone leaves the page.
 _FORGET_SECONDS = 3_600
 
+#: What it sends by itself: a request for heartbeats, which come every two seconds
+#: anyway, and one for events, which replicas send as their own setting says.
+_UNASKED = frozenset({"heartbeat", "enable_events"})
+
 #: With this, Flower would ask nobody for a password.
 _OPEN_DOOR = "FLOWER_UNAUTHENTICATED_API"
 
@@ -39,7 +47,8 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     Serve Flower until stopped.
 
     Args:
-        allow_control: Whether its buttons work. Assay knows nothing of what they do.
+        allow_control: Whether it takes commands at all. Those to replicas and to
+            maintenance are answered that they are refused, as these would answer.
 
     Raises:
         ConfigurationError: Flower is not installed, a setting is missing, or somebody
@@ -51,6 +60,7 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
         )
     credentials = _credentials(settings)
     app = build_celery_app(settings)
+    app.control_cls = _Questions
     os.environ.pop(_OPEN_DOOR, None)
 
     # Importing it defines its options; other commands do without.
@@ -70,7 +80,7 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     options.max_workers = _REPLICAS_MAX
     options.inspect_timeout = _INSPECT_MS
     options.purge_offline_workers = _FORGET_SECONDS
-    flower = Flower(capp=app, options=options, **pages)
+    flower = _without_commands(Flower(capp=app, options=options, **pages))
     try:
         port = flower.start_http_server()
     except OSError as error:
@@ -84,6 +94,43 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     signal.signal(signal.SIGINT, _leave)
     log.info("flower.started", port=port, read_only=not allow_control)
     flower.start()
+
+
+class _Questions(Control):  # type: ignore[misc]  # Celery has no types
+    """Sends what replicas answer, and nothing else, whoever asks it to."""
+
+    def broadcast(self, command: str, *arguments: Any, **options: Any) -> Any:
+        if command in set(ANSWERED) - {STOP_COMMAND}:
+            return super().broadcast(command, *arguments, **options)
+        if command in _UNASKED:
+            return None
+        raise PermissionError(REFUSED)
+
+
+def _without_commands(flower: Any) -> Any:
+    """
+    Return *flower*, each command of which says that it was refused.
+
+    It waits for no answer to some of them, ``revoke`` among them, and would tell that
+    they were carried out.
+    """
+    # As above: only where Flower runs.
+    from flower.api import control  # noqa: PLC0415
+    from flower.urls import handlers  # noqa: PLC0415
+    from tornado.web import HTTPError, authenticated  # noqa: PLC0415
+
+    class Refused(control.ControlHandler):  # type: ignore[misc]  # it has no types
+        @authenticated
+        async def post(self, _: str) -> None:
+            raise HTTPError(403, "%s", REFUSED)
+
+    commands = [
+        rule[0]
+        for rule in handlers
+        if isinstance(rule, tuple) and rule[1].__module__ == control.__name__
+    ]
+    flower.add_handlers(".*", [(command, Refused) for command in commands])
+    return flower
 
 
 def _credentials(settings: Settings) -> str:

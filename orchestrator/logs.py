@@ -16,6 +16,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 log = structlog.get_logger()
 
+#: Of what :mod:`orchestrator.contracts` says, which workers import without structlog.
+#: What other libraries add to their records may be content.
+_SHARED_FIELDS = frozenset({"reason", "size_bytes", "sha256", "command", "error"})
+
 
 def configure(process: str) -> None:
     """Set logging up for this process; its name is on every line."""
@@ -55,7 +59,7 @@ def _take_over_libraries(shared: list[Processor], renderer: Processor) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(_SHARED_FIELDS), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 renderer,

@@ -47,7 +47,11 @@ def consume() -> None:
 @app.command()
 def flower(
     allow_control: Annotated[
-        bool, typer.Option("--allow-control", help="Let its buttons work.")
+        bool,
+        typer.Option(
+            "--allow-control",
+            help="Take commands by its API. Replicas refuse those to them.",
+        ),
     ] = False,
 ) -> None:
     """Serve Flower: what replicas run, and how it ended. Read-only."""

@@ -17,10 +17,12 @@ from typing import Any
 import httpx
 import pytest
 from celery.events.state import HEARTBEAT_EXPIRE_WINDOW
+from flower.api.control import ControlHandler
 from flower.urls import handlers
 from tornado.routing import URLSpec
 from tornado.web import RequestHandler
 
+from orchestrator.contracts.node.commands import REFUSED
 from orchestrator.embedded.redis import free_port
 from tests.fixtures.brokers import Broker, RedisServer, start_child
 from tests.fixtures.field import Field, Member, bare, eventually
@@ -141,12 +143,36 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
     _no_secret_shows(field, flower)
 
 
-def test_its_buttons_work_where_that_was_asked_for(broker: Broker, tmp_path: Path):
+@pytest.mark.timeout(180)
+def test_its_buttons_say_that_they_were_refused(
+    field: Field, broker: Broker, tmp_path: Path
+):
+    """``revoke`` and ``shutdown`` too, to whose answers Flower does not listen."""
+    (replica, *_) = [row.id for row in field.rows("SELECT id FROM replica")]
+    form = {"n": "1", "min": "1", "max": "2", "queue": "stolen", "terminate": "true"}
+    form |= {"ratelimit": "1/h", "hard": "1", "soft": "1", "workername": replica}
     with _alone(broker, tmp_path, "--allow-control") as client:
-        answer = client.post("/api/worker/shutdown/nobody@host")
+        eventually(
+            lambda: replica in client.get("/api/workers?refresh=true").json(), within=30
+        )
+        paths = _control_paths(replica)
+        answers = {path: client.post(path, data=form) for path in paths}
 
-    # It would have done it, had there been such a replica.
-    assert (answer.status_code, answer.text) == (404, "Unknown worker 'nobody@host'")
+    # All that this Flower has, and not fewer than today's.
+    assert len(paths) >= 10
+    for path, answer in answers.items():
+        assert (answer.status_code, answer.text) == (403, REFUSED), path
+    assert field.keeper.members["replica-flower_yara"].starts == 1
+
+
+def _control_paths(replica: str) -> list[str]:
+    rules = [rule if isinstance(rule, URLSpec) else URLSpec(*rule) for rule in handlers]
+    return [
+        re.sub(r"\([^)]*\)", replica, spec.regex.pattern.rstrip("$"))
+        for spec in rules
+        if issubclass(spec.handler_class, ControlHandler)
+        and spec.handler_class.post is not RequestHandler.post
+    ]
 
 
 def test_a_port_that_somebody_has_is_named(broker: Broker, tmp_path: Path):

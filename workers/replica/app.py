@@ -27,13 +27,14 @@ from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
-from celery.worker.consumer import Consumer
 from celery.worker.control import control_command
 from jsonschema.exceptions import SchemaError
 from kombu.connection import Connection
 
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
+from orchestrator.contracts.node.consumer import NodeConsumer
+from orchestrator.contracts.node.messages import Takes
 from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
@@ -50,9 +51,6 @@ from workers.sandbox.inside.confinement import protect_process
 from workers.sandbox.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
-
-#: Lines for messages that are not ours; of a flood only every thousandth has one.
-_DISCARDED_LINES = 20
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
@@ -95,6 +93,7 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
         return app.replica.perform(task.request, message)
 
     name = celery_task_name(analyzer.name)
+    app.takes = Takes(task=name, arguments=frozenset({"assignment"}))
     app.task(name=name, bind=True, throws=(AnalysisFailedError,))(analyze)
     return app
 
@@ -118,21 +117,8 @@ class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
     Connection = broker.Connection
 
 
-class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
-    """
-    Celery's consumer, which takes nothing that is not signed, and without "native
-    delayed delivery".
-
-    That would declare dozens of queues and exchanges for ETAs, which Assay does not use
-    and a worker's RabbitMQ user has no right to declare.
-    """
-
-    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # as above
-        default_steps = tuple(
-            step
-            for step in Consumer.Blueprint.default_steps
-            if not step.endswith(":DelayedDelivery")
-        )
+class _Consumer(NodeConsumer):
+    """Looks at the signature of a message before it, or anything else, decodes it."""
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         take = super().create_task_handler(*args, **options)
@@ -141,15 +127,15 @@ class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
             problem = self.app.replica.gate.admit(message)
             if problem is None:
                 take(message)
-                return
-            message.ack_log_error(log, self.connection_errors)
-            self.app.replica.discarded(problem)
+            else:
+                self.discard(problem, message)
 
         return on_message
 
 
 class _App(Celery):  # type: ignore[misc]  # Celery has no types
     replica: _Replica
+    takes: Takes
 
 
 class _Replica:
@@ -161,7 +147,6 @@ class _Replica:
         self.name = new_replica_id(analyzer.name)
         self.attempts = Attempts()
         self.gate = Gate(analyzer.name, settings.secret)
-        self._discarded = 0
         self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
@@ -256,12 +241,6 @@ class _Replica:
         if report.kind in {"failed", "timed_out"}:
             raise AnalysisFailedError(report.reason or report.kind)
         return report.kind
-
-    def discarded(self, why: str) -> None:
-        self._discarded += 1
-        if self._discarded <= _DISCARDED_LINES or self._discarded % 1000 == 0:
-            fields = {"reason": why, "so_far": self._discarded}
-            log.warning("message.discarded", extra=fields)
 
     def announce_stop(self, *, hurry: bool) -> None:
         self._asked_to_stop = True

@@ -1,9 +1,10 @@
 """
 The connection on which a replica takes its assignments.
 
-Owns what differs from kombu's own: how soon it comes back; that it makes nothing which
-others use, because a worker's account may not; and on Redis where it is noted what was
-delivered and not yet acknowledged. RabbitMQ notes that by itself.
+Owns what differs from that of any Celery process of ours: how soon it comes back; that
+it makes nothing which others use, because a worker's account may not; and on Redis
+where it is noted what was delivered and not yet acknowledged. RabbitMQ notes that by
+itself.
 """
 
 from __future__ import annotations
@@ -12,21 +13,13 @@ import logging
 from typing import Any
 
 from kombu import transport
-from kombu.connection import Connection as KombuConnection
-from kombu.transport import TRANSPORT_ALIASES, pyamqp, redis, virtual
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from redis.exceptions import RedisError
 
 from orchestrator.contracts import names
+from orchestrator.contracts.node import connection
 
 log = logging.getLogger(__name__)
-
-
-class Connection(KombuConnection):  # type: ignore[misc]  # kombu has no types
-    """Comes back to a restarted broker within 2 s, where Celery would wait up to 30."""
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
-        return super().ensure_connection(*args, **{**pace, **options})
 
 
 class _Unacknowledged(virtual.QoS):  # type: ignore[misc]  # kombu has no types
@@ -57,7 +50,7 @@ class _Unacknowledged(virtual.QoS):  # type: ignore[misc]  # kombu has no types
         return []
 
 
-class _RedisChannel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+class _RedisChannel(connection.RedisChannel):
     QoS = _Unacknowledged
 
     def _queue_bind(self, exchange: str, key: str, _: str, queue: str) -> None:
@@ -81,11 +74,11 @@ class _RedisChannel(redis.Channel):  # type: ignore[misc]  # kombu has no types
             pipe.execute()
 
 
-class _RedisTransport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+class _RedisTransport(connection.RedisTransport):
     Channel = _RedisChannel
 
 
-class _AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
+class _AmqpChannel(connection.AmqpChannel):
     """
     Asks whether an exchange or a queue is there instead of making it.
 
@@ -103,16 +96,24 @@ class _AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
         )
 
 
-class _AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # kombu has no types
+class _AmqpConnection(connection.AmqpConnection):
     Channel = _AmqpChannel
 
 
-class _AmqpTransport(pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
+class _AmqpTransport(connection.AmqpTransport):
     Connection = _AmqpConnection
 
 
-class _AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # kombu has no types
+class _AmqpTLSTransport(connection.AmqpTLSTransport):
     Connection = _AmqpConnection
+
+
+class Connection(connection.NodeConnection):
+    """Comes back to a restarted broker within 2 s, where Celery would wait up to 30."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
+        return super().ensure_connection(*args, **{**pace, **options})
 
 
 def use_our_transports() -> None:
