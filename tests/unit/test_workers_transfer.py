@@ -198,7 +198,7 @@ def peer(request: pytest.FixtureRequest) -> Iterator[HostileServer]:
 @pytest.fixture
 def patient(peer: HostileServer) -> Iterator[Transfer]:
     """To a peer for which it would wait for ever."""
-    transfer = Transfer(peer.url, slots=1, sources=LOCAL)
+    transfer = Transfer(peer.url, secret="secret", slots=1, sources=LOCAL)
     yield transfer
     transfer.close()
 
@@ -314,7 +314,7 @@ def test_a_redirect_is_not_followed(peer: HostileServer, tmp_path: Path):
             b"content-length: 0\r\n\r\n" % peer.url.encode()
         )
     )
-    transfer = Transfer(moved.url, slots=1, sources=LOCAL)
+    transfer = Transfer(moved.url, secret="secret", slots=1, sources=LOCAL)
 
     with pytest.raises(TransferError, match="302"):
         transfer.deliver(sample("/internal/it", kind="http"), tmp_path / "s", grant())
@@ -339,7 +339,7 @@ def test_what_was_not_allowed_is_neither_opened_nor_asked(
     (tmp_path / "shared").write_bytes(CONTENT)
     host = store.url.removeprefix("http://")
     value = value.format(folder=tmp_path, url=store.url, host=host)
-    transfer = Transfer(store.url, slots=1, sources=Sources())
+    transfer = Transfer(store.url, secret="secret", slots=1, sources=Sources())
 
     with pytest.raises(RefusedSourceError):
         transfer.deliver(sample(value, kind=kind), tmp_path / "s", grant())

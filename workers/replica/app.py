@@ -30,6 +30,7 @@ from celery.worker import state
 from celery.worker.control import control_command
 from jsonschema.exceptions import SchemaError
 from kombu.connection import Connection
+from typing_extensions import override
 
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
@@ -120,6 +121,7 @@ class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
 class _Consumer(NodeConsumer):
     """Looks at the signature of a message before it, or anything else, decodes it."""
 
+    @override
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         take = super().create_task_handler(*args, **options)
 
