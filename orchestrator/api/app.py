@@ -7,6 +7,7 @@ It reads no setting: what it stands on is passed in.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 import structlog
 from fastapi import Depends, FastAPI
@@ -17,6 +18,7 @@ from orchestrator.api.deps import KEY_HEADER, Services
 from orchestrator.api.http import errors
 from orchestrator.api.http.body import Readers
 from orchestrator.api.http.body_deadline import BodyDeadline
+from orchestrator.api.http.parameters import PARAMETERS_MAX, has_too_many
 from orchestrator.api.routes import (
     analysis,
     audit,
@@ -44,6 +46,12 @@ _SLASHES = re.compile(r"/{2,}")
 #: What the path says that a request is about.
 _ABOUT = re.compile(
     r"/job/(?P<job>[0-9a-f-]{36})|/task/(?P<task>[0-9a-f-]{36})(/(?P<attempt>\d{1,9}))?"
+)
+
+_TOO_MANY = errors.failure(
+    HTTPStatus.PRECONDITION_FAILED,
+    [errors.general(f"the address has more than {PARAMETERS_MAX} parameters")],
+    code="invalid",
 )
 
 _DESCRIPTION = """
@@ -117,6 +125,9 @@ class Surroundings:
             method=scope["method"], path=path, **_ids(path)
         )
         scope = {**scope, "path": path.rstrip("/") or "/"}
+        if has_too_many(scope["query_string"]):
+            await _TOO_MANY(scope, receive, send)
+            return
         await self._guarded(scope, receive, send)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -21,16 +23,22 @@ import structlog
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.types import Message
+from starlette.types import Scope
 from typing_extensions import override
 
 from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
+from orchestrator.api.http.parameters import check_parameters, single_parameters
 from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog import keys
 from orchestrator.catalog.samples import Owner
+from orchestrator.contracts.json_size import (
+    RESULT_NODES_MAX,
+    DocumentError,
+    check_document,
+)
 from orchestrator.db import access
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.domain.errors import PermissionDeniedError
+from orchestrator.domain.errors import InvalidError, PermissionDeniedError
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
 from orchestrator.domain.viewer import Viewer
 from orchestrator.flow.ports import Engine
@@ -40,12 +48,16 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 KEY_HEADER = "Argus-API-Key"
 
-#: Bytes of a JSON body. An analysis may be large; this is far above any that is sane,
-#: and far below what would hurt a process.
-JSON_MAX_BYTES = 16 * 1024 * 1024
+#: Of a JSON body: bytes, and values and keys. A thousand names of the longest fit.
+JSON_MAX_BYTES = 256 * 1024
+JSON_NODES_MAX = 20_000
+
+#: Of an analysis, whose result is anybody's. Far above any that is sane, and far below
+#: what would hurt a process.
+ANALYSIS_MAX_BYTES = 16 * 1024 * 1024
 
 _ROLE = "__assay_role__"
-_STREAMS = "__assay_streams__"
+_BODY = "__assay_body__"
 _ANYONES = "__assay_anyones__"
 
 _BODY_METHODS = frozenset({"POST", "PUT"})
@@ -108,20 +120,35 @@ class Caller:
         return f"{HTTP_HOLDER_PREFIX}{self.key_prefix}"
 
 
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """How much a JSON body may hold: bytes, and values and keys."""
+
+    size_bytes: int
+    nodes: int
+
+
+ORDINARY = BodyLimit(JSON_MAX_BYTES, JSON_NODES_MAX)
+ANALYSIS = BodyLimit(ANALYSIS_MAX_BYTES, RESULT_NODES_MAX)
+
+
 def needs(
-    role: Role, *, streams: bool = False, anyones: bool = False
+    role: Role,
+    *,
+    anyones: bool = False,
+    body: BodyLimit = ORDINARY,
 ) -> Callable[[Endpoint], Endpoint]:
     """
     Declare the role that an endpoint needs; :class:`GuardedRoute` refuses one without.
 
     Args:
-        streams: The endpoint reads the body itself and bounds it.
         anyones: The sample in the path may be another customer's.
+        body: How much JSON it takes.
     """
 
     def declare(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _ROLE, role)
-        setattr(endpoint, _STREAMS, streams)
+        setattr(endpoint, _BODY, body)
         setattr(endpoint, _ANYONES, anyones)
         return endpoint
 
@@ -160,15 +187,19 @@ class GuardedRoute(APIRoute):
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         role = getattr(self.endpoint, _ROLE)
-        streams = getattr(self.endpoint, _STREAMS)
+        limit = getattr(self.endpoint, _BODY)
         anyones = getattr(self.endpoint, _ANYONES)
+        singles = single_parameters(self.dependant)
 
         async def guarded(request: Request) -> Response:
             admit = partial(_admit, request, role, anyones=anyones)
             caller = await in_thread(admit)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
-            return await handle(request if streams else _bounded(request))
+            check_parameters(request, singles)
+            if self.body_field is not None:
+                request = await _read_json(request, limit)
+            return await handle(request)
 
         return guarded
 
@@ -220,30 +251,49 @@ def _check_object(tx: Transaction, viewer: Viewer, path: Mapping[str, str]) -> N
             access.check_job(tx, viewer, UUID(path["jobID"]))
 
 
-def _bounded(request: Request) -> Request:
-    received = 0
-
-    async def receive() -> Message:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > JSON_MAX_BYTES:
-            raise HTTPException(413, f"the body is larger than {JSON_MAX_BYTES} bytes")
-        return message
-
-    return _JSONRequest(request.scope, receive)
+async def _read_json(request: Request, limit: BodyLimit) -> Request:
+    too_large = HTTPException(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {limit.size_bytes} bytes; send less",
+        # The rest of it is not read.
+        headers={"Connection": "close"},
+    )
+    announced = request.headers.get("Content-Length", "0")
+    # h11 takes no more than twenty digits.
+    if announced.isdecimal() and int(announced) > limit.size_bytes:
+        raise too_large
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > limit.size_bytes:
+            raise too_large
+    body = bytes(received)
+    try:
+        check_document(body, nodes_max=limit.nodes)
+    except DocumentError as error:
+        raise InvalidError(str(error), field="body") from error
+    return _JSONRequest(request.scope, body)
 
 
 class _JSONRequest(Request):
-    """A request whose JSON is in UTF-8 and says nothing twice."""
+    """A request whose body has come; its JSON is in UTF-8 and says nothing twice."""
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        super().__init__(scope)
+        self._body = body
 
     @override
     async def json(self) -> Any:
-        body = await self.body()
         try:
-            return json.loads(body.decode(), object_pairs_hook=_each_key_once)
+            return json.loads(self._body.decode(), object_pairs_hook=_each_key_once)
         except UnicodeDecodeError as error:
             raise json.JSONDecodeError("not UTF-8", "", error.start) from error
+        except json.JSONDecodeError:
+            raise
+        except ValueError as error:
+            # Reading a number costs the square of its digits, so Python stops there.
+            text = f"a number has more than {sys.get_int_max_str_digits()} digits"
+            raise json.JSONDecodeError(text, "", 0) from error
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+from typing_extensions import override
 
+from orchestrator.api.http.sparing import sparing
 from orchestrator.queries.lists import Page, Paging
 
 T = TypeVar("T")
@@ -30,6 +33,13 @@ class Form(BaseModel):
     """Base of what the API takes: camelCase, and no field that we do not know."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid")
+
+    @classmethod
+    @override
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return sparing(handler(source), name=cls.__name__)
 
 
 class MessageType(StrEnum):

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from orchestrator.api.http.envelope import Failure, MessageType, ResultMessage
+from orchestrator.api.http.sparing import MISTAKES_MAX
 from orchestrator.domain import errors
 
 log = structlog.get_logger(__name__)
@@ -87,9 +88,6 @@ BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     413: {"model": Failure, "description": "The body is too large."},
 }
 
-#: Mistakes that are named, each in a message of its own.
-_MESSAGES_MAX = 100
-
 #: Characters of a wrong value that are repeated to the caller.
 _ECHO_MAX = 128
 
@@ -122,6 +120,7 @@ def failure(
 
 def general(text: str) -> ResultMessage:
     """Return a message about the request as a whole."""
+    text = _sendable(text)
     return ResultMessage(
         message=text, message_template=text, type=MessageType.ACTION_ERROR
     )
@@ -129,11 +128,12 @@ def general(text: str) -> ResultMessage:
 
 def about_field(text: str, field: str, parameter: str | None = None) -> ResultMessage:
     """Return a message about one field; *parameter* is the value that came."""
+    text = _sendable(text)
     return ResultMessage(
         message=text,
         message_template=text,
         type=MessageType.FIELD_ERROR,
-        field=field,
+        field=_sendable(field),
         parameter=parameter,
     )
 
@@ -185,9 +185,10 @@ async def _validation_error(_request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, RequestValidationError):
         raise exc
     found = exc.errors()
-    messages = list(_validation_messages(found[:_MESSAGES_MAX]))
-    if len(found) > _MESSAGES_MAX:
-        messages.append(general(f"and {len(found) - _MESSAGES_MAX} more"))
+    messages = list(_validation_messages(found[:MISTAKES_MAX]))
+    if len(found) >= MISTAKES_MAX:
+        # Nobody has looked any further.
+        messages.append(general(f"and perhaps more than these {MISTAKES_MAX}"))
     return failure(HTTPStatus.PRECONDITION_FAILED, messages, code="invalid")
 
 
@@ -282,5 +283,9 @@ def _remedy(error: Mapping[str, Any]) -> str:
 def _echo(value: object) -> str | None:
     if not isinstance(value, str | int | float | bool):
         return None
-    # A lone surrogate cannot be sent back as UTF-8.
-    return str(value).encode("utf-8", "replace").decode()[:_ECHO_MAX]
+    return _sendable(str(value)[:_ECHO_MAX])
+
+
+def _sendable(text: str) -> str:
+    # A lone surrogate, of what the caller has sent, cannot be sent back as UTF-8.
+    return text.encode("utf-8", "replace").decode()

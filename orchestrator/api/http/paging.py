@@ -16,6 +16,9 @@ from orchestrator.queries.lists import LIST_MAX, Order, Paging
 OFFSET_MAX = 2**53 - 1
 LIMIT_DEFAULT = 25
 
+#: Keys of one order: no list has as many.
+_KEYS_MAX = 20
+
 Limit = Annotated[
     int,
     Query(ge=0, le=LIST_MAX, description=f"At most this many; 0: up to {LIST_MAX}."),
@@ -23,7 +26,11 @@ Limit = Annotated[
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX, description="Skip this many.")]
 SortBy = Annotated[
     list[str] | None,
-    Query(alias="sortBy", description="Fields in order; a leading '-' turns one."),
+    Query(
+        alias="sortBy",
+        max_length=_KEYS_MAX,
+        description="Fields in order; a leading '-' turns one.",
+    ),
 ]
 
 

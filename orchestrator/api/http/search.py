@@ -28,7 +28,9 @@ ReadPeriod = Callable[[datetime], Period]
 
 def get_words(
     keywords: Annotated[list[Keyword] | None, Query(max_length=_WORDS_MAX)] = None,
-    fields: Annotated[list[str] | None, Query(alias="keywordFieldStrategy")] = None,
+    fields: Annotated[
+        list[str] | None, Query(alias="keywordFieldStrategy", max_length=_WORDS_MAX)
+    ] = None,
     match: Annotated[
         Literal["any", "all"], Query(alias="keywordMatchStrategy")
     ] = "any",

@@ -5,6 +5,7 @@ Text and JSON that can be stored, sent through the broker, and given out again.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, JsonValue
@@ -12,6 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, JsonValue
 #: Levels of lists and objects in one value. Parsers stop at some 200, a few of which
 #: the envelope and the messages take.
 DEPTH_MAX = 100
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _storable(value: str) -> str:
@@ -21,7 +24,7 @@ def _storable(value: str) -> str:
 
 
 def _encodable(value: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _SURROGATE.search(value):
         raise ValueError("must not contain half of a surrogate pair")
     return value
 

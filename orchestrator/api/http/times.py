@@ -33,6 +33,9 @@ _MONTHS_PER_YEAR = 12
 #: The longest months first: the 31st of January plus a month is the last of February.
 _LAST_DAYS = (31, 30, 29, 28)
 
+#: Characters of a wrong time that are repeated.
+_ECHO_MAX = 128
+
 _REMEDY = "write milliseconds, 2016-11-30T15:47:00Z, or now - 1 week"
 
 
@@ -66,7 +69,8 @@ def parse_time(value: int | str, *, now: datetime, field: str) -> datetime:
             return _EPOCH + value * _MILLISECOND
         return _parse_text(value.strip(), now)
     except (ValueError, OverflowError) as exc:
-        raise InvalidError(f"'{value}' is not a time: {_REMEDY}", field=field) from exc
+        shown = str(value)[:_ECHO_MAX]
+        raise InvalidError(f"'{shown}' is not a time: {_REMEDY}", field=field) from exc
 
 
 def _parse_text(text: str, now: datetime) -> datetime:

@@ -9,7 +9,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import (
+    ANALYSIS,
+    CallerDep,
+    GuardedRoute,
+    ServicesDep,
+    needs,
+)
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
 from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.analysis import (
@@ -65,7 +71,7 @@ def get_analysis(
 
 
 @router.post("/sample/{sha256}/analysis")
-@needs(Role.ANALYZER)
+@needs(Role.ANALYZER, body=ANALYSIS)
 def post_analysis(
     sha256: Sha256Path,
     given: AnalysisAddRequest,

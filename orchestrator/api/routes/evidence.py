@@ -77,7 +77,7 @@ def get_new_evidence(
         },
     },
 )
-@needs(Role.ANALYZER, streams=True)
+@needs(Role.ANALYZER)
 async def upload_evidence(
     request: Request,
     response: Response,

@@ -48,7 +48,7 @@ def list_jobs(
     paging: PagingDep,
     caller: CallerDep,
     services: ServicesDep,
-    state: Annotated[list[JobState] | None, Query()] = None,
+    state: Annotated[list[JobState] | None, Query(max_length=len(JobState))] = None,
 ) -> ListEnvelope[JobResponse]:
     """Return jobs, the newest first."""
     with services.database.uow() as tx:

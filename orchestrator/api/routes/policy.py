@@ -88,7 +88,7 @@ def get_intention(
     "/policy/default/explain",
     openapi_extra=RAW_BODY,
 )
-@needs(Role.UPLOADER, streams=True)
+@needs(Role.UPLOADER)
 async def explain_file(
     request: Request,
     intention: Annotated[Intention, Depends(get_intention)],

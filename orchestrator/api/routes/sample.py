@@ -59,7 +59,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["sample"])
         **LIMITED,
     },
 )
-@needs(Role.UPLOADER, streams=True)
+@needs(Role.UPLOADER)
 async def upload_sample(
     request: Request, response: Response, caller: CallerDep, services: ServicesDep
 ) -> Envelope[SampleCompleteUploadResponse]:

@@ -43,13 +43,12 @@ def _as_text(value: object) -> object:
 
 
 #: A customer by short name, number or id; the contract's clients write numbers bare.
-CustomerRef = Annotated[StorableText, BeforeValidator(_as_text)]
+CustomerRef = Annotated[
+    StorableText, Field(max_length=NAME_MAX), BeforeValidator(_as_text)
+]
 
 #: Users by name, number or id.
-AccessList = Annotated[
-    tuple[Annotated[StorableText, BeforeValidator(_as_text)], ...],
-    Field(max_length=NAMES_MAX),
-]
+AccessList = Annotated[tuple[CustomerRef, ...], Field(max_length=NAMES_MAX)]
 
 # JSON has its own numbers and booleans: '5' and 'true' in quotes are mistakes.
 StrictInt = Annotated[int, Strict()]

@@ -100,9 +100,11 @@ class JobAddRequest(Form):
         None
     )
     priority: Annotated[StrictInt, Field(ge=-9, le=9)] = 0
-    options: Annotated[dict[StorableText, StorableJSON], AfterValidator(_small)] = (
-        Field(default_factory=dict)
-    )
+    options: Annotated[
+        dict[StorableText, StorableJSON],
+        Field(max_length=NAMES_MAX),
+        AfterValidator(_small),
+    ] = Field(default_factory=dict)
     file_name: Annotated[StorableText, Field(max_length=1024)] | None = None
     idempotency_key: (
         Annotated[StorableText, Field(min_length=1, max_length=255)] | None

@@ -106,7 +106,8 @@ class SubmissionAddRequest(Form):
         until = parse_time(self.retention, now=now, field="retention")
         if until <= now:
             raise InvalidError(
-                f"'{self.retention}' is over; name a time to come, as now + 1 week",
+                f"'{str(self.retention)[:NAME_MAX]}' is over; name a time to come,"
+                " as now + 1 week",
                 field="retention",
             )
         return until

@@ -4,6 +4,7 @@ Workers, as the API takes and gives them.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -13,12 +14,26 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from orchestrator.api.http.envelope import Form, Shape
 from orchestrator.api.http.storable import StorableJSON, StorableText
 from orchestrator.api.http.times import Millis
-from orchestrator.api.schemas.common import StrictFloat, StrictInt, UserInfo
+from orchestrator.api.schemas.common import (
+    NAME_MAX,
+    TEXT_MAX,
+    StrictFloat,
+    StrictInt,
+    UserInfo,
+)
 from orchestrator.catalog.workers import WorkerFields
+from orchestrator.contracts.json_size import check_document
 from orchestrator.contracts.wire import ShortName
 from orchestrator.queries.workers import WorkerView
 
 _ENGLISH = "english"
+_LANGUAGES_MAX = 100
+
+#: Of a result's schema: values and keys, bytes of JSON, and characters of a complaint.
+_SCHEMA_NODES_MAX = 1000
+_SCHEMA_MAX_BYTES = 64 * 1024
+_ECHO_MAX = 1000
+
 #: The largest count that the database's column takes.
 _COUNT_MAX = 2**31 - 1
 
@@ -30,17 +45,34 @@ def _with_english(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _json_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # Before it is judged: that costs half a millisecond a keyword, and the square of
+    # that where they are to be unlike each other.
+    text = json.dumps(schema).encode()
+    if len(text) > _SCHEMA_MAX_BYTES:
+        raise ValueError(f"must not be larger than {_SCHEMA_MAX_BYTES} bytes as JSON")
+    check_document(text, nodes_max=_SCHEMA_NODES_MAX)
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
-        raise ValueError(f"is not a JSON schema: {exc.message}") from exc
+        raise ValueError(f"is not a JSON schema: {exc.message[:_ECHO_MAX]}") from exc
+    except RecursionError as exc:
+        raise ValueError("is not a JSON schema: a pattern is nested too deep") from exc
     return schema
 
 
 LocalizedTexts = Annotated[
-    dict[StorableText, StorableText], AfterValidator(_with_english)
+    dict[
+        Annotated[StorableText, Field(max_length=NAME_MAX)],
+        Annotated[StorableText, Field(max_length=TEXT_MAX)],
+    ],
+    Field(max_length=_LANGUAGES_MAX),
+    AfterValidator(_with_english),
 ]
-JSONSchema = Annotated[dict[StorableText, StorableJSON], AfterValidator(_json_schema)]
+JSONSchema = Annotated[
+    dict[StorableText, StorableJSON],
+    Field(max_length=_SCHEMA_NODES_MAX),
+    AfterValidator(_json_schema),
+]
 
 
 class _WorkerSettings(Form):
