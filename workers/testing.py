@@ -133,6 +133,7 @@ class Bench:
         traceback: TracebackType | None,
     ) -> None:
         self._sandbox.close()
+        self._check.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def try_one(

@@ -38,15 +38,18 @@ def check_document(body: bytes, *, nodes_max: int) -> None:
     if plain.count(b'"') > 2 * nodes_max:
         raise too_many
     outside = b"".join(plain.split(b'"')[::2])
-    opened = outside.count(b"[") + outside.count(b"{")
-    if 1 + opened + outside.count(b",") + outside.count(b":") > nodes_max:
+    if _nodes(outside) > nodes_max:
         raise too_many
-    if opened > DOCUMENT_DEPTH_MAX and _depth(outside) > DOCUMENT_DEPTH_MAX:
+    if _depth(outside) > DOCUMENT_DEPTH_MAX:
         raise DocumentError(
             f"is nested more than {DOCUMENT_DEPTH_MAX} levels deep; make it flatter"
         )
 
 
+def _nodes(outside: bytes) -> int:
+    return 1 + sum(outside.count(mark) for mark in (b"[", b"{", b",", b":"))
+
+
 def _depth(outside: bytes) -> int:
     brackets = outside.translate(None, _NO_BRACKETS)
-    return max(accumulate(_STEPS[bracket] for bracket in brackets))
+    return max(accumulate(_STEPS[bracket] for bracket in brackets), default=0)

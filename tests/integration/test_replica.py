@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
+from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, Stage, stage
 from tests.fixtures.servers import eventually
 
@@ -157,6 +158,72 @@ def test_a_result_too_large_for_a_message_goes_to_the_store(actor: Stage):
     (stored,) = (file for file in actor.store.stored if file.path.endswith("/result"))
     assert reference.kind == "result"
     assert json.loads(stored.content) == {"text": "x" * 1_000_000}
+
+
+def test_a_result_of_too_many_bytes_or_values_is_a_bad_one(actor: Stage):
+    large = actor.desk.end_of(actor.desk.assign("actor", options={"fill": 2**22}))
+    many = actor.desk.end_of(actor.desk.assign("actor", options={"count": 200_000}))
+
+    assert large.reason == many.reason == "bad_result"
+    assert "4194304" in (large.message or "")
+    assert "200000 values and keys" in (many.message or "")
+
+
+#: Its schemas meet, in these results, texts and lists that they do not get done with.
+NASTY = """
+from workers import Analysis, Sample, analyzer
+
+RESULTS = {
+    "pattern": {"text": "x" * 60},
+    "unique": {"list": [{"n": n} for n in range(20_000)]},
+    "loop": {"loop": 1},
+    "fine": {"text": "xxy"},
+    "wrong": {"text": "y"},
+}
+SCHEMA = {
+    "properties": {
+        "text": {"pattern": "^(x+x+)+y$"},
+        "list": {"uniqueItems": True},
+        "loop": {"$ref": "#/properties/loop"},
+    },
+}
+
+@analyzer("nasty", version="1", accepts=["*"], schema=SCHEMA)
+def nasty(sample: Sample) -> Analysis:
+    return Analysis(score=1, result=RESULTS[sample.options["give"]])
+"""
+
+
+def test_heartbeats_go_on_while_a_nasty_result_is_judged(scene: Stage):
+    scene.run(NASTY, ASSAY_WORKER_SLOTS="3")
+    given = {
+        name: scene.desk.assign("nasty", options={"give": name})
+        for name in ("pattern", "unique", "loop")
+    }
+    reports: dict[str, Report] = {}
+    count, last, gaps = len(scene.desk.heartbeats()), time.monotonic(), [0.0]
+    while len(reports) < len(given):
+        time.sleep(0.02)
+        now, seen = time.monotonic(), len(scene.desk.heartbeats())
+        if seen > count:
+            gaps.append(now - last)
+            count, last = seen, now
+        assert now - last < 30
+        for name, assignment in given.items():
+            for report in scene.desk.reports(assignment):
+                if report.kind != "executing":
+                    reports[name] = report
+
+    # One every 0.2 s; the rest is what a busy machine may take. Judged in the replica's
+    # own process, there would be none.
+    assert max(gaps) < 3
+    assert len(gaps) > 10
+    assert {report.reason for report in reports.values()} == {"bad_result"}
+    assert "within 5 s" in (reports["pattern"].message or "")
+    assert "RecursionError" in (reports["loop"].message or "")
+    for name, kind in (("fine", "success"), ("wrong", "failed")):
+        assignment = scene.desk.assign("nasty", options={"give": name})
+        assert scene.desk.end_of(assignment).kind == kind
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_a_child_cannot_announce_more_than_it_may_send(sandbox):
         sandbox, planned_run(do="writes_to_the_channel", body="", size=2**32 - 1)
     )
 
-    assert outcome == BadResult(message="answer: above 16777216 bytes")
+    assert outcome == BadResult(message="answer: more than 4194304 bytes")
 
 
 def test_a_child_that_announces_and_sends_nothing_times_out(sandbox):

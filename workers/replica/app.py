@@ -227,6 +227,7 @@ class _Replica:
             memory_bytes=self.analyzer.memory_bytes,
         )
         self._leftovers.callback(sandbox.close)
+        self._leftovers.callback(self._check.close)
         for warning in sandbox.start():
             log.warning("sandbox.weaker", extra={"reason": warning})
         return sandbox

@@ -11,14 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jsonschema.exceptions import best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 from pydantic import ValidationError
 
 from orchestrator.contracts.report import MESSAGE_MAX_CHARACTERS, ReportedAnalysis
 from orchestrator.contracts.wire import MESSAGE_MAX_BYTES
 from workers.analysis import JSON
+from workers.replica.judging import SchemaCheck
+from workers.sandbox.outcome import ONE_AT_A_TIME
 
 #: Bytes of JSON. A broker that wraps bodies in base64 makes them a third larger, and
 #: the limit of a message must hold for what travels.
@@ -50,11 +49,7 @@ class ResultCheck:
     """
 
     def __init__(self, schema: Mapping[str, JSON]) -> None:
-        self._validator: Validator | None = None
-        if schema:
-            kind = validator_for(dict(schema))
-            kind.check_schema(dict(schema))
-            self._validator = kind(dict(schema))
+        self._schema = SchemaCheck(schema)
 
     def __call__(self, raw: Mapping[str, JSON]) -> Checked:
         """
@@ -65,21 +60,21 @@ class ResultCheck:
         """
         fields = dict(raw)
         message = fields.pop("message", None)
-        analysis = _analysis(fields)
-        self._check_schema(analysis.result)
+        with ONE_AT_A_TIME:
+            analysis = _analysis(fields)
+            body = encode(analysis)
+        complaint = self._schema.complaint(analysis.result, body)
+        if complaint:
+            raise RejectedResultError(complaint)
         return Checked(
             analysis=analysis,
             message=None if message is None else clean_text(str(message)),
-            size_bytes=len(encode(analysis)),
+            size_bytes=len(body),
         )
 
-    def _check_schema(self, result: JSON) -> None:
-        if self._validator is None:
-            return
-        error = best_match(self._validator.iter_errors(result))
-        if error is not None:
-            path = error.json_path.replace("$", "result", 1)
-            raise RejectedResultError(f"{path}: {error.message[:1000]}")
+    def close(self) -> None:
+        """End the processes that it has started."""
+        self._schema.close()
 
 
 def encode(analysis: ReportedAnalysis) -> bytes:

@@ -8,6 +8,7 @@ and never an exception. Knows no process.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -16,11 +17,17 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     JsonValue,
     ValidationError,
 )
 
+from orchestrator.contracts.json_size import (
+    RESULT_NODES_MAX,
+    DocumentError,
+    check_document,
+)
 from orchestrator.contracts.report import Detection, Tag
 from workers.analysis import JSON, File
 
@@ -85,6 +92,11 @@ class Stopped:
     """The caller asked for its end; it was killed."""
 
 
+#: Held by whoever reads a result. It holds the interpreter for tenths of a second if it
+#: is as large as may be: two at once would be done no sooner, and the thread that sends
+#: heartbeats would wait for both.
+ONE_AT_A_TIME = threading.Lock()
+
 Outcome = Finished | Raised | Crashed | OutOfMemory | TimedOut | BadResult | Stopped
 
 #: As much of a message as a report carries without crowding the analysis.
@@ -104,6 +116,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+# Of many mistakes one is told: the lists below look no further.
 class _NamedFile(_Model):
     kind: Literal["child", "evidence"]
     path: str = Field(min_length=1, max_length=4096)
@@ -114,13 +127,15 @@ class _NamedFile(_Model):
 class _Analysis(_Model):
     score: int = Field(ge=-1, le=100)
     result: Annotated[JsonValue, AfterValidator(_without_infinity)]
-    tags: tuple[Tag, ...] = Field(max_length=_MAX_ITEMS)
-    detections: tuple[Detection, ...] = Field(max_length=_MAX_ITEMS)
+    tags: Annotated[tuple[Tag, ...], FailFast()] = Field(max_length=_MAX_ITEMS)
+    detections: Annotated[tuple[Detection, ...], FailFast()] = Field(
+        max_length=_MAX_ITEMS
+    )
     possible_detections: int | None = Field(ge=0)
     override: Literal["malicious", "benign"] | None
     profile: str | None = Field(max_length=1024)
     internet_access: bool
-    files: tuple[_NamedFile, ...] = Field(max_length=_MAX_FILES)
+    files: Annotated[tuple[_NamedFile, ...], FailFast()] = Field(max_length=_MAX_FILES)
     message: _Message | None
 
 
@@ -148,8 +163,16 @@ class Judged:
 
 def judge(body: bytes, duration_seconds: float) -> Judged:
     """Turn a child's answer into an outcome, whatever it is; never raises."""
+    with ONE_AT_A_TIME:
+        return _judge(body, duration_seconds)
+
+
+def _judge(body: bytes, duration_seconds: float) -> Judged:
     try:
+        check_document(body, nodes_max=RESULT_NODES_MAX)
         answer = _Answer.model_validate_json(body, strict=True)
+    except DocumentError as error:
+        return Judged(outcome=BadResult(message=f"result: {error}"))
     except ValidationError as error:
         return Judged(outcome=BadResult(message=_first_problem(error)))
     is_reusable = not answer.leftover and answer.kind != "out_of_memory"

@@ -247,7 +247,7 @@ class Slot:
             case Ended.DIED:
                 return Crashed(message=_with_log(_describe(status), tail))
             case Ended.TOO_LARGE:
-                return BadResult(message=f"answer: above {ANSWER_MAX_BYTES} bytes")
+                return BadResult(message=f"answer: more than {ANSWER_MAX_BYTES} bytes")
             case Ended.HUNG_UP:
                 return Crashed(message=_with_log("it closed its channel", tail))
             case Ended.SPOKE_OUT_OF_TURN:

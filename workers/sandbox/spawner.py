@@ -149,6 +149,24 @@ def kill_strays(uids: Iterable[int]) -> None:
             _bury(pid)
 
 
+def clean_environment(home: Path) -> dict[str, str]:
+    """
+    Return an environment for what must not see ours: a replica's secrets are in that.
+
+    Args:
+        home: A folder that exists.
+    """
+    search = [str(Path(entry or ".").absolute()) for entry in sys.path]
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(
+            entry for entry in search if Path(entry).exists()
+        ),
+    }
+
+
 def _start(recipe: Recipe, home: Path, control: int) -> subprocess.Popen[bytes]:
     settings = Settings(
         module=recipe.module,
@@ -169,23 +187,10 @@ def _start(recipe: Recipe, home: Path, control: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=2,
         pass_fds=[control],
-        env=_clean_environment(home),
+        env=clean_environment(home),
         cwd=home,
         start_new_session=True,
     )
-
-
-def _clean_environment(home: Path) -> dict[str, str]:
-    # Nothing is inherited: what a replica has in its environment are secrets.
-    search = [str(Path(entry or ".").absolute()) for entry in sys.path]
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "PYTHONPATH": os.pathsep.join(
-            entry for entry in search if Path(entry).exists()
-        ),
-    }
 
 
 def _is_stray(pid: int, uids: set[int], own_filters: str) -> bool:

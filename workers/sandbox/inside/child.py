@@ -30,8 +30,8 @@ from workers.sandbox.inside.confinement import Walls, confine
 CHANNEL = 3
 #: Each frame on the channel: this length in front, then so many bytes of JSON.
 LENGTH = struct.Struct("!I")
-#: Bytes; a larger answer is a bad result.
-ANSWER_MAX_BYTES = 16 * 1024 * 1024
+#: Bytes of JSON; a larger answer is a bad result.
+ANSWER_MAX_BYTES = 4 * 1024 * 1024
 #: Characters of a message about an exception.
 MESSAGE_MAX = 8 * 1024
 
