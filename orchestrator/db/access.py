@@ -3,7 +3,8 @@ Who may see what: a customer its own, by its submissions; operators everything.
 
 A customer sees a sample that it submitted or uploaded, and a user one whose submission
 names them. Of a sample that one may see, others' analyses and links are hidden unless
-their TLP lets them out. The API asks before anything else happens.
+their TLP lets them out, and so is who says by hand what it is, and why. The API asks
+before anything else happens.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, exists, or_, select, text, true
 
 from orchestrator.db.bulk import one_of
-from orchestrator.db.tables import job, sample, sample_access, submission
+from orchestrator.db.tables import (
+    api_user,
+    job,
+    sample,
+    sample_access,
+    submission,
+    verdict,
+)
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.policy import Tlp
@@ -151,6 +159,25 @@ def visible_findings(table: Table, viewer: Viewer) -> ColumnElement[bool]:
         own & (table.c.tlp != Tlp.RED.value),
         own & named if viewer.is_limited else named,
     )
+
+
+def visible_words(viewer: Viewer) -> ColumnElement[bool]:
+    """
+    Return the condition for verdicts of whose author and comment the viewer may know.
+
+    Verdicts by workers have neither. One by hand counts for everybody who may see the
+    sample; who said it, and in which words, is for the author's customer.
+    """
+    if viewer.customer_ids is None:
+        return true()
+    own = exists().where(
+        api_user.c.id == verdict.c.created_by,
+        or_(
+            api_user.c.id == viewer.user_id,
+            api_user.c.customer_id.in_(viewer.customer_ids),
+        ),
+    )
+    return or_(verdict.c.is_manual.is_(False), own)
 
 
 def _seen(viewer: Viewer, sha256: str) -> ColumnElement[bool]:

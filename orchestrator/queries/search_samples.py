@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     Table,
+    and_,
     exists,
     false,
     func,
@@ -28,7 +29,11 @@ from sqlalchemy import (
     union,
 )
 
-from orchestrator.db.access import visible_findings, visible_submissions
+from orchestrator.db.access import (
+    visible_findings,
+    visible_submissions,
+    visible_words,
+)
 from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import (
     ANALYSES_WITH_WORDS,
@@ -290,7 +295,7 @@ def _is_shown(viewer: Viewer) -> ColumnElement[bool]:
         analysis.c.id == verdict_input.c.analysis_id,
         not_(func.coalesce(visible_findings(analysis, viewer), false())),
     )
-    return not_(hidden)
+    return and_(not_(hidden), visible_words(viewer))
 
 
 def _is_of_workers_name(word: str) -> ColumnElement[bool]:

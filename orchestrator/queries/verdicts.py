@@ -2,7 +2,8 @@
 Reading verdicts with every part that made them, as far as the viewer may know.
 
 What a sample comes to is for everybody who may see it. Which analyses said so, and in
-which job, is for those to whom these may travel.
+which job, is for those to whom these may travel; a person's name and words are for
+that person's customer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 
-from orchestrator.db.access import visible_findings
+from orchestrator.db.access import visible_findings, visible_words
 from orchestrator.db.bulk import one_of
 from orchestrator.db.samples import get_sample_size
 from orchestrator.db.tables import analysis, job, verdict, verdict_input
@@ -83,6 +84,7 @@ class VerdictView:
     A verdict.
 
     ``job_id``: ``None`` for one made by hand, after retention, or another customer's.
+    ``comment``, ``created_by``: only of one made by hand for the viewer's customer.
     """
 
     id: UUID
@@ -114,7 +116,7 @@ def list_verdicts(
     """
     get_sample_size(tx, sha256)
     of_sample = verdict.c.sample_sha256 == sha256
-    rows, total = fetch_page(tx, _LISTING, _verdicts(), of_sample, paging=paging)
+    rows, total = fetch_page(tx, _LISTING, _verdicts(viewer), of_sample, paging=paging)
     return Page(items=_views(tx, rows, viewer), total=total)
 
 
@@ -123,7 +125,7 @@ def find_verdicts(
 ) -> dict[UUID, VerdictView]:
     """Return the verdicts of these ids."""
     rows = tx.connection.execute(
-        _verdicts().where(one_of(verdict.c.id, verdict_ids))
+        _verdicts(viewer).where(one_of(verdict.c.id, verdict_ids))
     ).all()
     views = _views(tx, rows, viewer)
     return {row.id: view for row, view in zip(rows, views, strict=True)}
@@ -142,16 +144,19 @@ def get_verdict(tx: Transaction, verdict_id: UUID, *, viewer: Viewer) -> Verdict
     return found[verdict_id]
 
 
-def _verdicts() -> Select[Any]:
+def _verdicts(viewer: Viewer) -> Select[Any]:
     return select(
-        verdict, job.c.state.label("job_state"), job.c.customer_id.label("job_owner")
+        verdict,
+        job.c.state.label("job_state"),
+        job.c.customer_id.label("job_owner"),
+        visible_words(viewer).label("has_words"),
     ).join_from(verdict, job, job.c.id == verdict.c.job_id, isouter=True)
 
 
 def _views(
     tx: Transaction, rows: Sequence[Row[Any]], viewer: Viewer
 ) -> tuple[VerdictView, ...]:
-    users = find_users(tx, {row.created_by for row in rows})
+    users = find_users(tx, {row.created_by for row in rows if row.has_words})
     parts = _contributions_of(tx, [row.id for row in rows], viewer)
     return tuple(
         _view(row, users.get(row.created_by), parts.get(row.id, ()), viewer)
@@ -223,7 +228,7 @@ def _view(
         status_override=row.status_override,
         is_contradicting=row.is_contradicting,
         is_manual=row.is_manual,
-        comment=row.comment,
+        comment=row.comment if row.has_words else None,
         coverage_percent=row.coverage_percent,
         tags=_shown_tags(row.tags, contributions),
         created_by=created_by,
