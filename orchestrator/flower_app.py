@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from celery.app.control import Control
+from typing_extensions import override
 
 from orchestrator.celery_app import build_celery_app
 from orchestrator.config import Settings, require
@@ -81,6 +82,7 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     options.inspect_timeout = _INSPECT_MS
     options.purge_offline_workers = _FORGET_SECONDS
     flower = _without_commands(Flower(capp=app, options=options, **pages))
+    flower.add_transform(_no_guessing())
     try:
         port = flower.start_http_server()
     except OSError as error:
@@ -144,6 +146,22 @@ def _credentials(settings: Settings) -> str:
             field="ASSAY_FLOWER_USER",
         )
     return f"{user}:{password}"
+
+
+def _no_guessing() -> type[Any]:
+    """Return what forbids browsers to guess of which type an answer is."""
+    # Of Flower's kin: other commands do without.
+    from tornado.web import OutputTransform  # noqa: PLC0415
+
+    class NoGuessing(OutputTransform):
+        @override
+        def transform_first_chunk(
+            self, status_code: int, headers: Any, chunk: bytes, finishing: bool
+        ) -> tuple[int, Any, bytes]:
+            headers["X-Content-Type-Options"] = "nosniff"
+            return status_code, headers, chunk
+
+    return NoGuessing
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from orchestrator.api.deps import KEY_HEADER, Services
 from orchestrator.api.http import errors
 from orchestrator.api.http.body import Readers
 from orchestrator.api.http.body_deadline import BodyDeadline
+from orchestrator.api.http.envelope import NO_GUESSING
 from orchestrator.api.http.parameters import PARAMETERS_MAX, has_too_many
 from orchestrator.api.routes import (
     analysis,
@@ -105,7 +106,8 @@ def create_app(services: Services) -> FastAPI:
 
 class Surroundings:
     """
-    What every request gets: a forgiving path, a clean log context, and a last resort.
+    What every request gets: a forgiving path, a clean log context, a last resort, and
+    an answer of whose type no browser makes a guess.
 
     Clients may write a slash at the end, or two at the start when the base URL has one.
     An exception that nothing else answers is logged here, once, and answered.
@@ -119,6 +121,12 @@ class Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], NO_GUESSING]}
+            await send(message)
+
         path = _SLASHES.sub("/", scope["path"])
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
@@ -126,9 +134,9 @@ class Surroundings:
         )
         scope = {**scope, "path": path.rstrip("/") or "/"}
         if has_too_many(scope["query_string"]):
-            await _TOO_MANY(scope, receive, send)
+            await _TOO_MANY(scope, receive, marked)
             return
-        await self._guarded(scope, receive, send)
+        await self._guarded(scope, receive, marked)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False

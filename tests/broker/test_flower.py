@@ -139,6 +139,7 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
     assert names == {"assay.analyze.flower_yara", "assay.analyze.flower_strings"}
 
     _nobody_else_gets_in(flower)
+    _no_browser_guesses(flower)
     _nothing_can_be_done(flower)
     _no_secret_shows(field, flower)
 
@@ -254,6 +255,14 @@ def _nobody_else_gets_in(flower: httpx.Client) -> None:
         for credentials in (None, (USER, "guess"), ("guess", PASSWORD)):
             answer = httpx.get(f"{flower.base_url}{path}", auth=credentials)
             assert answer.status_code == 401, path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def _no_browser_guesses(flower: httpx.Client) -> None:
+    pages = ("/", "/api/tasks", "/metrics", "/healthcheck", "/nowhere")
+    for path in (*pages, "/static/css/flower.css", "/static/nothing"):
+        answer = flower.get(path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", path
 
 
 def _nothing_can_be_done(flower: httpx.Client) -> None:

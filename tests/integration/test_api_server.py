@@ -71,6 +71,7 @@ def _refusal(opened: socket.socket, status: int) -> dict[str, Any]:
     """Return the first message of the envelope that came before the end."""
     head, _, body = _everything(opened).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert b"\r\nx-content-type-options: nosniff\r\n" in head + b"\r\n"
     envelope = json.loads(body)
     assert envelope["responseCode"] == status
     message: dict[str, Any] = envelope["messages"][0]

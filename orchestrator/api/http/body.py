@@ -129,7 +129,6 @@ def raw_answer(
         headers={
             "Content-Length": str(size_bytes),
             "Content-Disposition": f'attachment; filename="{file_name or sha256}"',
-            "X-Content-Type-Options": "nosniff",
         },
     )
 
@@ -148,7 +147,6 @@ def zip_answer(store: SampleStore, sha256: str) -> StreamingResponse:
         media_type="application/zip",
         headers={
             "Content-Disposition": f'attachment; filename="{sha256}.zip"',
-            "X-Content-Type-Options": "nosniff",
         },
     )
 

@@ -1,5 +1,6 @@
 """
-The envelope of every JSON answer, and nothing of what is inside it.
+The envelope of every JSON answer, and nothing of what is inside it; and the header of
+every answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing_extensions import override
 
 from orchestrator.api.http.sparing import sparing
 from orchestrator.queries.lists import Page, Paging
+
+#: In every answer, of whatever type: what it holds may come from a sample.
+NO_GUESSING = (b"x-content-type-options", b"nosniff")
 
 T = TypeVar("T")
 

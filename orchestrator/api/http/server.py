@@ -20,6 +20,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.api.http.body_deadline import BYTES_PER_SECOND
+from orchestrator.api.http.envelope import NO_GUESSING
 from orchestrator.api.http.errors import failure, general
 
 log = structlog.get_logger(__name__)
@@ -184,7 +185,7 @@ class BoundedProtocol(H11Protocol):
         answer = failure(status, [general(text)], code=code)
         head = h11.Response(
             status_code=status,
-            headers=[*answer.raw_headers, (b"connection", b"close")],
+            headers=[*answer.raw_headers, NO_GUESSING, (b"connection", b"close")],
             reason=status.phrase.encode(),
         )
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
