@@ -39,6 +39,7 @@ from orchestrator.api.routes import (
     verdict,
     worker,
 )
+from orchestrator.catalog.logins import FailedLogins
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
 
@@ -75,6 +76,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.readers = Readers()
+    app.state.failed_logins = FailedLogins()
     errors.install(app)
     app.add_middleware(BodyDeadline)
     app.add_middleware(Surroundings)

@@ -30,6 +30,7 @@ from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
 from orchestrator.api.http.parameters import check_parameters, single_parameters
 from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog import keys
+from orchestrator.catalog.logins import FailedLogins
 from orchestrator.catalog.samples import Owner
 from orchestrator.contracts.json_size import (
     RESULT_NODES_MAX,
@@ -38,7 +39,11 @@ from orchestrator.contracts.json_size import (
 )
 from orchestrator.db import access
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.domain.errors import InvalidError, PermissionDeniedError
+from orchestrator.domain.errors import (
+    AuthenticationError,
+    InvalidError,
+    PermissionDeniedError,
+)
 from orchestrator.domain.values import HTTP_HOLDER_PREFIX, Actor, Role
 from orchestrator.domain.viewer import Viewer
 from orchestrator.flow.ports import Engine
@@ -193,7 +198,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             admit = partial(_admit, request, role, anyones=anyones)
-            caller = await in_thread(admit)
+            caller = await in_thread(partial(_noting_refusals, request, admit))
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             check_parameters(request, singles)
@@ -220,8 +225,21 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
+def _noting_refusals(request: Request, admit: Callable[[], Caller]) -> Caller:
+    try:
+        return admit()
+    except AuthenticationError as refused:
+        failed: FailedLogins = request.app.state.failed_logins
+        failed.note(get_services(request).database, refused, address=_address(request))
+        raise
+
+
+def _address(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
 def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
-    address = request.client.host if request.client else None
+    address = _address(request)
     with get_services(request).database.uow() as tx:
         presented = request.headers.get(KEY_HEADER)
         key = keys.authenticate(tx, presented, address=address)

@@ -1,5 +1,6 @@
 """
-Takes evidence in: files that belong to an analysis, kept beside the samples.
+Takes evidence in: files that belong to an analysis, kept beside the samples; and notes
+who takes it out.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from orchestrator.db import audit
+from orchestrator.db.audit import Action
 from orchestrator.db.tables import evidence
 from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.values import Actor
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.analyses import get_analysis
 from orchestrator.queries.evidence import EvidenceView, get_evidence
@@ -66,6 +70,14 @@ def store_evidence(
             tx, new.sample_sha256, new.analysis_id, evidence_id, viewer=viewer
         )
     return view, is_new
+
+
+def note_download(
+    tx: Transaction, view: EvidenceView, sample_sha256: str, *, actor: Actor
+) -> None:
+    """Write down that somebody takes a file out, before the first byte leaves."""
+    detail = {"sample": sample_sha256, "fileName": view.file_name}
+    audit.record(tx, actor, Action.EVIDENCE_DOWNLOAD, view.id, detail)
 
 
 def _add(

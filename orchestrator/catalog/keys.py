@@ -176,20 +176,32 @@ def authenticate(tx: Transaction, presented: str | None, *, address: str | None)
     form = _FORM.fullmatch(presented)
     if form is None:
         raise AuthenticationError(
-            "the API key is malformed; a key looks like assay_<8 hex>_<43 characters>"
+            "the API key is malformed; a key looks like assay_<8 hex>_<43 characters>",
+            reason="malformed",
         )
     key = users.find_key(tx, form["prefix"])
     # The same answer for an unknown prefix and a wrong secret: nobody learns prefixes.
     if key is None or not hmac.compare_digest(key.secret_hash, _hash(presented)):
-        raise AuthenticationError("the API key is unknown; ask for a new one")
-    if key.revoked_at is not None:
-        raise AuthenticationError("the API key has been revoked; ask for a new one")
-    limits = key.limits
-    if limits.expires_at is not None and limits.expires_at <= tx.now:
-        raise AuthenticationError("the API key has expired; ask for a new one")
-    if limits.networks is not None and not _is_within(address, limits.networks):
-        raise AuthenticationError(f"the API key is not valid from {address}")
+        raise AuthenticationError(
+            "the API key is unknown; ask for a new one",
+            reason="unknown" if key is None else "wrong secret",
+            prefix=None if key is None else key.prefix,
+        )
+    _check_key(key, address=address, now=tx.now)
     return key
+
+
+def _check_key(key: Key, *, address: str | None, now: datetime) -> None:
+    limits = key.limits
+    if key.revoked_at is not None:
+        text, reason = "has been revoked; ask for a new one", "revoked"
+    elif limits.expires_at is not None and limits.expires_at <= now:
+        text, reason = "has expired; ask for a new one", "expired"
+    elif limits.networks is not None and not _is_within(address, limits.networks):
+        text, reason = f"is not valid from {address}", "network"
+    else:
+        return
+    raise AuthenticationError(f"the API key {text}", reason=reason, prefix=key.prefix)
 
 
 def viewer_of(key: Key) -> Viewer:

@@ -1,19 +1,23 @@
 """
-Takes samples in, and says what kind of file each is, today and with a later classifier.
+Takes samples in, says what kind of file each is, today and with a later classifier, and
+notes who takes one out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from orchestrator.catalog.challenges import Token, issue_solved
 from orchestrator.classify import CLASSIFIER_VERSION, classify
 from orchestrator.contracts.assignment import Classification
-from orchestrator.db import samples
+from orchestrator.db import audit, samples
 from orchestrator.db.access import grant_sample
+from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.domain.values import Actor
 from orchestrator.queries.samples import ClassificationView, find_newest_classification
 from orchestrator.store import HEAD_BYTES, TAIL_BYTES, Received, SampleStore
 
@@ -65,6 +69,13 @@ def store_sample(
         grant_sample(tx, sha256, [owner.customer_id])
         token = issue_solved(tx, sha256, size, user_id=owner.user_id)
     return StoredSample(sha256=sha256, size_bytes=size, is_new=is_new, token=token)
+
+
+def note_download(
+    tx: Transaction, sha256: str, *, form: Literal["raw", "zip"], actor: Actor
+) -> None:
+    """Write down that somebody takes a sample out, before the first byte leaves."""
+    audit.record(tx, actor, Action.SAMPLE_DOWNLOAD, sha256, {"form": form})
 
 
 def reclassify(tx: Transaction, store: SampleStore, sha256: str) -> ClassificationView:

@@ -1,5 +1,6 @@
 """
-The audit trail: who changed what by hand, when and from where.
+The audit trail: who changed what by hand, when and from where; who took files out, and
+who was not let in.
 
 Written in the transaction of the change, so that neither is there without the other.
 What a clock or a report changes is the history's (``db/history.py``).
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from orchestrator.db.tables import audit
 from orchestrator.db.unit_of_work import Transaction
@@ -18,7 +19,7 @@ from orchestrator.domain.values import Actor
 
 
 class Action(StrEnum):
-    """Every kind of change that leaves a row. A test makes one of each."""
+    """Everything that leaves a row. A test makes one of each."""
 
     JOB_CANCEL = "job.cancel"
     JOB_RETRY = "job.retry"
@@ -40,6 +41,11 @@ class Action(StrEnum):
     POISON_CLEAR = "poison.clear"
     VERDICT_SET = "verdict.set"
     DATABASE_UPGRADE = "database.upgrade"
+    #: Bytes that left, as they are or in an archive.
+    SAMPLE_DOWNLOAD = "sample.download"
+    EVIDENCE_DOWNLOAD = "evidence.download"
+    #: A key that is not good, or not from there.
+    LOGIN_FAIL = "login.fail"
 
 
 def record(
@@ -48,20 +54,31 @@ def record(
     action: Action,
     changed: object,
     detail: Mapping[str, object] | None = None,
-) -> None:
+) -> int:
     """
-    Add a row to the audit trail. Call it only when something has changed.
+    Add a row to the audit trail, and return its id. Call it only when something has
+    changed.
 
     Args:
         changed: Id or name of what was changed.
         detail: JSON for people: what was changed about it. Never a secret.
     """
-    tx.connection.execute(
-        insert(audit).values(
+    added = (
+        insert(audit)
+        .values(
             actor=actor.name,
             source=actor.source,
             action=action.value,
             object=str(changed),
             detail=dict(detail or {}),
         )
+        .returning(audit.c.id)
+    )
+    return int(tx.connection.execute(added).scalar_one())
+
+
+def amend(tx: Transaction, row_id: int, detail: Mapping[str, object]) -> None:
+    """Say anew what a row of one's own counts."""
+    tx.connection.execute(
+        update(audit).where(audit.c.id == row_id).values(detail=dict(detail))
     )

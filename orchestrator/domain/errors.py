@@ -110,9 +110,21 @@ class IdempotencyConflictError(ConflictError):
 
 
 class AuthenticationError(AssayError):
-    """The key is missing, unknown, revoked or expired."""
+    """
+    The key is missing, unknown, revoked or expired.
+
+    ``reason``: in a word, where a key came; ``prefix``: its public part, where there is
+    such a key.
+    """
 
     code = "authentication_failed"
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, prefix: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.prefix = prefix
 
 
 class PermissionDeniedError(AssayError):

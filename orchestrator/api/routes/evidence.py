@@ -30,7 +30,7 @@ from orchestrator.api.http.envelope import (
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.schemas.analysis import EvidenceResponse
 from orchestrator.api.schemas.common import NAME_MAX, SHORT_NAME_PATTERN, Sha256Path
-from orchestrator.catalog.evidence import NewEvidence, store_evidence
+from orchestrator.catalog.evidence import NewEvidence, note_download, store_evidence
 from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
 from orchestrator.domain.values import Role
 from orchestrator.queries import evidence
@@ -156,4 +156,7 @@ def download_evidence(
         view = evidence.get_evidence(
             tx, sha256, analysis_id, evidence_id, viewer=caller.viewer
         )
-    return raw_answer(services.store, view.sha256, file_name=view.file_name)
+    answer = raw_answer(services.store, view.sha256, file_name=view.file_name)
+    with services.database.uow() as tx:
+        note_download(tx, view, sha256, actor=caller.actor)
+    return answer

@@ -36,7 +36,12 @@ from orchestrator.api.schemas.sample import (
     SampleCompleteUploadResponse,
     SampleMetaData,
 )
-from orchestrator.catalog.samples import StoredSample, reclassify, store_sample
+from orchestrator.catalog.samples import (
+    StoredSample,
+    note_download,
+    reclassify,
+    store_sample,
+)
 from orchestrator.db.quotas import count_upload
 from orchestrator.db.samples import get_sample_size
 from orchestrator.domain.values import Role
@@ -116,11 +121,16 @@ def get_sample(
     "/sample/{sha256}/raw", response_class=StreamingResponse, responses=RAW_ANSWER
 )
 @needs(Role.VIEWER)
-def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingResponse:
+def download_sample(
+    sha256: Sha256Path, caller: CallerDep, services: ServicesDep
+) -> StreamingResponse:
     """Return the bytes of a sample, as they are: it may be malicious."""
     with services.database.uow() as tx:
         get_sample_size(tx, sha256)
-    return raw_answer(services.store, sha256)
+    answer = raw_answer(services.store, sha256)
+    with services.database.uow() as tx:
+        note_download(tx, sha256, form="raw", actor=caller.actor)
+    return answer
 
 
 @router.get(
@@ -128,12 +138,15 @@ def download_sample(sha256: Sha256Path, services: ServicesDep) -> StreamingRespo
 )
 @needs(Role.VIEWER)
 def download_safe_sample(
-    sha256: Sha256Path, services: ServicesDep
+    sha256: Sha256Path, caller: CallerDep, services: ServicesDep
 ) -> StreamingResponse:
     """Return a sample in an AES-encrypted ZIP, password ``infected``."""
     with services.database.uow() as tx:
         get_sample_size(tx, sha256)
-    return zip_answer(services.store, sha256)
+    answer = zip_answer(services.store, sha256)
+    with services.database.uow() as tx:
+        note_download(tx, sha256, form="zip", actor=caller.actor)
+    return answer
 
 
 @router.put("/sample/{sha256}/reclassify")
