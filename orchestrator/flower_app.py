@@ -83,8 +83,16 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     options.purge_offline_workers = _FORGET_SECONDS
     flower = _without_commands(Flower(capp=app, options=options, **pages))
     flower.add_transform(_no_guessing())
+    port = _listen(flower, settings)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    log.info("flower.started", port=port, read_only=not allow_control)
+    flower.start()
+
+
+def _listen(flower: Any, settings: Settings) -> int:
     try:
-        port = flower.start_http_server()
+        return int(flower.start_http_server())
     except OSError as error:
         reason = (error.strerror or "cannot be bound").lower()
         raise ConfigurationError(
@@ -92,10 +100,6 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
             " set it to a free port",
             field="ASSAY_FLOWER_PORT",
         ) from None
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
-    log.info("flower.started", port=port, read_only=not allow_control)
-    flower.start()
 
 
 class _Questions(Control):  # type: ignore[misc]  # Celery has no types
