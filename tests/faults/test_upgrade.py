@@ -16,7 +16,7 @@ from orchestrator.contracts.signature import body_signature
 from orchestrator.flow.submit import JobOrder, create_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.brokers import RedisServer
-from tests.fixtures.engine import KEYS, Rig, raw
+from tests.fixtures.engine import KEYS, Rig
 from tests.fixtures.field import Field, eventually
 
 GOLDEN = Path(__file__).parents[1] / "contracts" / "messages" / "golden"
@@ -131,7 +131,7 @@ def _report(rig: Rig, name: str, task: Any, **fields: Any) -> RawMessage:
     token = KEYS.attempt_token(task.id, task.attempt, task.worker)
     own = {"task_id": str(task.id), "attempt": task.attempt, "token": token}
     named = {"worker": task.worker, "replica": f"{task.worker}-1@host"}
-    return raw({**golden, **own, **named, **fields})
+    return _signed(rig, {**golden, **own, **named, **fields})
 
 
 def test_replicas_of_the_message_version_before_go_on_working(of_yesterday: Rig):

@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -52,6 +53,9 @@ from workers.sandbox.inside.confinement import protect_process
 from workers.sandbox.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
+
+#: Seconds from one look for a queue that is missing to the next.
+_LOOK_SECONDS = 1.0
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
@@ -119,7 +123,23 @@ class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
 
 
 class _Consumer(NodeConsumer):
-    """Looks at the signature of a message before it, or anything else, decodes it."""
+    """
+    Looks at the signature of a message before it, or anything else, decodes it; and
+    waits for what the orchestrator makes.
+    """
+
+    @override
+    def connect(self) -> Any:
+        connection = super().connect()
+        awaited = None
+        while (missing := broker.find_missing(connection, self.app.conf)) is not None:
+            if missing != awaited:
+                awaited = missing
+                hint = "assay dispatch makes it"
+                log.warning("queue.missing", extra={"queue": missing, "hint": hint})
+            state.maybe_shutdown()
+            time.sleep(_LOOK_SECONDS)
+        return connection
 
     @override
     def create_task_handler(self, *args: Any, **options: Any) -> Any:

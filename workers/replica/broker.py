@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import amqp
 from kombu import transport
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from redis.exceptions import RedisError
@@ -114,6 +115,40 @@ class Connection(connection.NodeConnection):
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
         return super().ensure_connection(*args, **{**pace, **options})
+
+
+def find_missing(opened: Any, settings: Any) -> str | None:
+    """
+    Return the name of something on the broker that is not there and is needed.
+
+    Args:
+        opened: A connection.
+        settings: Celery's, with the queues that are read.
+    """
+    if not names.is_rabbitmq(str(opened.as_uri())):
+        # A list is its pushes.
+        return None
+    queues: list[str] = [queue.name for queue in settings.task_queues]
+    for exchange in (names.MAILBOX, names.REPLIES, names.EVENTS):
+        if not _is_there(opened, "exchange_declare", exchange, "direct"):
+            return exchange
+    absent = [
+        queue
+        for queue in (*queues, names.REPORTS)
+        if not _is_there(opened, "queue_declare", queue)
+    ]
+    return absent[0] if absent else None
+
+
+def _is_there(opened: Any, method: str, *arguments: str) -> bool:
+    channel = opened.channel()
+    try:
+        getattr(channel, method)(*arguments, passive=True)
+    except amqp.NotFound:
+        # It has cost the channel.
+        return False
+    channel.close()
+    return True
 
 
 def use_our_transports() -> None:
