@@ -57,11 +57,17 @@ class Detection(Wire):
 
 
 class Reference(Wire):
-    """Bytes that the replica has put into the store: a child, evidence or a result."""
+    """
+    Bytes that the replica has put into the store: a child, evidence or a result.
+
+    ``receipt``: what the API answered to the upload. Without it whoever knows a hash
+    could have another's file shown as a finding of its own.
+    """
 
     kind: Literal["child", "evidence", "result"]
     sha256: Sha256
     size: ByteCount
+    receipt: Annotated[Word, StringConstraints(max_length=128)] = ""
     file_name: Line | None = None
     mime_type: Name = OPAQUE_MIME_TYPE
 

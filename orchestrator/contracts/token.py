@@ -52,6 +52,14 @@ class KeyRing:
         """Whether one of our keys signed *token* for exactly this attempt."""
         return self._verify(token, _attempt_claim(task_id, attempt, worker))
 
+    def receipt(self, stored: StoredClaim) -> str:
+        """Return the receipt of a file that an attempt has put into the store."""
+        return self._sign(stored.text())
+
+    def is_receipt(self, receipt: str, stored: StoredClaim) -> bool:
+        """Whether one of our keys signed *receipt* for exactly this file."""
+        return self._verify(receipt, stored.text())
+
     def canary_token(self, sent_at: str) -> str:
         """Return the token of a canary sent at *sent_at* (ISO 8601)."""
         return self._sign(f"canary\n{sent_at}")
@@ -85,6 +93,22 @@ class KeyRing:
             hmac.compare_digest(token.encode(), signature.encode())
             for signature in expected
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredClaim:
+    """Which attempt has put which file into the store, as what; ``size`` in bytes."""
+
+    task_id: UUID
+    attempt: int
+    kind: str
+    sha256: str
+    size: int
+
+    def text(self) -> str:
+        """Return what a receipt signs."""
+        attempt = f"{self.task_id}\n{self.attempt}"
+        return f"stored\n{attempt}\n{self.kind}\n{self.sha256}\n{self.size}"
 
 
 def _attempt_claim(task_id: UUID, attempt: int, worker: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from orchestrator.contracts.alive import Alive, Canary
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.signature import body_signature, is_one_of
-from orchestrator.contracts.token import KeyRing
+from orchestrator.contracts.token import KeyRing, StoredClaim
 from orchestrator.contracts.wire import INTEGER_MAX, SIGNATURE_HEADER, Wire, Word
 from orchestrator.db.history import Rejected
 from orchestrator.messaging.codec import RawMessage
@@ -73,25 +73,40 @@ def _take(
 ) -> str | None:
     """Put one message where it belongs, or return why it is refused."""
     read = _read(message)
-    if isinstance(read, Report | Alive) and not _is_signed(
-        read, message, keys, generations
-    ):
-        return "forged_signature: not by an enrolled replica of this worker"
+    if isinstance(read, str):
+        return read
+    reason = _forgery(read, message, keys, generations)
+    if reason is not None:
+        return reason
     match read:
-        case str():
-            return read
         case Report():
-            if not keys.is_attempt_token(
-                read.token, read.task_id, read.attempt, worker=read.worker
-            ):
-                return "forged_token: it was not given for this attempt"
             intake.reports.append(read)
         case Alive():
             intake.alives.append(read)
         case Canary():
-            if not keys.is_canary_token(read.token, read.sent_at.isoformat()):
-                return "forged_token: not a canary of ours"
             intake.canaries.append(read)
+    return None
+
+
+def _forgery(
+    read: Report | Alive | Canary,
+    message: RawMessage,
+    keys: KeyRing,
+    generations: Mapping[str, int],
+) -> str | None:
+    if isinstance(read, Canary):
+        is_ours = keys.is_canary_token(read.token, read.sent_at.isoformat())
+        return None if is_ours else "forged_token: not a canary of ours"
+    if not _is_signed(read, message, keys, generations):
+        return "forged_signature: not by an enrolled replica of this worker"
+    if isinstance(read, Alive):
+        return None
+    if not keys.is_attempt_token(
+        read.token, read.task_id, read.attempt, worker=read.worker
+    ):
+        return "forged_token: it was not given for this attempt"
+    if not _has_receipts(read, keys):
+        return "forged_receipt: it lists a file that it did not store"
     return None
 
 
@@ -110,6 +125,23 @@ def _read(message: RawMessage) -> Report | Alive | Canary | str:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         return f"invalid: {where}: {first['msg']}"
+
+
+def _has_receipts(report: Report, keys: KeyRing) -> bool:
+    references = () if report.analysis is None else report.analysis.references
+    return all(
+        keys.is_receipt(
+            reference.receipt,
+            StoredClaim(
+                task_id=report.task_id,
+                attempt=report.attempt,
+                kind=reference.kind,
+                sha256=reference.sha256,
+                size=reference.size,
+            ),
+        )
+        for reference in references
+    )
 
 
 def _is_signed(

@@ -115,7 +115,11 @@ def _analysis(task: Task, report: Report, *, version: str) -> NewAnalysis:
     found = report.analysis
     assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
     result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
-    files = [r.model_dump(mode="json") for r in found.references if r.kind != "result"]
+    files = [
+        reference.model_dump(mode="json", exclude={"receipt"})
+        for reference in found.references
+        if reference.kind != "result"
+    ]
     return NewAnalysis(
         id=uuid7(),
         values={

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.catalog.workers import enrol_worker
 from orchestrator.contracts.signature import attempt_proof, enrolment_proof
+from orchestrator.contracts.token import StoredClaim
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
@@ -100,7 +101,11 @@ def test_a_file_is_stored_under_its_hash(attempt: Attempt, kind: str):
 
     assert answer.status_code == 200, answer.text
     sha256 = hashlib.sha256(content).hexdigest()
-    assert answer.json() == {"sha256": sha256, "size": 3000}
+    stored = StoredClaim(
+        task_id=UUID(attempt.task_id), attempt=1, kind=kind, sha256=sha256, size=3000
+    )
+    receipt = attempt.api.services.engine.keys.receipt(stored)
+    assert answer.json() == {"sha256": sha256, "size": 3000, "receipt": receipt}
     store = attempt.api.services.store
     assert b"".join(store.open(sha256)) == content
 

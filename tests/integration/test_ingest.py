@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
-from orchestrator.contracts.report import ReportedAnalysis
+from orchestrator.contracts.report import Reference, ReportedAnalysis
+from orchestrator.contracts.token import StoredClaim
 from orchestrator.db import unit_of_work
 from orchestrator.db.history import KEPT_REJECTED
 from orchestrator.db.unit_of_work import Database, StatementTimeoutError
@@ -12,7 +16,7 @@ from orchestrator.flow.cancel import cancel_job, cancel_task
 from orchestrator.flow.ingest import ingest
 from orchestrator.flow.retry import retry_job
 from orchestrator.messaging.codec import RawMessage
-from tests.fixtures.engine import Rig, raw
+from tests.fixtures.engine import KEYS, Rig, raw
 
 
 @pytest.fixture
@@ -279,6 +283,34 @@ def test_a_report_that_no_replica_of_its_worker_signed_changes_nothing(rig: Rig,
     assert rig.task(job).state == "enqueued"
     kinds = {reason.partition(":")[0] for reason in rig.rejected()}
     assert kinds == {"forged_signature"}
+
+
+@pytest.mark.parametrize("changed", ["nothing", "kind", "sha256", "size", "receipt"])
+def test_a_file_that_the_attempt_did_not_store_is_not_its_own(rig: Rig, job, changed):
+    """Whoever knows a hash would have another's sample shown as its own finding."""
+    task = rig.task(job)
+    claim = StoredClaim(
+        task_id=task.id, attempt=1, kind="evidence", sha256="0" * 64, size=5
+    )
+    lies: dict[str, Any] = {
+        "nothing": "",
+        "kind": "child",
+        "sha256": "1" * 64,
+        "size": 6,
+        "receipt": KEYS.receipt(replace(claim, attempt=2)),
+    }
+    honest = Reference(
+        kind="evidence", sha256="0" * 64, size=5, receipt=KEYS.receipt(claim)
+    )
+    reference = honest.model_copy(update={changed: lies[changed]})
+
+    rig.tell(
+        task, "success", analysis=ReportedAnalysis(score=1, references=(reference,))
+    )
+
+    assert (rig.task(job).state == "success") is (changed == "nothing")
+    if changed != "nothing":
+        assert rig.rejected()[0].startswith("forged_receipt")
 
 
 def test_an_analysis_is_of_the_version_that_its_replica_announced(rig: Rig, job):

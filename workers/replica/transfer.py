@@ -358,10 +358,12 @@ def _stored(answer: bytes, upload: Upload) -> Reference:
             kind=upload.kind,
             sha256=body["sha256"],
             size=body["size"],
+            receipt=body["receipt"],
             file_name=upload.file_name,
             mime_type=upload.mime_type,
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TransferError(
-            "the API's answer to an upload has no sha256 and size", recoverable=True
+            "the API's answer to an upload has no sha256, size and receipt",
+            recoverable=True,
         ) from error

@@ -28,10 +28,12 @@ from orchestrator.contracts.signature import (
     enrolment_proof,
     is_one_of,
 )
+from orchestrator.contracts.token import StoredClaim
 from orchestrator.contracts.wire import PROOF_HEADER, TOKEN_HEADER, ShortName
 from orchestrator.domain.errors import AuthenticationError
 from orchestrator.queries.tasks import AttemptView, get_attempt
 from orchestrator.queries.workers import find_enrolment
+from orchestrator.store import Digests
 
 router = APIRouter(
     prefix="/internal/task/{task_id}/{attempt}", tags=["internal"], responses=RESPONSES
@@ -68,6 +70,7 @@ class StoredBlob(Shape):
 
     sha256: str
     size: int
+    receipt: str
 
 
 @router.get("/sample", response_class=StreamingResponse)
@@ -86,7 +89,7 @@ def read_sample(
 async def write_file(
     task_id: UUID,
     attempt: Attempt,
-    kind: Kind,  # noqa: ARG001  (checked by its type; the report says it again)
+    kind: Kind,
     request: Request,
     services: ServicesDep,
     shown: CredentialsDep,
@@ -95,9 +98,18 @@ async def write_file(
     await in_thread(lambda: _admit(services, task_id, attempt, shown))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
-    return await run_reader(
+    kept = await run_reader(
         request, lambda: _keep(services, chunks, limit), user_id=None
     )
+    stored = StoredClaim(
+        task_id=task_id,
+        attempt=attempt,
+        kind=kind,
+        sha256=kept.sha256,
+        size=kept.size,
+    )
+    receipt = services.engine.keys.receipt(stored)
+    return StoredBlob(sha256=kept.sha256, size=kept.size, receipt=receipt)
 
 
 @enrolment_router.get("/{name}", status_code=HTTPStatus.NO_CONTENT)
@@ -140,10 +152,10 @@ def _admit(
     return view
 
 
-def _keep(services: Services, chunks: Iterator[bytes], limit_bytes: int) -> StoredBlob:
+def _keep(services: Services, chunks: Iterator[bytes], limit_bytes: int) -> Digests:
     received = services.store.receive(chunks, limit_bytes=limit_bytes)
     try:
         services.store.keep(received)
     finally:
         services.store.discard(received)
-    return StoredBlob(sha256=received.digests.sha256, size=received.digests.size)
+    return received.digests

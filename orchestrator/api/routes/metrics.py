@@ -113,6 +113,7 @@ _REJECTED_KINDS = (
     "unknown_worker",
     "forged_token",
     "forged_signature",
+    "forged_receipt",
     "inapplicable",
 )
 
