@@ -233,3 +233,13 @@ def test_an_import_loads_no_more_than_it_must(module: str, absent: str):
     )
 
     assert set(absent.split()) & set(done.stdout.split()) == set()
+
+
+def test_every_line_of_the_threat_model_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "security.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?` \|$", page, re.MULTILINE)
+
+    assert len(named) == len([row for row in rows if not row.startswith("| Somebody")])
+    for path, test in named:
+        assert f"def {test}" in (ROOT / path).read_text(), (path, test)

