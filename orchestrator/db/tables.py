@@ -709,9 +709,40 @@ challenge = Table(
         UUID(as_uuid=True),
         ForeignKey("submission.id", ondelete="CASCADE"),
     ),
+    #: Given for the whole file, to whoever sent it.
+    Column("solved", Boolean, nullable=False, server_default="false"),
+    #: Answers that were not the right one.
+    Column("wrong", SmallInteger, nullable=False, server_default="0"),
     _at("expires_at", nullable=False),
     _created(),
     Index(None, "expires_at"),
+    # One at a time: asking again gives no other part of the file to guess.
+    Index(
+        "uq_challenge_open",
+        "user_id",
+        "sample_sha256",
+        unique=True,
+        postgresql_where=text("submission_id IS NULL AND NOT solved"),
+    ),
+    Index(
+        "ix_challenge_solved",
+        "user_id",
+        "sample_sha256",
+        postgresql_where=text("submission_id IS NULL AND solved"),
+    ),
+)
+
+wrong_answer = Table(
+    "wrong_answer",
+    metadata,
+    #: How often a user has answered a challenge of a sample wrongly, over all of them,
+    #: and when last.
+    Column("user_id", UUID(as_uuid=True), ForeignKey("api_user.id"), primary_key=True),
+    Column("sample_sha256", Text, ForeignKey("sample.sha256"), primary_key=True),
+    Column("wrong", Integer, nullable=False),
+    _at("last_at", nullable=False),
+    _created(),
+    Index(None, "last_at"),
 )
 
 link = Table(

@@ -6,7 +6,7 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/http/errors.py`` ma
         * UnknownWorkerError
         * SampleTooLargeError
     * LimitExceededError          the caller has had enough for now
-    * SampleTooSmallError         too few bytes to prove by a part that one has them
+    * WholeSampleNeededError      no part of it proves that one has it
     * NotFoundError
     * ConflictError               well-formed, but the state does not allow it
         * IllegalTransitionError
@@ -73,10 +73,10 @@ class LimitExceededError(AssayError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class SampleTooSmallError(AssayError):
-    """The sample is too small for a challenge."""
+class WholeSampleNeededError(AssayError):
+    """A part of the sample, or an answer of this user's, would prove nothing."""
 
-    code = "sample_too_small"
+    code = "whole_sample_needed"
 
 
 class NotFoundError(AssayError):

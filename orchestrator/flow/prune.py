@@ -25,6 +25,9 @@ _BATCHES = 5
 _IDEMPOTENCY = timedelta(days=7)
 _LEFTOVERS = timedelta(days=1)
 
+#: Not before they have stopped to count: ``catalog/challenges.py``.
+_WRONG_ANSWERS = timedelta(days=31)
+
 
 def prune(database: Database, kept: Retention) -> int:
     """
@@ -41,6 +44,7 @@ def prune(database: Database, kept: Retention) -> int:
         "rejected_report": kept.rejected,
         "audit": kept.audit,
         "challenge": _LEFTOVERS,
+        "wrong_answer": _WRONG_ANSWERS,
         "replica": _LEFTOVERS,
     }
     removed = _rounds(database, lambda tx: _prune_jobs(tx, kept.jobs), batch=_JOBS)

@@ -35,7 +35,7 @@ from tests.fixtures.http_pages import (
 PAGES = read_pages()
 
 #: The file of the examples, as the index describes it.
-HELLO = b"#!/bin/sh\n" + b"echo hello\n" * 200
+HELLO = b"#!/bin/sh\n" + b"".join(b"echo hello %d\n" % n for n in range(1, 501))
 
 #: Of every list; the index has them.
 PAGING = {"limit", "offset", "sortBy"}

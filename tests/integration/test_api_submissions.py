@@ -27,7 +27,7 @@ from argus_api.session import ArgusAPISession
 
 from orchestrator.api.http.paging import OFFSET_MAX
 from orchestrator.catalog import keys
-from orchestrator.catalog.challenges import SIZE_MIN
+from orchestrator.catalog.ranges import SIZE_MIN
 from orchestrator.domain.values import Actor, Role
 from tests.fixtures.api import API, first_message
 
@@ -172,17 +172,6 @@ def test_the_contracts_client_is_told_to_upload_what_is_not_here(api: API):
 
     uploaded = upload_sample(b"", api_session=_session(api))
     assert uploaded["data"]["challenge"]["sha256"] == _sha256(b"")
-
-
-def test_a_challenge_asks_for_bytes_within_the_file(api: API):
-    content = _content(SIZE_MIN)
-    sha256 = api.upload(content)
-
-    for _ in range(50):
-        answer = api.admin.post(f"/sample/{sha256}/challenge")
-        asked = answer.json()["data"]
-        assert asked["length"] >= 512
-        assert 0 <= asked["offset"] <= asked["offset"] + asked["length"] <= SIZE_MIN
 
 
 def test_whoever_has_the_bytes_gets_access(api: API):

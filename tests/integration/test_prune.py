@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from orchestrator.catalog.challenges import REMEMBERED
 from orchestrator.db import retention
 from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor
@@ -237,3 +238,19 @@ def test_no_history_is_read_to_find_what_is_old(alpha: Rig):
         assert (
             tx.connection.execute(text("SELECT count(*) FROM job")).scalar() == 50_001
         )
+
+
+def test_wrong_answers_to_challenges_are_kept_while_they_count(alpha: Rig):
+    alpha.job()
+    alpha.execute(
+        "INSERT INTO wrong_answer (user_id, sample_sha256, wrong, last_at)"
+        " SELECT submitter_id, sample_sha256, 9, now() FROM job LIMIT 1"
+    )
+
+    alpha.age(REMEMBERED.days * DAY)
+    prune(alpha.database, KEPT)
+    kept = _count(alpha, "wrong_answer")
+    alpha.age(2 * DAY)
+    prune(alpha.database, KEPT)
+
+    assert (kept, _count(alpha, "wrong_answer")) == (1, 0)

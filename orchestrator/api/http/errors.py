@@ -34,7 +34,7 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.UnknownWorkerError: HTTPStatus.PRECONDITION_FAILED,
     errors.SampleTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.LimitExceededError: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.SampleTooSmallError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WholeSampleNeededError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.PRECONDITION_FAILED,
     errors.IllegalTransitionError: HTTPStatus.PRECONDITION_FAILED,

@@ -30,7 +30,7 @@ from orchestrator.api.schemas.submission import (
     SubmissionAddRequest,
     SubmissionResponse,
 )
-from orchestrator.catalog.challenges import issue_challenge
+from orchestrator.catalog.challenges import Token, count_answer, issue_challenge
 from orchestrator.catalog.submissions import NewSubmission, add_submission
 from orchestrator.db.access import check_customer
 from orchestrator.db.users import get_customer_ids, get_user_ids
@@ -48,15 +48,20 @@ SIMILAR = 220
 
 @router.post(
     "/sample/{sha256}/challenge",
-    responses={422: {"model": Failure, "description": "The sample is too small."}},
+    responses={
+        422: {"model": Failure, "description": "No part of it proves anything."}
+    },
 )
 @needs(Role.UPLOADER, anyones=True)
 def get_challenge(
     sha256: Sha256Path, caller: CallerDep, services: ServicesDep
 ) -> Envelope[ChallengeResponse]:
-    """Ask for the hash of a random part, to prove that one has the sample."""
-    with services.database.uow() as tx:
-        challenge = issue_challenge(tx, services.store, sha256, user_id=caller.user_id)
+    """Ask for the hash of a random part, to prove that one has the sample; again, for
+    the same one.
+    """
+    challenge = issue_challenge(
+        services.database, services.store, sha256, user_id=caller.user_id
+    )
     return single(ChallengeResponse.of(challenge))
 
 
@@ -84,6 +89,8 @@ def post_submission(
     services: ServicesDep,
 ) -> Envelope[SubmissionResponse]:
     """Store a submission and have the sample analysed."""
+    token = Token(id=given.challenge_token.id, sha256=given.challenge_token.sha256)
+    count_answer(services.database, token, sha256, user_id=caller.user_id)
     with services.database.uow() as tx:
         customer_id = caller.customer_id
         if given.customer is not None:
