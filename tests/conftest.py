@@ -4,6 +4,7 @@ The fixtures of all tests.
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
+    # What tests speak to is on this machine; those of proxies set them themselves.
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]
     # Whoever ends a run has what Ctrl-C has: fixtures clean up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # How long an example takes says how busy the machine is.

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from orchestrator.client.loopback import direct_mounts
 from orchestrator.config import client_settings
 from orchestrator.domain.errors import AssayError, ConfigurationError
 
@@ -59,6 +60,9 @@ class Client:
                 base_url=api_url + _PREFIX,
                 headers={"Argus-API-Key": api_key},
                 timeout=httpx.Timeout(30, connect=5),
+                # Of this machine itself no proxy is asked; else HTTP_PROXY and its
+                # kin say so.
+                mounts=direct_mounts(api_url),
             )
         except httpx.InvalidURL:
             raise _no_address(api_url) from None
