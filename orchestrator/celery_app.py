@@ -6,11 +6,11 @@ Assignments are published by ``messaging/publisher.py``; replicas have their own
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
@@ -68,8 +68,7 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     app.task(name=TICK_TASK, ignore_result=True)(tick)
     app.steps["worker"].add(_QuietEnd)
     worker = app.Worker(
-        # Two of one name would share a mailbox, which RabbitMQ refuses.
-        hostname=f"maintenance-{uuid4().hex[:8]}@{socket.gethostname()}",
+        hostname=new_node_name(MAINTENANCE),
         pool_cls="solo",
         queues=[MAINTENANCE],
         loglevel="WARNING",
@@ -83,6 +82,13 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
 
 class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
     Connection = NodeConnection
+
+
+def new_node_name(process: str) -> str:
+    """Return a Celery node name that no process has had, with the machine it is on."""
+    # Celery itself fills in the machine only for its own command line. Two of one name
+    # would share a mailbox, which RabbitMQ refuses.
+    return f"{process}-{secrets.token_hex(4)}@{socket.gethostname()}"
 
 
 class _QuietEnd(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types

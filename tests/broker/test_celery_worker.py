@@ -7,6 +7,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +24,7 @@ from orchestrator.contracts.signature import stop_signature
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Outgoing, Publisher
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from tests.fixtures.brokers import Broker, eventually, start_child
+from tests.fixtures.brokers import Broker, eventually, start_child, start_process
 
 JOB, TASK = UUID(int=1), UUID(int=2)
 SHA256 = "a" * 64
@@ -136,6 +139,45 @@ def test_flower_sees_the_name_and_the_ids_of_an_assignment(broker: Broker, node:
     assert event["uuid"] == f"{TASK}.3"
     assert str(JOB) in event["kwargs"]
     assert "the-secret-token" not in repr(event)
+
+
+#: Maintenance that does nothing, so that it needs no database.
+_MAINTENANCE = """
+import sys
+from orchestrator.celery_app import run_maintenance
+from orchestrator.config import Settings
+
+def tick():
+    pass
+
+run_maintenance(Settings(broker_url=sys.argv[1]), tick)
+"""
+
+
+def test_two_maintenance_processes_are_told_apart_and_name_their_machine(
+    broker: Broker,
+):
+    command = [sys.executable, "-c", _MAINTENANCE, broker.url]
+    processes = [start_process(command) for _ in range(2)]
+    app = Celery(broker=broker.url, set_as_current=False)
+    found: set[str] = set()
+
+    def both_answer() -> bool:
+        with app.connection() as connection:
+            answers = app.control.ping(timeout=0.5, connection=connection)
+        found.update(name for answer in answers for name in answer)
+        return len(found) == 2
+
+    try:
+        eventually(both_answer, within_seconds=60)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+    for name in found:
+        assert re.fullmatch(r"maintenance-[0-9a-f]{8}@.+", name), name
+        assert name.partition("@")[2] == socket.gethostname()
 
 
 def test_an_assignment_is_the_message_that_celery_itself_would_build():
