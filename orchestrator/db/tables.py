@@ -598,12 +598,12 @@ rejected_report = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     #: The word with which the reason begins; the newest thousand of each are kept.
-    Column("kind", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False),
     #: At most the first 4 KiB, to see what it was; size and hash are of all of it.
     Column("body", LargeBinary, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("sha256", Text, nullable=False),
+    Column("sha256", Text, nullable=False, server_default=""),
     _created(),
     Index(None, "created_at"),
 )

@@ -1,5 +1,6 @@
 """
-one challenge at a time, and wrong answers are counted.
+one challenge at a time, and wrong answers are counted; refused messages have a kind,
+and a hash.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ def upgrade() -> None:
     # A migration that waits for a lock makes everybody behind it wait too: give up.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
+    # Empty for what is there, and for what a consumer of before still adds.
+    for name in ("kind", "sha256"):
+        column = sa.Column(name, sa.Text(), server_default="", nullable=False)
+        op.add_column("rejected_report", column)
     # There may be several of a user for a sample. They hold for an hour, and whoever
     # had one asks again.
     op.execute("DELETE FROM challenge WHERE submission_id IS NULL")
@@ -73,6 +78,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    for name in ("kind", "sha256"):
+        op.drop_column("rejected_report", name)
     op.drop_table("wrong_answer")
     op.drop_index("ix_challenge_solved", table_name="challenge")
     op.drop_index("uq_challenge_open", table_name="challenge")
