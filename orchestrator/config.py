@@ -15,9 +15,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestrator.contracts.broker_tls import check_broker_options, url_options
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.limits import Limits, Retention
@@ -105,6 +112,20 @@ class Settings(BaseSettings):
     limit_open_tasks_per_user: int = Field(default=0, ge=0)
     limit_uploads_per_minute: int = Field(default=0, ge=0)
 
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_broker_options(url.get_secret_value())
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _check_database_options(url.get_secret_value())
+        return url
+
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
         if 2 * self.heartbeat_seconds >= self.lease_seconds:
@@ -159,6 +180,29 @@ class Settings(BaseSettings):
     def sample_store_url(self) -> str:
         """Return where sample bytes are kept."""
         return self.sample_store or str(self.data_dir / "samples")
+
+
+#: Of the options that libpq has, those whose values it would only look at later.
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+
+def _check_database_options(url: str) -> None:
+    options = url_options(url)
+    if not options:
+        return
+    # The commands that speak HTTP have no use for it.
+    from psycopg.pq import Conninfo  # noqa: PLC0415
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    for name, value in options:
+        if name not in known:
+            raise ValueError(f"there is no option '{name[:64]}'; PostgreSQL has none")
+        if name == "sslmode" and value not in _SSL_MODES:
+            raise ValueError(f"sslmode: write one of {', '.join(_SSL_MODES)}")
+        is_file = name in _SSL_FILES and value != "system"
+        if is_file and not Path(value).is_file():
+            raise ValueError(f"{name}: there is no file {value[:256]!r}")
 
 
 #: What to write for each setting that a process may miss.

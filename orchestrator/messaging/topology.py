@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator.contracts import names
+from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.errors import broker_errors, masked
 
@@ -76,7 +77,7 @@ def kombu_url(broker_url: str) -> str:
     the one before the ``@``, even where there is none; so it is moved there.
     """
     if not broker_url.startswith(_UNIX_SOCKET):
-        return broker_url
+        return kombu_tls(broker_url)[0]
     parts = _parts(broker_url)
     user, password = parts["userid"] or "", parts["password"]
     user_info = (
@@ -128,6 +129,7 @@ def open_connection(broker_url: str, *, confirm_each: bool = True) -> Connection
         options.pop("confirm_publish", None)
     return Connection(
         kombu_url(broker_url),
+        **kombu_tls(broker_url)[1],
         transport_options=options,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         heartbeat=HEARTBEAT_SECONDS if names.is_rabbitmq(broker_url) else None,
@@ -139,6 +141,7 @@ def celery_settings(broker_url: str) -> dict[str, object]:
     queue = names.maintenance_queue(rabbitmq=names.is_rabbitmq(broker_url))
     return {
         "broker_url": kombu_url(broker_url),
+        "broker_use_ssl": kombu_tls(broker_url)[1].get("ssl"),
         "broker_transport_options": broker_options(broker_url),
         "broker_heartbeat": HEARTBEAT_SECONDS,
         "broker_connection_timeout": CONNECT_TIMEOUT_SECONDS,

@@ -88,7 +88,7 @@ def test_a_socket_url_keeps_its_database(redis_server: RedisServer):
 
 
 def test_urls_that_need_no_change_get_none():
-    for url in ("redis://:pw@h:1/0", "amqp://u:pw@h/v", "rediss://:pw@h/0"):
+    for url in ("redis://:pw@h:1/0", "amqp://u:pw@h/v"):
         assert kombu_url(url) == url
 
 

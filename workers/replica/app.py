@@ -35,6 +35,7 @@ from typing_extensions import override
 
 from orchestrator.contracts import names
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
+from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.contracts.node.consumer import NodeConsumer
 from orchestrator.contracts.node.messages import Takes
 from orchestrator.contracts.wire import TOKEN_HEADER
@@ -406,9 +407,11 @@ control_command(name=names.STOP_COMMAND)(_stop_attempts)
 
 
 def _line(settings: Settings) -> Line:
+    url, tls = kombu_tls(settings.broker_url)
     return Line(
         connect=lambda: Connection(
-            settings.broker_url,
+            url,
+            **tls,
             transport_options=settings.reporter_options,
             connect_timeout=5,
         ),
@@ -420,8 +423,10 @@ def _line(settings: Settings) -> Line:
 
 def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
     queue = names.worker_queue(analyzer.name, rabbitmq=settings.rabbitmq)
+    url, tls = kombu_tls(settings.broker_url)
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": url,
+        "broker_use_ssl": tls.get("ssl"),
         "broker_transport_options": settings.transport_options,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

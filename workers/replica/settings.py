@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.contracts import names
+from orchestrator.contracts.broker_tls import check_broker_options
 from workers.replica.sources import Host, Sources
 
 _MOST_SLOTS_BY_DEFAULT = 4
@@ -75,6 +76,10 @@ class Settings:
         broker_url = _secret(
             environment, "ASSAY_BROKER_URL", "for example redis://127.0.0.1:6379/0"
         )
+        try:
+            check_broker_options(broker_url)
+        except ValueError as error:
+            raise SettingsError(f"ASSAY_BROKER_URL: {error}") from None
         api_url = _required(
             environment, "ASSAY_API_URL", "for example http://127.0.0.1:8000"
         )

@@ -1,0 +1,199 @@
+"""
+TLS to the broker, as ``docs/operations/tls.md`` has it, with a throw-away authority.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from kombu import Connection
+from redis.exceptions import RedisError
+
+from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.messaging.topology import (
+    celery_settings,
+    open_connection,
+    redis_client,
+)
+from tests.fixtures.brokers import Broker, eventually, start_process
+from tests.fixtures.servers import free_port
+
+#: Of what was refused the libraries leave the sockets to the collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate for ``localhost``, and the one that says so."""
+
+    folder: Path
+
+    @property
+    def trusted(self) -> str:
+        return f"ssl_ca_certs={self.folder / 'ca.pem'}"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make certificates with")
+    folder = tmp_path_factory.mktemp("authority")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    ours = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
+    openssl("req", "-x509", *_KEY, "-days", "2", "-subj", "/CN=throw-away",
+            "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+    openssl("req", *_KEY, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "csr")
+    openssl("x509", "-req", "-in", "csr", *ours, "-extfile", "names", "-out", "crt.pem")
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def redis_port(authority: Authority) -> Iterator[int]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server on PATH, and the embedded one has no TLS")
+    port = free_port()
+    process = start_process(
+        [
+            *("redis-server", "--port", "0", "--tls-port", str(port)),
+            *("--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"),
+            *("--tls-cert-file", "crt.pem", "--tls-key-file", "key.pem"),
+            *("--tls-ca-cert-file", "ca.pem"),
+        ],
+        cwd=authority.folder,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        eventually(lambda: _listens(port))
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def amqps_port(authority: Authority) -> Iterator[int]:
+    """A port at which TLS ends before RabbitMQ."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.folder / "crt.pem", authority.folder / "key.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                threading.Thread(target=relay, args=(plain,), daemon=True).start()
+
+    def relay(plain: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", 5672)) as rabbitmq,
+        ):
+            threading.Thread(target=copy, args=(rabbitmq, client), daemon=True).start()
+            copy(client, rabbitmq)
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65_536):
+                target.sendall(part)
+            target.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1]
+    listener.close()
+
+
+def _answers(url: str) -> bool:
+    """Whether our processes, Celery's, and a replica's connection get through."""
+    address, options = kombu_tls(url)
+    celery = Celery(set_as_current=False)
+    celery.conf.update(celery_settings(url))
+    connections = [
+        open_connection(url),
+        celery.connection_for_write(),
+        Connection(address, **options),
+    ]
+    found = set()
+    for connection in connections:
+        with connection:
+            try:
+                # Once: kombu's own ways try again and again.
+                established = connection.transport.establish_connection()
+                connection.transport.close_connection(established)
+                found.add(True)
+            except Exception:  # noqa: BLE001  (of each library its own)
+                found.add(False)
+    (answers,) = found
+    return answers
+
+
+#: Whether somebody who is trusted so is spoken to, by host and options.
+_CASES = [
+    ("localhost", "{trusted}", True),
+    ("localhost", "ssl_cert_reqs=required&{trusted}", True),
+    ("localhost", "", False),
+    ("localhost", "ssl_cert_reqs=required", False),
+    ("localhost", "ssl_cert_reqs=none", True),
+    ("127.0.0.1", "{trusted}", False),
+    ("127.0.0.1", "{trusted}&ssl_check_hostname=false", True),
+]
+
+
+@pytest.mark.parametrize(("host", "options", "is_trusted"), _CASES)
+def test_redis_is_spoken_to_if_it_is_trusted(
+    authority: Authority,
+    redis_port: int,
+    host: str,
+    options: str,
+    is_trusted: bool,  # noqa: FBT001
+):
+    query = options.format(trusted=authority.trusted)
+    url = f"rediss://{host}:{redis_port}/0" + (f"?{query}" if query else "")
+
+    assert _answers(url) is is_trusted
+    refused = contextlib.nullcontext() if is_trusted else pytest.raises(RedisError)
+    with redis_client(url) as client, refused:
+        client.ping()
+
+
+@pytest.mark.parametrize(("host", "options", "is_trusted"), _CASES)
+def test_rabbitmq_is_spoken_to_if_it_is_trusted(
+    authority: Authority,
+    amqps_port: int,
+    broker: Broker,
+    host: str,
+    options: str,
+    is_trusted: bool,  # noqa: FBT001
+):
+    if not broker.url.startswith("amqp"):
+        pytest.skip("of RabbitMQ alone")
+    query = options.format(trusted=authority.trusted)
+    rest = broker.url.partition("@")
+    user, virtual_host = rest[0].partition("//")[2], rest[2].partition("/")[2]
+    url = f"amqps://{user}@{host}:{amqps_port}/{virtual_host}"
+
+    assert _answers(url + (f"?{query}" if query else "")) is is_trusted
