@@ -23,7 +23,7 @@ import httpx
 
 import orchestrator
 from orchestrator.catalog.keys import KeyOrder, create_key
-from orchestrator.catalog.workers import enrol_worker
+from orchestrator.catalog.workers import enrol_worker, ensure_enrolled
 from orchestrator.client.http import Client
 from orchestrator.client.output import tell
 from orchestrator.client.signals import ignore_endings
@@ -89,7 +89,7 @@ class Testbed:
             raise
 
     def _begin(self) -> None:
-        self._postgres = postgres.start_postgres(self.folder)
+        self._postgres = postgres.start_postgres(self.folder, superuser=True)
         self._leaving.callback(self._postgres.remove)
         self._leaving.callback(self._stop_everything)
         self._broker_url = self._start_redis()
@@ -177,7 +177,7 @@ class Testbed:
         """Return the ids of *count* workers that are known and have no replica."""
         with self.database.uow() as tx:
             for number in range(1, count + 1):
-                enrol_worker(tx, f"noop_{number}", keys=self.keys, actor=BENCH)
+                ensure_enrolled(tx, f"noop_{number}", keys=self.keys, actor=BENCH)
         return self.worker_ids()
 
     def worker_ids(self) -> list[UUID]:

@@ -75,8 +75,9 @@ def prepare(
 
     Args:
         fsync: Off loses data in a power cut: for tests.
-        superuser: Whether our role may do everything: for tests, which make databases.
-            If not, nobody knows the superuser's password.
+        superuser: Whether our role may do everything: for tests, which make databases,
+            and benchmarks, which write rows without looking up what they refer to. If
+            not, nobody knows the superuser's password.
 
     Raises:
         ConfigurationError: The wheel is missing, or ``initdb`` failed; it says why.
