@@ -59,7 +59,7 @@ test: test-fast ## Run every test; of each kind of fault a short round
 	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Kill and cut things, many times over: long rounds
-	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/integration/test_search.py tests/e2e/test_bench.py
+	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/integration/test_search.py tests/e2e/test_bench.py
 
 check: lint types imports test ## What CI runs
 

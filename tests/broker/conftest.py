@@ -5,5 +5,6 @@ Both brokers for the tests of this folder.
 from __future__ import annotations
 
 from tests.fixtures.brokers import broker, rabbitmq, rabbitmq_hosts, redis_server
+from tests.fixtures.rabbitmq_node import rabbitmq_node
 
-__all__ = ["broker", "rabbitmq", "rabbitmq_hosts", "redis_server"]
+__all__ = ["broker", "rabbitmq", "rabbitmq_hosts", "rabbitmq_node", "redis_server"]

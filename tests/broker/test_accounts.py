@@ -24,6 +24,7 @@ from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
 from orchestrator.contracts.names import REPORTS, worker_queue
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.token import KeyRing
+from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging import policy
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.control import Stopper
@@ -38,7 +39,9 @@ from tests.fixtures.brokers import (
     eventually,
     redis_executable,
 )
+from tests.fixtures.rabbitmq_node import RabbitMQNode
 from tests.fixtures.replica import ACTOR, ROOT, Replica, write_module
+from tests.fixtures.rounds import only_long
 from tests.fixtures.servers import StoreServer, free_port
 
 KEYS = KeyRing.parse(f"new:{'5a' * 32},old:{'a5' * 32}")
@@ -357,6 +360,36 @@ def rabbitmq_staff(rabbitmq: RabbitMQHost) -> Iterator[Staff]:
         yield staff
 
 
+@only_long
+def test_the_management_api_is_told_the_same(rabbitmq_node: RabbitMQNode):
+    rabbitmq_node.stop()
+    management_url = rabbitmq_node.manage()
+    rabbitmq_node.start()
+    url = rabbitmq_node.url
+    actor, other = (Account.of(name, 1, keys=KEYS) for name in ("actor", "other"))
+    declare(url, ["actor", "other"])
+
+    policy.apply_to_rabbitmq(url, management_url, [actor, other])
+
+    staff = Staff(rabbitmq_node, actor, other)
+    assert passing(staff) == []
+    with Connection(staff.url) as connection:
+        connection.default_channel.basic_get(worker_queue("actor", rabbitmq=True).name)
+
+    newer = Account.of("actor", 2, keys=KEYS)
+    policy.apply_to_rabbitmq(url, management_url, [newer])
+    for former in (actor, other):
+        with (
+            Connection(policy.account_url(url, former)) as connection,
+            pytest.raises(amqp.exceptions.AccessRefused),
+        ):
+            connection.connect()
+    wrong = management_url.replace("guest:guest", "guest:hunter2")
+    with pytest.raises(ConfigurationError, match="401") as refused:
+        policy.apply_to_rabbitmq(url, wrong, [newer])
+    assert "hunter2" not in str(refused.value)
+
+
 Attempt = Callable[[Any], object]
 
 
@@ -401,9 +434,13 @@ def rabbitmq_attempts(staff: Staff) -> dict[str, Attempt]:
 
 
 def test_on_rabbitmq_an_account_opens_nothing_else(rabbitmq_staff: Staff):
+    assert passing(rabbitmq_staff) == []
+
+
+def passing(staff: Staff) -> list[str]:
     passed = []
-    for name, attempt in rabbitmq_attempts(rabbitmq_staff).items():
-        with Connection(rabbitmq_staff.url) as connection:
+    for name, attempt in rabbitmq_attempts(staff).items():
+        with Connection(staff.url) as connection:
             try:
                 attempt(connection.default_channel)
             except amqp.exceptions.AccessRefused:
@@ -412,5 +449,4 @@ def test_on_rabbitmq_an_account_opens_nothing_else(rabbitmq_staff: Staff):
                 # Whether it is there at all may be seen; it was not.
                 continue
             passed.append(name)
-
-    assert passed == []
+    return passed
