@@ -27,6 +27,7 @@ from orchestrator.api.app import create_app
 from orchestrator.api.http import body_deadline, server, threads
 from orchestrator.api.http.body import READERS_PER_USER
 from orchestrator.api.http.body_deadline import BYTES_PER_SECOND, BodyDeadline
+from orchestrator.api.http.strict_head import HEAD_MAX_BYTES
 from orchestrator.api.http.threads import in_thread
 from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
@@ -153,7 +154,7 @@ def test_a_request_may_take_longer_than_its_head(
 
 def test_a_head_that_is_too_large_is_refused(api: API):
     with _connection(api) as opened:
-        opened.sendall(_head(api, "X: " + "x" * server.HEAD_MAX_BYTES)[:-4])
+        opened.sendall(_head(api, "X: " + "x" * HEAD_MAX_BYTES)[:-4])
 
         _refusal(opened, 431)
 

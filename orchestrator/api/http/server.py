@@ -2,7 +2,8 @@
 The HTTP server around the app: how long it waits for a request, how much of one it
 reads, and an envelope also for what never became a request.
 
-How fast a body must come is ``body_deadline.py``'s, what it may hold ``body.py``'s.
+How fast a body must come is ``body_deadline.py``'s, what it may hold ``body.py``'s, and
+what a head may ``strict_head.py``'s.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import h11
 import structlog
@@ -22,15 +23,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from orchestrator.api.http.body_deadline import BYTES_PER_SECOND
 from orchestrator.api.http.envelope import NO_GUESSING
 from orchestrator.api.http.errors import failure, general
+from orchestrator.api.http.lingering import LingeringTransport
+from orchestrator.api.http.strict_head import StrictHeadError, strict_connection
 
 log = structlog.get_logger(__name__)
 
 #: Seconds for the whole head of a request, from the first moment in which one could
 #: come. What is left of a body that nobody wants is read as long, and thrown away.
 HEAD_SECONDS = 30.0
-
-#: Bytes of the request line and headers: a hundred keywords in an address still fit.
-HEAD_MAX_BYTES = 64 * 1024
 
 #: Seconds after which a client must have taken some of its answer, and bytes that are
 #: some: 128 kbit/s, as for what it sends.
@@ -63,7 +63,6 @@ def server_config(
         lifespan="off",
         http=BoundedProtocol,
         ws="none",
-        h11_max_incomplete_event_size=HEAD_MAX_BYTES,
         # Whoever can forge an address passes for one of a key's networks.
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies,
@@ -89,13 +88,21 @@ class BoundedProtocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.conn = strict_connection()
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
-        super().connection_made(transport)
+        lingering = LingeringTransport(transport, self._is_sending)
+        super().connection_made(cast("asyncio.Transport", lingering))
         self._expect_request()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        # What comes to a connection that we have closed is for nobody.
+        if not self.transport.is_closing():
+            super().data_received(data)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -137,7 +144,11 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         error = sys.exception()
         hint = getattr(error, "error_status_hint", HTTPStatus.BAD_REQUEST)
-        self._refuse(HTTPStatus(hint), msg)
+        text = str(error) if isinstance(error, StrictHeadError) else msg
+        self._refuse(HTTPStatus(hint), text)
+
+    def _is_sending(self) -> bool:
+        return self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
 
     def _expect_request(self) -> None:
         self._stop_expecting()
