@@ -24,9 +24,6 @@ from orchestrator.contracts.node.consumer import NodeConsumer
 from orchestrator.contracts.node.messages import Takes
 from orchestrator.messaging.topology import celery_settings
 
-#: A tick that waited longer says nothing that the next one does not.
-_TICK_EXPIRES_SECONDS = 2
-
 
 def build_celery_app(settings: Settings) -> Celery:
     """
@@ -43,7 +40,9 @@ def build_celery_app(settings: Settings) -> Celery:
             "tick": {
                 "task": TICK_TASK,
                 "schedule": settings.tick_seconds,
-                "options": {"queue": MAINTENANCE, "expires": _TICK_EXPIRES_SECONDS},
+                # It carries nothing and does not expire: beat's clock and that of
+                # maintenance may differ by more than any time that one would choose.
+                "options": {"queue": MAINTENANCE},
             }
         },
         # The schedule is one constant entry: nothing to remember between runs.

@@ -81,6 +81,9 @@ def tick(
 ) -> None:
     """Do one round of maintenance; what fails is tried again by the next."""
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
+        # Whatever waits asks for what is done now. It must not pile up behind a slow
+        # round: ticks do not expire.
+        ("purge", publisher.purge_ticks),
         ("canary", lambda: send_canary(database, publisher, engine=engine)),
         ("expire", lambda: _expire(database, engine=engine)),
         (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from orchestrator.contracts.names import is_rabbitmq, worker_queue
+from orchestrator.contracts.names import MAINTENANCE, is_rabbitmq, worker_queue
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
@@ -34,6 +34,9 @@ class Sender(Protocol):
 
     def report_backlog(self) -> int:
         """Return how many reports nobody has acknowledged, as far as one can see."""
+
+    def purge(self, queue: str) -> None:
+        """Drop what waits in a queue, if there is one."""
 
     def admit(self, accounts: Sequence[Account]) -> None:
         """Let workers in, as far as this broker can be told by its own protocol."""
@@ -112,6 +115,16 @@ class Publisher:
         """
         with self._connected():
             return self._sender.report_backlog()
+
+    def purge_ticks(self) -> None:
+        """
+        Drop every tick that waits.
+
+        Raises:
+            BrokerUnavailableError: Safe to retry.
+        """
+        with self._connected():
+            self._sender.purge(MAINTENANCE)
 
     def admit(self, accounts: Sequence[Account]) -> None:
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import amqp
@@ -131,6 +132,13 @@ class RabbitMQSender:
 
     def report_backlog(self) -> int:
         return self._depth(REPORTS)
+
+    def purge(self, queue: str) -> None:
+        # As a passive declare: a missing queue costs the channel.
+        channel = self._link.channel()
+        with suppress(amqp.NotFound):
+            channel.queue_purge(queue)
+            channel.close()
 
     def admit(self, accounts: Sequence[Account]) -> None:
         declare(self._broker_url, [account.worker for account in accounts])

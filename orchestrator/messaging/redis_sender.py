@@ -63,6 +63,9 @@ class RedisSender:
     def report_backlog(self) -> int:
         return sum(self.depths([REPORTS, TAKEN]))
 
+    def purge(self, queue: str) -> None:
+        self._client.delete(queue)
+
     def admit(self, accounts: Sequence[Account]) -> None:
         apply_to_redis(self._broker_url, accounts, anew=False)
 

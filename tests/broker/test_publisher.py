@@ -7,13 +7,19 @@ from uuid import UUID
 
 import kombu
 import pytest
+from celery import Celery
 
 from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
-from orchestrator.contracts.names import worker_queue
+from orchestrator.contracts.names import (
+    MAINTENANCE,
+    TICK_TASK,
+    maintenance_queue,
+    worker_queue,
+)
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Outgoing, Publisher
-from orchestrator.messaging.topology import declare
+from orchestrator.messaging.topology import celery_settings, declare
 from tests.fixtures.brokers import (
     RABBITMQ_ADDRESS,
     Broker,
@@ -214,6 +220,29 @@ def test_what_a_full_queue_rejects_is_refused(rabbitmq: RabbitMQHost):
 
     assert refused
     assert len(task_ids_in(rabbitmq.url, "pe")) + len(refused) == 20
+
+
+def test_ticks_that_wait_are_dropped_and_nothing_else(broker: Broker):
+    declare(broker.url, ["pe"])
+    app = Celery(broker=broker.url, set_as_current=False)
+    app.conf.update(celery_settings(broker.url))
+    with closing(Publisher(broker.url)) as publisher:
+        publisher.publish([outgoing("pe", 1)])
+        for _ in range(5):
+            app.send_task(TICK_TASK, queue=MAINTENANCE, ignore_result=True)
+
+        publisher.purge_ticks()
+
+        with kombu.Connection(broker.url) as connection:
+            queue = maintenance_queue(rabbitmq=isinstance(broker, RabbitMQHost))
+            assert queue(connection.channel()).get() is None
+        assert publisher.queue_depths(["pe"]) == {"pe": 1}
+
+
+def test_purging_a_queue_that_is_not_there_is_no_error(broker: Broker):
+    with closing(Publisher(broker.url)) as publisher:
+        publisher.purge_ticks()
+        assert publisher.publish([outgoing("pe", 1)]).error is None
 
 
 def test_declaring_makes_every_queue_and_may_be_repeated(rabbitmq: RabbitMQHost):

@@ -34,9 +34,16 @@ _UTF_8 = (None, "utf-8", "UTF-8", "utf8")
 #: Headers of Celery's protocol 2 that a task of ours has. What is not named here is
 #: taken away: Celery makes attributes of all that it finds.
 _TEXTS = ("lang", "shadow", "root_id", "parent_id", "argsrepr", "kwargsrepr", "origin")
-_TIMES = ("expires",)
 #: We never ask for these, and Celery would obey whoever does.
-_NEVER = ("eta", "group", "group_index", "stamped_headers", "stamps", "retries")
+_NEVER = (
+    "eta",
+    "expires",
+    "group",
+    "group_index",
+    "stamped_headers",
+    "stamps",
+    "retries",
+)
 _OURS = ("assay-", "signature")
 
 
@@ -150,7 +157,7 @@ def check_task(message: Message, takes: Takes) -> dict[str, object]:
 
 
 def _headers(headers: Mapping[str, object]) -> dict[str, object]:
-    for name in (*_TEXTS, *_TIMES):
+    for name in _TEXTS:
         if headers.get(name) is not None and not _is_text(headers[name]):
             raise UnreadableError(f"header: {name}")
     for name in _NEVER:
@@ -159,7 +166,7 @@ def _headers(headers: Mapping[str, object]) -> dict[str, object]:
     limits = headers.get("timelimit")
     if limits is not None and limits not in ([None, None], (None, None)):
         raise UnreadableError("header: timelimit")
-    known = {"task", "id", "timelimit", *_TEXTS, *_TIMES, *_NEVER}
+    known = {"task", "id", "timelimit", *_TEXTS, *_NEVER}
     kept = {
         name: value
         for name, value in headers.items()
