@@ -20,10 +20,16 @@ import psycopg
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from sqlalchemy.exc import (
-    DBAPIError,
-    OperationalError,
     SQLAlchemyError,
     StatementError,
+)
+
+from orchestrator.db.sql_errors import (
+    QUERY_CANCELED,
+    SYNTAX_OR_ACCESS,
+    is_transient,
+    sql_state,
+    treat_away_alike,
 )
 
 Channel = Literal["work", "stop"]
@@ -37,12 +43,6 @@ NOTIFY_INTERVAL_SECONDS = 0.01
 
 #: Bytes. PostgreSQL refuses payloads of 8000 and more.
 NOTIFY_MAX_BYTES = 7_900
-
-#: Of SQLSTATE: a statement that was ended, the class of values that are too big for
-#: what they go into, and the class of statements that no value makes wrong.
-_QUERY_CANCELED = "57014"
-_PROGRAM_LIMIT = "54"
-_SYNTAX_OR_ACCESS = "42"
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _TRY_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -95,9 +95,9 @@ class Transaction:
             if not isinstance(error, StatementError):
                 raise
             state = sql_state(error)
-            if state == _QUERY_CANCELED:
+            if state == QUERY_CANCELED:
                 raise StatementTimeoutError("a statement took too long") from error
-            if is_transient(error) or state.startswith(_SYNTAX_OR_ACCESS):
+            if is_transient(error) or state.startswith(SYNTAX_OR_ACCESS):
                 raise
             raise StatementFailedError(type(error).__name__) from error
 
@@ -229,32 +229,13 @@ def driver_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
-def is_transient(error: Exception) -> bool:
-    """
-    Whether trying the same transaction again may succeed.
-
-    psycopg calls more than that ``OperationalError``: a value too big for an index is
-    one too, and would be tried for ever.
-    """
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    if not isinstance(error, OperationalError):
-        return False
-    return not sql_state(error).startswith(_PROGRAM_LIMIT)
-
-
-def sql_state(error: StatementError) -> str:
-    """Return the database's five characters for *error*; empty if it said none."""
-    return getattr(error.orig, "sqlstate", None) or ""
-
-
 def _engine(url: str, *, pool_size: int) -> Engine:
     options = (
         f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
         f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} "
         "-c timezone=UTC"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -267,6 +248,8 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         hide_parameters=True,
         connect_args={"options": options, "connect_timeout": 5},
     )
+    treat_away_alike(engine)
+    return engine
 
 
 # A NUL in JSON, unless the backslash itself is escaped.

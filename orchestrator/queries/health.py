@@ -34,9 +34,22 @@ class Missing:
 
 def find_missing(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
     """Return everything that keeps jobs from moving; ``()`` when all is well."""
-    behind = _migrations(tx)
-    # Against another schema the other questions would only fail.
-    return behind or (*_canary(tx), *_dispatch(tx, lease=lease))
+    # Against another schema, or where nothing can be written, the other questions would
+    # only fail, or tell of what follows from it.
+    return _writes(tx) or _migrations(tx) or (*_canary(tx), *_dispatch(tx, lease=lease))
+
+
+def _writes(tx: Transaction) -> tuple[Missing, ...]:
+    setting = text("SELECT current_setting('transaction_read_only')")
+    if tx.connection.execute(setting).scalar_one() == "off":
+        return ()
+    return (
+        Missing(
+            what="database",
+            detail="it takes no writes: a standby, or default_transaction_read_only",
+            remedy="let ASSAY_DATABASE_URL lead to the primary",
+        ),
+    )
 
 
 def _migrations(tx: Transaction) -> tuple[Missing, ...]:
