@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,40 @@ def test_after_three_troubles_in_a_row_it_steps_aside_and_works_again(scene: Sta
     assert scene.desk.end_of(next_one).kind == "success"
     assert time.monotonic() - begun >= 1
     assert '"aside_seconds": 1.0' in replica.log.read_text()
+
+
+def test_an_api_that_lets_nobody_in_costs_no_sample_an_attempt(scene: Stage):
+    scene.run(ACTOR)
+    scene.store.locked = True
+
+    report = scene.desk.end_of(scene.desk.assign("actor", options={"give": None}))
+
+    assert (report.kind, report.reason) == ("released", None)
+    assert "the API answered 401" in (report.message or "")
+    scene.store.locked = False
+    again = scene.desk.assign("actor", options={"give": None})
+    assert scene.desk.end_of(again).kind == "success"
+
+
+def test_a_folder_that_vanished_costs_no_sample_an_attempt(
+    scene: Stage, tmp_path: Path
+):
+    """As a cleaner of temporary files does it, which knows nothing of replicas."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    scene.run(ACTOR, TMPDIR=str(scratch), ASSAY_WORKER_SLOTS="1")
+    assert scene.desk.end_of(
+        scene.desk.assign("actor", options={"give": None})
+    ).kind == ("success")
+    for folder in scratch.iterdir():
+        shutil.rmtree(folder)
+
+    kinds = [
+        scene.desk.end_of(scene.desk.assign("actor", options={"give": None})).kind
+        for _ in range(3)
+    ]
+
+    assert set(kinds) <= {"released", "success"}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -281,11 +281,9 @@ class Runtime:
         except RefusedSourceError as error:
             return _Trouble(message=str(error))
         except TransferError as error:
-            return Raised(
-                kind="sample_missing" if error.missing else "error",
-                recoverable=error.recoverable,
-                message=str(error),
-            )
+            return _untransferred(error)
+        except OSError as error:
+            return _Trouble(message=_of_this_machine(error))
 
     def _deliver(self, work: _Work, target: Path) -> None:
         self._transfer.deliver(work.assignment.sample, target, work.grant)
@@ -334,7 +332,9 @@ class Runtime:
         except RejectedResultError as error:
             return _fail(work, "bad_result", str(error))
         except TransferError as error:
-            return _fail(work, "error", str(error), recoverable=error.recoverable)
+            return self._conclude(work, _untransferred(error))
+        except OSError as error:
+            return self._conclude(work, _Trouble(message=_of_this_machine(error)))
         except AbandonedError:
             return self._conclude(work, Stopped())
         except OutOfTimeError:
@@ -367,6 +367,21 @@ class Runtime:
 def _out_of_time(work: _Work) -> TimedOut:
     seconds = work.assignment.timeout_seconds
     return TimedOut(message=f"after {seconds:g} s its bytes were still under way")
+
+
+def _untransferred(error: TransferError) -> _Trouble | Raised:
+    """Say whose fault it is: not the sample's, if another attempt may fare better."""
+    if error.recoverable:
+        return _Trouble(message=str(error))
+    kind: Literal["sample_missing", "error"] = (
+        "sample_missing" if error.missing else "error"
+    )
+    return Raised(kind=kind, recoverable=False, message=str(error))
+
+
+def _of_this_machine(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"this replica's machine: {where}{error.strerror or type(error).__name__}"
 
 
 def _fail(

@@ -50,8 +50,9 @@ class TransferError(Exception):
     """
     Bytes did not get through.
 
-    ``recoverable``: whether another attempt may fare better. ``missing``: the sample is
-    not where it should be, or not what it should be.
+    ``recoverable``: whether another attempt may fare better, because the API, the store
+    or this replica is at fault. ``missing``: the sample is not where it should be, or
+    not what it should be.
     """
 
     def __init__(
@@ -295,8 +296,10 @@ def _check_status(
     if answer.is_server_error or status == _TOO_MANY_REQUESTS:
         raise _AwayError(f"{what}: the API answered {status}")
     missing = is_sample and status == httpx.codes.NOT_FOUND
+    # Whoever is not let in has a secret that is no longer the worker's.
+    is_ours = status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
     raise TransferError(
-        f"{what}: the API answered {status}", recoverable=False, missing=missing
+        f"{what}: the API answered {status}", recoverable=is_ours, missing=missing
     )
 
 
