@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg
 import structlog
@@ -40,6 +40,9 @@ _PACE_SECONDS = 0.02
 #: Seconds from one look whether the broker knows the workers to the next.
 _ADMIT_SECONDS = 5.0
 
+#: Seconds for which a worker gets nothing whose queue is not as it must be.
+_SPOILT_SECONDS = 5.0
+
 #: Seconds after a broker refused: no busy loop against a broker that is away.
 _REFUSED_PAUSE_SECONDS = 0.5
 
@@ -66,6 +69,7 @@ class Dispatcher:
         self._locate = locate
         self._admit_at = 0.0
         self._admission_failed = False
+        self._resting: dict[str, float] = {}
 
     def run(self, stopping: threading.Event) -> None:
         """Dispatch until *stopping* is set; a lost database is waited for."""
@@ -117,8 +121,11 @@ class Dispatcher:
                 self._publisher,
                 engine=self._engine,
                 locate=self._locate,
+                leave_out=self._left_out(),
             )
-            more = outcome.more and not outcome.refused
+            self._leave_out(outcome.spoilt)
+            others_refused = outcome.refused and not outcome.spoilt
+            more = outcome.more and not others_refused
             for claim in outcome.published:
                 log.info("task.dispatched", **_ids(claim))
             if outcome.refused:
@@ -126,7 +133,18 @@ class Dispatcher:
                 log.warning(
                     "broker.refused", count=outcome.refused, error=outcome.error
                 )
-                stopping.wait(_REFUSED_PAUSE_SECONDS)
+                if others_refused:
+                    stopping.wait(_REFUSED_PAUSE_SECONDS)
+
+    def _left_out(self) -> set[str]:
+        now = time.monotonic()
+        return {worker for worker, until in self._resting.items() if until > now}
+
+    def _leave_out(self, spoilt: Iterable[str]) -> None:
+        # One worker's queue is that worker's trouble: it must not take the room of a
+        # round, again and again, from all the others.
+        until = time.monotonic() + _SPOILT_SECONDS
+        self._resting.update(dict.fromkeys(spoilt, until))
 
     def _send_stops(self, notices: Iterator[str]) -> None:
         for payload in notices:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import psycopg
 from pydantic_core import to_json
@@ -37,6 +37,18 @@ Channel = Literal["work", "stop"]
 #: Milliseconds. A batch that takes longer holds up everybody behind it.
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+
+#: libpq's. A server that vanished without a word, or a firewall that forgot us, is
+#: noticed within half a minute: by silence where nothing is sent, by bytes that nobody
+#: confirms (milliseconds) where something is.
+_LINK: Final[Mapping[str, int]] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 #: Seconds between two rounds of notifications: a burst of commits wakes nobody twice.
 NOTIFY_INTERVAL_SECONDS = 0.01
@@ -147,7 +159,10 @@ class Database:
     def raw_connection(self, *, application_name: str) -> psycopg.Connection:
         """Open an autocommit connection outside the pool: for LISTEN and for locks."""
         return psycopg.connect(
-            driver_url(self.url), autocommit=True, application_name=application_name
+            driver_url(self.url),
+            autocommit=True,
+            application_name=application_name,
+            **_LINK,
         )
 
     def close(self) -> None:
@@ -246,7 +261,7 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         json_deserializer=json.loads,
         # An error is logged, and values may be content or a key's digest.
         hide_parameters=True,
-        connect_args={"options": options, "connect_timeout": 5},
+        connect_args={"options": options, **_LINK},
     )
     treat_away_alike(engine)
     return engine

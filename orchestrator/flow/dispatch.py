@@ -8,7 +8,7 @@ refused. A crash after the commit leaves an attempt that nobody holds:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,13 +30,15 @@ class DispatchOutcome:
     """
     What one round did. ``error``: what the broker said last, without secrets.
 
-    ``more``: the claim was cut short, so another round has work at once.
+    ``more``: the claim was cut short, so another round has work at once. ``spoilt``:
+    workers whose queue is not as it must be; they are to be left out for a while.
     """
 
     published: tuple[Claim, ...] = ()
     refused: int = 0
     error: str | None = None
     more: bool = False
+    spoilt: frozenset[str] = frozenset()
 
 
 def dispatch(
@@ -45,9 +47,13 @@ def dispatch(
     *,
     engine: Engine,
     locate: Locator,
+    leave_out: Collection[str] = (),
 ) -> DispatchOutcome:
     """
     Fill every worker's window from its backlog, once around.
+
+    Args:
+        leave_out: Short names of workers that get nothing in this round.
 
     Raises:
         OperationalError: The database is away; safe to retry.
@@ -56,6 +62,7 @@ def dispatch(
         desks = {
             desk.worker_id: desk
             for desk in backlog.find_desks(tx, alive_after=tx.now - engine.limits.lease)
+            if desk.short_name not in leave_out
         }
         claims = _claim(tx, list(desks.values()), engine=engine)
         # Last: the consumer writes this row too, and waits no longer than the commit.
@@ -74,6 +81,7 @@ def dispatch(
         refused=len(result.refused),
         error=result.error,
         more=len(claims) == _CLAIM_MAX,
+        spoilt=result.spoilt,
     )
 
 

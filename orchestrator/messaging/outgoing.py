@@ -32,8 +32,11 @@ class PublishResult:
     What became of a batch.
 
     ``refused``: the broker did not take them, or nobody knows whether it did: publish
-    them again, a second copy is harmless. ``error``: what it said, no secrets in it.
+    them again, a second copy is harmless. ``error``: what it said, no secrets in it;
+    of a queue that is not as it must be, its name and what to do. ``spoilt``: the
+    workers that have such a queue.
     """
 
     refused: Sequence[Outgoing] = ()
     error: str | None = None
+    spoilt: frozenset[str] = frozenset()

@@ -23,8 +23,12 @@ __all__ = ["Outgoing", "PublishResult", "Publisher"]
 class Sender(Protocol):
     """What the two brokers do differently. Raises whatever its library raises."""
 
-    def send(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
-        """Send all; return those that the broker said it did not take."""
+    def send(self, messages: Sequence[Outgoing]) -> PublishResult:
+        """
+        Send all; return those that the broker said it did not take.
+
+        A queue that is not as it must be is its worker's trouble, and nobody else's.
+        """
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Put one message into ``reports``."""
@@ -70,13 +74,13 @@ class Publisher:
             return PublishResult()
         try:
             with self._connected():
-                refused = self._sender.send(messages)
+                result = self._sender.send(messages)
         except BrokerUnavailableError as exc:
             return PublishResult(refused=tuple(messages), error=str(exc))
-        if refused:
-            error = f"the broker refused {len(refused)} of {len(messages)} messages"
-            return PublishResult(refused=tuple(refused), error=error)
-        return PublishResult()
+        if not result.refused or result.error:
+            return result
+        error = f"the broker refused {len(result.refused)} of {len(messages)} messages"
+        return PublishResult(refused=result.refused, error=error)
 
     def publish_report_body(self, body: bytes, headers: Mapping[str, str]) -> None:
         """

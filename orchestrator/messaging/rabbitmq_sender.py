@@ -19,9 +19,9 @@ from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.link import Link
-from orchestrator.messaging.outgoing import Outgoing
+from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare
+from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare_shared
 
 
 class _Confirms:
@@ -45,9 +45,13 @@ class _Confirms:
         channel.events["basic_return"].add(self._on_return)
 
     def declare(self, queue: Queue) -> None:
-        if queue.name not in self.declared:
-            queue(self.channel).declare()
-            self.declared.add(queue.name)
+        if queue.name in self.declared:
+            return
+        # On a channel of its own: a queue of other arguments costs it.
+        channel = self.channel.connection.channel()
+        queue(channel).declare()
+        channel.close()
+        self.declared.add(queue.name)
 
     def publish(
         self, body: str | bytes, *, to: Queue, correlation_id: str, **properties: Any
@@ -103,21 +107,43 @@ class RabbitMQSender:
         self._link = Link(broker_url)
         self._confirms: _Confirms | None = None
 
-    def send(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    def send(self, messages: Sequence[Outgoing]) -> PublishResult:
         confirms = self._open_confirms()
+        workers = {message.worker for message in messages}
+        spoilt = self._find_spoilt(confirms, workers)
         by_id: dict[str, Outgoing] = {}
         for message in messages:
+            if message.worker in spoilt:
+                continue
             properties = task_properties(message)
             by_id[properties["correlation_id"]] = message
-            queue = worker_queue(message.worker, rabbitmq=True)
-            confirms.declare(queue)
             confirms.publish(
                 task_body(message),
-                to=queue,
+                to=worker_queue(message.worker, rabbitmq=True),
                 headers=task_headers(message),
                 **properties,
             )
-        return [by_id[task_id] for task_id in confirms.refused()]
+        refused = [by_id[task_id] for task_id in confirms.refused()]
+        unsent = [message for message in messages if message.worker in spoilt]
+        return PublishResult(
+            refused=(*refused, *unsent),
+            error="; ".join(spoilt.values()) or None,
+            spoilt=frozenset(spoilt),
+        )
+
+    def _find_spoilt(
+        self, confirms: _Confirms, workers: Iterable[str]
+    ) -> dict[str, str]:
+        """Return the workers whose queue has other arguments, and what is wrong."""
+        spoilt = {}
+        for worker in sorted(workers):
+            queue = worker_queue(worker, rabbitmq=True)
+            try:
+                confirms.declare(queue)
+            except amqp.PreconditionFailed as error:
+                remedy = f"rabbitmqctl delete_queue {queue.name}"
+                spoilt[worker] = f"{queue.name}: {error.reply_text}; {remedy}"
+        return spoilt
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
         confirms = self._open_confirms()
@@ -141,7 +167,13 @@ class RabbitMQSender:
             channel.close()
 
     def admit(self, accounts: Sequence[Account]) -> None:
-        declare(self._broker_url, [account.worker for account in accounts])
+        channel = self._link.channel()
+        declare_shared(channel)
+        channel.close()
+        confirms = self._open_confirms()
+        spoilt = self._find_spoilt(confirms, [account.worker for account in accounts])
+        if spoilt:
+            raise BrokerUnavailableError("; ".join(spoilt.values()))
 
     def drop(self) -> None:
         self._confirms = None

@@ -11,7 +11,7 @@ from kombu import Producer
 from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.link import Link
-from orchestrator.messaging.outgoing import Outgoing
+from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.policy import apply_to_redis
 from orchestrator.messaging.redis_source import TAKEN
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
@@ -27,10 +27,13 @@ class RedisSender:
         self._client = redis_client(broker_url)
         self._producer: Producer | None = None
 
-    def send(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    def send(self, messages: Sequence[Outgoing]) -> PublishResult:
+        spoilt = self._find_spoilt({message.worker for message in messages})
         producer = self._open_producer()
         with producer.batch():
             for message in messages:
+                if message.worker in spoilt:
+                    continue
                 queue = worker_queue(message.worker, rabbitmq=False)
                 producer.publish(
                     task_body(message),
@@ -41,7 +44,30 @@ class RedisSender:
                     headers=task_headers(message),
                     **task_properties(message),
                 )
-        return ()
+        return PublishResult(
+            refused=tuple(m for m in messages if m.worker in spoilt),
+            error="; ".join(spoilt.values()) or None,
+            spoilt=frozenset(spoilt),
+        )
+
+    def _find_spoilt(self, workers: Iterable[str]) -> dict[str, str]:
+        """
+        Return the workers whose queue is no list, and what is wrong.
+
+        A push to one would fail, and nobody knew then which others had arrived.
+        """
+        queues = {
+            worker: worker_queue(worker, rabbitmq=False).name for worker in workers
+        }
+        pipe = self._client.pipeline(transaction=False)
+        for name in queues.values():
+            pipe.type(name)
+        kinds = dict(zip(queues, pipe.execute(), strict=True))
+        return {
+            worker: f"{queues[worker]} is a {kind.decode()}, not a list: DEL it"
+            for worker, kind in kinds.items()
+            if kind not in {b"list", b"none"}
+        }
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
         queue = report_queue(rabbitmq=False)
@@ -58,7 +84,9 @@ class RedisSender:
         pipe = self._client.pipeline(transaction=False)
         for name in queues:
             pipe.llen(name)
-        return [int(length) for length in pipe.execute()]
+        # What is no list has no length, which is its worker's trouble alone.
+        lengths = pipe.execute(raise_on_error=False)
+        return [length if isinstance(length, int) else 0 for length in lengths]
 
     def report_backlog(self) -> int:
         return sum(self.depths([REPORTS, TAKEN]))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import redis
-from celery.events.event import get_exchange
+from celery.events.event import event_exchange
 from kombu import Connection, Queue
 from kombu.pidbox import Mailbox
 from kombu.utils.url import parse_url
@@ -193,18 +193,24 @@ def declare(broker_url: str, workers: Iterable[str]) -> None:
     """
     if not names.is_rabbitmq(broker_url):
         return
+    with broker_errors(broker_url), open_connection(broker_url) as connection:
+        declare_shared(connection.default_channel)
+        for worker in workers:
+            queue = names.worker_queue(worker, rabbitmq=True)
+            queue(connection.default_channel).declare()
+
+
+def declare_shared(channel: Any) -> None:
+    """Make what all workers use on RabbitMQ. Raises what the library raises."""
     queues: list[Queue] = [
         names.report_queue(rabbitmq=True),
         names.maintenance_queue(rabbitmq=True),
-        *(names.worker_queue(worker, rabbitmq=True) for worker in workers),
     ]
-    with broker_errors(broker_url), open_connection(broker_url) as connection:
-        for queue in queues:
-            queue(connection.default_channel).declare()
-        mailbox = Mailbox("celery", type="fanout")
-        events = get_exchange(connection)
-        for exchange in (mailbox.exchange, mailbox.reply_exchange, events):
-            exchange(connection.default_channel).declare()
+    for queue in queues:
+        queue(channel).declare()
+    mailbox = Mailbox("celery", type="fanout")
+    for exchange in (mailbox.exchange, mailbox.reply_exchange, event_exchange):
+        exchange(channel).declare()
 
 
 def _parts(broker_url: str) -> dict[str, Any]:

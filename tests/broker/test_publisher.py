@@ -245,6 +245,32 @@ def test_purging_a_queue_that_is_not_there_is_no_error(broker: Broker):
         assert publisher.publish([outgoing("pe", 1)]).error is None
 
 
+def test_a_queue_that_is_none_of_ours_is_one_workers_trouble(broker: Broker):
+    spoil(broker, "worker.pe")
+    messages = [outgoing(worker, n) for n in (1, 2) for worker in ("pe", "pdf")]
+    with closing(Publisher(broker.url)) as publisher:
+        for _ in range(2):
+            result = publisher.publish(messages)
+
+            assert {message.worker for message in result.refused} == {"pe"}
+            assert len(result.refused) == 2
+            assert result.spoilt == {"pe"}
+            assert "worker.pe" in str(result.error)
+        assert publisher.queue_depths(["pe", "pdf"])["pdf"] == 4
+
+
+def spoil(broker: Broker, queue: str) -> None:
+    """Put something else where a queue of ours should be."""
+    if isinstance(broker, RedisServer):
+        with broker.client() as client:
+            client.set(queue, "something else")
+        return
+    with kombu.Connection(broker.url) as connection:
+        connection.default_channel.queue_declare(
+            queue, durable=True, auto_delete=False, arguments={"x-max-length": 9}
+        )
+
+
 def test_declaring_makes_every_queue_and_may_be_repeated(rabbitmq: RabbitMQHost):
     declare(rabbitmq.url, ["pe"])
     declare(rabbitmq.url, ["pe", "pdf"])
