@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from pydantic_core import to_json
@@ -41,7 +41,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 #: libpq's. A server that vanished without a word, or a firewall that forgot us, is
 #: noticed within half a minute: by silence where nothing is sent, by bytes that nobody
 #: confirms (milliseconds) where something is.
-_LINK: Final[Mapping[str, int]] = {
+_LINK: Final[Mapping[str, Any]] = {
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,
