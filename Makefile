@@ -8,9 +8,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 FILES ?=
 
-# Two at a time, for two cores.
+# Hundreds of processes are started: none has to compile what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Two at a time, for two cores; a file's tests in one of them, for what they share.
 PYTEST := $(BIN)/python -m pytest -q
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up fmt lint types imports test test-fast check faults bench migrate lock docs clean
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,15 +42,22 @@ _LONGEST = (
     "integration/test_replica.py",
 )
 
+#: File → the process that runs its tests, where there are several.
+_process_of: dict[str, str] = {}
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """
-    Keep a file's tests in one process, for what they share; and those of the one stack.
 
-    A stack is a dozen processes, and starting it ten seconds of a machine's time.
+def pytest_runtest_logreport(report: Any) -> None:
     """
-    shared = "running" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
+    Insist that a file's tests run in one process, for what they share.
+
+    A stack is a dozen processes, and starting it ten seconds of a machine's time: where
+    two processes made one each, nothing would fail, and all take twice as long.
+    """
+    node = getattr(report, "node", None)
+    if node is not None:
+        name = report.nodeid.partition("::")[0]
+        first = _process_of.setdefault(name, node.gateway.id)
+        assert first == node.gateway.id, f"{name} runs in two processes at once"
 
 
 @pytest.hookimpl(trylast=True)
