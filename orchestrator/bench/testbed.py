@@ -120,7 +120,9 @@ class Testbed:
         for name in names:
             self._start(name, "orchestrator", name, environment=self._settings())
         if "api" in names:
-            self._wait_for(self._api_answers, "the API")
+            # On this machine: of proxies none is asked.
+            with httpx.Client(timeout=2, trust_env=False) as client:
+                self._wait_for(lambda: self._api_answers(client), "the API")
 
     def start_workers(
         self, count: int, *, slots: int, seconds: float = 0.0
@@ -304,12 +306,9 @@ class Testbed:
                 process.kill()
                 process.wait()
 
-    def _api_answers(self) -> bool:
+    def _api_answers(self, client: httpx.Client) -> bool:
         with suppress(httpx.HTTPError):
-            url = f"{self._api_url}/health/live"
-            # It is on this machine: of proxies none is asked.
-            answer = httpx.get(url, timeout=2, trust_env=False)
-            return answer.is_success
+            return client.get(f"{self._api_url}/health/live").is_success
         return False
 
 

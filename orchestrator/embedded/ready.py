@@ -29,11 +29,19 @@ def check_port(port: int, setting: str) -> None:
             ) from None
 
 
-def missing_parts(api_url: str, database_url: str, workers: Sequence[str]) -> list[str]:
+def api_client(api_url: str) -> httpx.Client:
+    """Return what asks the API whether it is ready, again and again; to be closed."""
+    # One for all questions, for making it costs more than asking. The API is on this
+    # machine: of proxies none is asked.
+    return httpx.Client(base_url=api_url, timeout=5, trust_env=False)
+
+
+def missing_parts(
+    api: httpx.Client, database_url: str, workers: Sequence[str]
+) -> list[str]:
     """Return what does not work yet, in words; none when all of it does."""
     try:
-        # It is on this machine: of proxies none is asked.
-        answer = httpx.get(f"{api_url}/health/ready", timeout=5, trust_env=False)
+        answer = api.get("/health/ready")
     except httpx.HTTPError:
         return ["the API"]
     if answer.status_code != httpx.codes.OK:

@@ -40,7 +40,7 @@ from orchestrator.embedded.places import (
     private_file,
     remove_transient,
 )
-from orchestrator.embedded.ready import check_port, missing_parts
+from orchestrator.embedded.ready import api_client, check_port, missing_parts
 from orchestrator.embedded.session import wait_until_empty
 from orchestrator.embedded.supervisor import (
     Control,
@@ -352,18 +352,22 @@ class Stack:
     def _wait_until_ready(self, info: StackInfo) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         missing = ["the API"]
-        while missing:
-            if self._process is None or self._process.poll() is not None:
-                raise ConfigurationError(
-                    f"the supervisor ended; see {self._logs}/supervisor.log"
-                )
-            if time.monotonic() > deadline:
-                raise ConfigurationError(
-                    f"not up after {_READY_SECONDS} s: {', '.join(missing)};"
-                    f" see the logs in {self._logs}"
-                )
-            time.sleep(0.1)
-            missing = missing_parts(info.api_url, info.database_url, self._workers)
+        with api_client(info.api_url) as api:
+            while missing:
+                self._check_time(deadline, missing)
+                time.sleep(0.1)
+                missing = missing_parts(api, info.database_url, self._workers)
+
+    def _check_time(self, deadline: float, missing: Sequence[str]) -> None:
+        if self._process is None or self._process.poll() is not None:
+            raise ConfigurationError(
+                f"the supervisor ended; see {self._logs}/supervisor.log"
+            )
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                f"not up after {_READY_SECONDS} s: {', '.join(missing)};"
+                f" see the logs in {self._logs}"
+            )
 
 
 def read_lines(path: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ from typing_extensions import override
 from orchestrator.client.http import Client, ClientError
 from orchestrator.client.loopback import is_loopback
 from orchestrator.domain.values import Role
-from orchestrator.embedded.ready import missing_parts
+from orchestrator.embedded.ready import api_client, missing_parts
 from tests.fixtures.api import API
 from tests.fixtures.servers import free_port
 
@@ -93,7 +93,8 @@ def test_elsewhere_is_reached_through_the_proxy(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("dead_proxy")
 def test_the_probe_of_a_stack_asks_no_proxy(api: API, api_database_url: str):
-    assert "the API" not in missing_parts(api.url, api_database_url, [])
+    with api_client(api.url) as client:
+        assert "the API" not in missing_parts(client, api_database_url, [])
 
 
 @pytest.mark.usefixtures("dead_proxy")
