@@ -20,7 +20,12 @@ from sqlalchemy.exc import OperationalError
 
 from orchestrator.contracts.wire import BIG_INTEGER_MAX
 from orchestrator.db import stream
-from orchestrator.db.unit_of_work import Database, StatementTimeoutError
+from orchestrator.db.sql_errors import told
+from orchestrator.db.unit_of_work import (
+    DATABASE_ERRORS,
+    Database,
+    StatementTimeoutError,
+)
 from orchestrator.domain.errors import SupersededError
 from orchestrator.flow.ingest import Ingested, ingest
 from orchestrator.flow.ports import Engine
@@ -125,8 +130,8 @@ def consume(
             with ActiveLock(database) as lock:
                 if _wait_for_turn(lock, stopping):
                     _take_turn(database, open_source, lock, engine, stopping)
-        except (psycopg.OperationalError, OperationalError) as error:
-            log.warning("consumer.database_unavailable", error=type(error).__name__)
+        except DATABASE_ERRORS as error:
+            log.warning("consumer.database_unavailable", **told(error))
         except SupersededError:
             log.warning("consumer.superseded")
         except Exception:
@@ -184,7 +189,7 @@ def _step(
         stopping.wait(0.5)
     except OperationalError as error:
         source.requeue()
-        log.warning("consumer.database_unavailable", error=type(error).__name__)
+        log.warning("consumer.database_unavailable", **told(error))
         stopping.wait(0.2)
     except StatementTimeoutError as error:
         source.requeue()

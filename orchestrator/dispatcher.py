@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from orchestrator.catalog.workers import broker_accounts
 from orchestrator.contracts.assignment import parse_celery_id
 from orchestrator.db import workers
 from orchestrator.db.backlog import Claim
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.sql_errors import told
+from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.flow.dispatch import dispatch
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
@@ -76,10 +76,8 @@ class Dispatcher:
         while not stopping.is_set():
             try:
                 self._listen(stopping)
-            except (psycopg.OperationalError, OperationalError) as error:
-                log.warning(
-                    "dispatcher.database_unavailable", error=type(error).__name__
-                )
+            except DATABASE_ERRORS as error:
+                log.warning("dispatcher.database_unavailable", **told(error))
             except Exception:
                 log.exception("dispatcher.failed")
             stopping.wait(_REFUSED_PAUSE_SECONDS)

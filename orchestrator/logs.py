@@ -14,6 +14,8 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from orchestrator.quiet import OncePerMinute
+
 log = structlog.get_logger()
 
 #: Of what :mod:`orchestrator.contracts` says, which workers import without structlog.
@@ -40,6 +42,7 @@ def configure(process: str) -> None:
         structlog.contextvars.merge_contextvars,
         name_process,
         structlog.processors.add_log_level,
+        OncePerMinute(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.sql_errors import told
+from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.domain.errors import UnavailableError
 from orchestrator.domain.limits import Retention
 from orchestrator.flow.expire import expire
@@ -96,7 +96,9 @@ def tick(
     for name, step in steps:
         try:
             moved = step()
-        except (OperationalError, BrokerUnavailableError, UnavailableError) as error:
+        except DATABASE_ERRORS as error:
+            log.warning("tick.step_failed", step=name, **told(error))
+        except (BrokerUnavailableError, UnavailableError) as error:
             log.warning("tick.step_failed", step=name, error=type(error).__name__)
         except Exception:
             log.exception("tick.step_failed", step=name)

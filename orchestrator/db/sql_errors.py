@@ -57,6 +57,32 @@ def is_transient(error: Exception) -> bool:
     return not sql_state(error).startswith(_PROGRAM_LIMIT)
 
 
+def told(error: BaseException) -> dict[str, str]:
+    """
+    Return what a log says of an error of the database: its kind, and what helps.
+
+    Never its text, which may hold values.
+    """
+    cause = error.orig if isinstance(error, StatementError) else error
+    said = {"error": type(cause or error).__name__}
+    state = sql_state(error)
+    for beginning, hint in _HINTS.items():
+        if state.startswith(beginning):
+            return {**said, "hint": hint}
+    return said
+
+
+_HINTS: Final = {
+    "25006": "it takes no writes: a standby, or default_transaction_read_only",
+    "42501": "our role lacks a right there",
+    "42": "its tables are of another version: assay db upgrade",
+    "53100": "its disk is full",
+    "53300": "it has too many connections",
+    "28": "it does not let us in: ASSAY_DATABASE_URL",
+    "3D000": "there is no such database: ASSAY_DATABASE_URL",
+}
+
+
 def treat_away_alike(engine: Engine) -> None:
     """
     Let every error that says that the database is away be an ``OperationalError``, and
