@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -29,7 +28,7 @@ from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
 from orchestrator.queries.diagnose import Finding, diagnose, fail, ok, warn
-from orchestrator.store import SampleStore
+from orchestrator.store import SampleStore, folder_of
 
 #: What is installed for which purpose, and whether the orchestrator runs without it.
 _GROUPS = {
@@ -229,10 +228,8 @@ def _eviction(url: str) -> Finding:
 def check_store(settings: Settings) -> Iterator[Finding]:
     """Write into the sample store, and take it away again."""
     url = settings.sample_store_url()
-    parsed = urlparse(url)
-    is_folder = parsed.scheme in {"", "file"}
-    folder = Path(unquote(parsed.path))
-    if is_folder and not folder.exists():
+    folder = folder_of(url)
+    if folder is not None and not folder.exists():
         # Opening it would make it, and make it this user's.
         detail = f"there is no folder {folder} yet"
         yield warn("samples", detail, "the API makes it when it starts: assay api")
@@ -245,7 +242,8 @@ def check_store(settings: Settings) -> Iterator[Finding]:
     except (ConfigurationError, StoreUnavailableError) as error:
         yield fail("samples", _first_line(error.__cause__ or error), remedy)
         return
-    yield ok("samples", f"{folder if is_folder else parsed.scheme} can be written to")
+    where = url.partition("://")[0] if folder is None else folder
+    yield ok("samples", f"{where} can be written to")
 
 
 def check_api(settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Sample bytes, and whatever else is large. It knows no database.
 
 from __future__ import annotations
 
+from orchestrator.store.folder import folder_of
 from orchestrator.store.intake import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -24,6 +25,7 @@ __all__ = [
     "Measured",
     "Received",
     "SampleStore",
+    "folder_of",
     "locator",
     "measure",
 ]

@@ -32,6 +32,13 @@ def root_of(url: str) -> Path:
     return Path(path)
 
 
+def folder_of(url: str) -> Path | None:
+    """Return the folder that a store's address names, ``None`` where it is none."""
+    with suppress(ValueError):
+        return root_of(url)
+    return None
+
+
 def make_root(root: Path) -> None:
     """Make the folder, and those above it, unless it is there."""
     root.parent.mkdir(parents=True, exist_ok=True)

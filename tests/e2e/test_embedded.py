@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -136,6 +139,55 @@ def test_a_replica_has_an_account_of_its_own_in_the_broker(running: Up):
     assert {f"worker.{name}" for name in BUNDLED_WORKERS} <= connected
 
 
+def test_the_doctor_finds_it_well_and_names_a_stopped_consumer(running: Up):
+    found = _findings(running.world)
+
+    assert {finding["level"] for finding in found.values()} <= {"ok", "warn"}
+    for what in (
+        "settings",
+        "database",
+        "clock",
+        "migrations",
+        "consumers",
+        "reports",
+        "dispatchers",
+        "backlog",
+        "worker strings",
+        "broker",
+        "broker memory",
+        "samples",
+        "api",
+    ):
+        assert found[what]["level"] == "ok", found[what]
+    replica = re.compile(r"1 replicas with \d+ slots live")
+    assert replica.search(found["worker strings"]["detail"])
+
+    consumer = running.processes()["consume"]
+    consumer.suspend()
+    try:
+        ill = _findings_when(running.world, reports="fail")
+    finally:
+        consumer.resume()
+    assert "canary" in ill["reports"]["detail"]
+    _findings_when(running.world, reports="ok")
+
+
+def _findings_when(world: World, *, reports: str) -> dict[str, dict[str, Any]]:
+    deadline = time.monotonic() + 60
+    while True:
+        found = _findings(world)
+        if found["reports"]["level"] == reports:
+            return found
+        assert time.monotonic() < deadline
+
+
+def _findings(world: World) -> dict[str, dict[str, Any]]:
+    done = world.run("doctor", "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode == 0) is document["healthy"]
+    return {finding["what"]: finding for finding in document["findings"]}
+
+
 def test_a_second_start_in_the_same_folder_is_refused_in_a_line(
     running: Up, tmp_path: Path
 ):
@@ -223,25 +275,12 @@ def test_kill_9_of_the_supervisor_ends_that_stack_and_no_other(
     assert running.world.run("job", "list").returncode == 0
 
 
-def test_kill_9_of_the_holder_takes_everything_down(data_dir: Path):
-    with hold(data_dir) as held:
-        everything = held.everything()
-        assert any(
-            "workers.sandbox.inside.template" in " ".join(p.cmdline())
-            for p in everything
-        )
-
-        held.process.kill()
-
-        eventually(lambda: all_gone(everything), within=STOP_SECONDS)
-
-
-def test_what_was_queued_survives_kill_9_of_the_whole_tree(
+def test_what_was_queued_survives_kill_9_of_the_whole_tree_and_its_holder_takes_it_down(
     data_dir: Path, tmp_path: Path
 ):
     (tmp_path / "slow_worker.py").write_text(SLOW_WORKER)
     files = []
-    for number in range(40):
+    for number in range(20):
         files.append(tmp_path / f"{number}.txt")
         files[-1].write_text(f"sample {number}")
     with hold(data_dir, "slow_worker", modules=tmp_path) as held:
@@ -267,6 +306,14 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree(
         assert states == {"success"}
         # The replica that was killed had samples there.
         assert len(list(places(data_dir).scratch.iterdir())) == 1
+
+        everything = again.everything()
+        assert any(
+            "workers.sandbox.inside.template" in " ".join(p.cmdline())
+            for p in everything
+        )
+        again.process.kill()
+        eventually(lambda: all_gone(everything), within=STOP_SECONDS)
 
 
 def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(

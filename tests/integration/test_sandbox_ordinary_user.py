@@ -38,7 +38,6 @@ PACKAGES = (
     "typing_extensions.py",
     "typing_inspection",
 )
-_without_caches = shutil.ignore_patterns("__pycache__")
 
 
 @pytest.fixture
@@ -52,7 +51,8 @@ def home() -> Iterator[Path]:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=_without_caches)
+        # With what is compiled of it: every child of every slot is a new process.
+        shutil.copytree(source, target)
     else:
         shutil.copy(source, target)
 
