@@ -54,7 +54,7 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
     Raises:
         ValueError: The name or a limit is not valid; the message says which.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name) or name in {".", ".."}:
         msg = f"name: {name!r} needs 1 to 64 letters, digits or _ : - ."
         raise ValueError(msg)
     if run_seconds <= 0:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.token import KeyRing
-from orchestrator.db import audit, workers
+from orchestrator.db import audit, stream, workers
 from orchestrator.db.audit import Action
 from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import worker
@@ -151,8 +151,9 @@ def ensure_enrolled(
 
 def broker_accounts(tx: Transaction, *, keys: KeyRing) -> list[Account]:
     """Return the accounts that the broker should have: of every enrolled worker."""
+    deployment = stream.get_deployment(tx)
     return [
-        Account.of(row.short_name, row.generation, keys=keys)
+        Account.of(row.short_name, row.generation, keys=keys, deployment=deployment)
         for row in workers.list_workers(tx)
         if row.generation and not row.is_deleted
     ]

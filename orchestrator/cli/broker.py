@@ -12,7 +12,9 @@ from orchestrator.bootstrap.enrolment import apply_policy, read_accounts
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.output import errors, print_json
 from orchestrator.config import read_settings, require
+from orchestrator.domain.errors import UnavailableError
 from orchestrator.messaging import policy as broker_policy
+from orchestrator.messaging.errors import BrokerUnavailableError
 
 app = typer.Typer(help="The message broker.", no_args_is_help=True)
 
@@ -41,7 +43,10 @@ def policy(apply: Apply = False, as_json: AsJSON = False) -> None:
     broker_url = require(settings.broker_url, "BROKER_URL")
     accounts = read_accounts(settings)
     if apply:
-        apply_policy(settings, accounts)
+        try:
+            apply_policy(settings, accounts)
+        except BrokerUnavailableError as error:
+            raise UnavailableError(str(error)) from None
         errors.print(f"the broker knows {len(accounts)} workers")
     lines = [] if apply else broker_policy.lines(broker_url, accounts)
     if as_json:

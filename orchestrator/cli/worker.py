@@ -88,7 +88,7 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     """
     Enrol a worker: print its replicas' secret and their broker account, this once.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name) or name in {".", ".."}:
         raise InvalidError(
             f"NAME: {name!r} must be 1 to 64 of a-z, A-Z, 0-9, _ : - .", field="NAME"
         )

@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, FailFast, Field, StringConstraints
 from orchestrator.contracts.report import ReplicaId
 from orchestrator.contracts.wire import (
     BIG_INTEGER_MAX,
-    LIST_MAX,
     MESSAGE_VERSION,
     Attempt,
     ByteCount,
@@ -28,6 +27,10 @@ from orchestrator.contracts.wire import (
 
 #: Of one manifest: languages of a name, and patterns of what a worker accepts.
 _LANGUAGES_MAX = 100
+
+#: Attempts in one replica's hands: running, waiting, or with a report that waits.
+_HELD_MAX = 2_048
+
 _PATTERNS_MAX = 1000
 
 
@@ -90,7 +93,7 @@ class Alive(Wire):
     worker: ShortName
     worker_version: Word
     slots: int = Field(ge=1, le=1024)
-    holds: Annotated[tuple[Held, ...], Field(max_length=LIST_MAX), FailFast()] = ()
+    holds: Annotated[tuple[Held, ...], Field(max_length=_HELD_MAX), FailFast()] = ()
     manifest: Manifest | None = None
     leaving: bool = False
 

@@ -30,6 +30,8 @@ def check_broker_options(url: str) -> None:
     Raises:
         ValueError: The message names the option, and never the rest of the URL.
     """
+    if ";" in url:
+        raise ValueError("it names one broker; write a ';' in a password as %3B")
     known = _known(url)
     for name, value in url_options(url):
         if name not in known:

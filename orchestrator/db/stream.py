@@ -48,6 +48,12 @@ def move_watermark(tx: Transaction, sent_at: datetime) -> None:
     )
 
 
+def get_deployment(tx: Transaction) -> str:
+    """Return eight characters that tell this deployment from others."""
+    found = tx.connection.execute(select(stream.c.deployment)).scalar_one()
+    return str(found)[:8]
+
+
 def mark_dispatched(tx: Transaction) -> None:
     """Say that a dispatcher had its turn; once a second is often enough to know."""
     tx.connection.execute(

@@ -184,13 +184,17 @@ def find_deliveries(tx: Transaction) -> list[Delivery]:
 
 
 def note_drained(
-    tx: Transaction, seen_empty: Mapping[UUID, datetime], workers: Sequence[UUID]
+    tx: Transaction,
+    seen_empty: Mapping[UUID, datetime],
+    workers: Sequence[UUID],
+    *,
+    alive_after: datetime,
 ) -> None:
     """
     Note up to which ``published_at`` a worker's queue has been emptied.
 
-    That is when the queue was seen empty, or the newest attempt that any replica listed
-    or reported: a queue is first in, first out.
+    That is when the queue was seen empty, or the newest attempt that a live replica
+    listed or any reported: a queue is first in, first out.
     """
     ids = sorted(workers)
     tx.connection.execute(
@@ -205,7 +209,7 @@ def note_drained(
                   FROM replica r, LATERAL unnest(r.holds) AS hold
                   JOIN job_task t ON t.id = CAST(split_part(hold, '.', 1) AS uuid)
                  WHERE r.worker_id = ANY(:ids) AND t.worker_id = r.worker_id
-                   AND hold = {_ATTEMPT}
+                   AND r.seen_at >= :alive_after AND hold = {_ATTEMPT}
                  GROUP BY t.worker_id
             ), reported AS (
                 SELECT a.id, max(t.published_at) AS published_at
@@ -225,15 +229,27 @@ def note_drained(
              WHERE w.id = d.id AND d.drained_to > coalesce(w.drained_to, '-infinity')
             """
         ),
-        {"ids": ids, "empty": [seen_empty.get(worker_id) for worker_id in ids]},
+        {
+            "ids": ids,
+            "empty": [seen_empty.get(worker_id) for worker_id in ids],
+            "alive_after": alive_after,
+        },
+    )
+
+
+def take_no_longer(tx: Transaction, seconds: float) -> None:
+    """Let no further statement of this transaction take longer than that."""
+    tx.connection.execute(
+        text("SELECT set_config('statement_timeout', :limit, true)"),
+        {"limit": f"{int(seconds * 1000)}ms"},
     )
 
 
 def unpublish_undelivered(
-    tx: Transaction, *, alive_after: datetime, limit: int
+    tx: Transaction, workers: Sequence[UUID], *, alive_after: datetime, limit: int
 ) -> list[tuple[UUID, UUID, int]]:
     """
-    Give published attempts back to the backlog that are in nobody's hands.
+    Give published attempts of *workers* back to the backlog that nobody has in hand.
 
     That is: no live replica lists it, the queue was drained past it, and every live
     replica has sent two heartbeats since. Without a live replica nothing is given back.
@@ -248,10 +264,11 @@ def unpublish_undelivered(
                 SELECT worker_id, min(coalesce(seen_before_at, '-infinity')) AS since
                   FROM replica
                  WHERE seen_at >= :alive_after AND NOT leaving
+                   AND worker_id = ANY(:workers)
                  GROUP BY worker_id
             ), held AS (
                 SELECT unnest(holds || held_before) AS hold FROM replica
-                 WHERE seen_at >= :alive_after
+                 WHERE seen_at >= :alive_after AND worker_id = ANY(:workers)
             ), lost AS (
                 SELECT t.id FROM live l
                   JOIN worker w ON w.id = l.worker_id
@@ -266,7 +283,7 @@ def unpublish_undelivered(
              WHERE t.id = lost.id RETURNING t.id, t.job_id, t.attempt
             """
         ),
-        {"alive_after": alive_after, "limit": limit},
+        {"alive_after": alive_after, "workers": list(workers), "limit": limit},
     )
     return [(row.id, row.job_id, row.attempt) for row in rows]
 

@@ -286,6 +286,10 @@ stream = Table(
     _at("dispatched_at", nullable=False),
     #: Which consumer may read: grows by one at each takeover.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
+    #: Tells this deployment from others that use the same broker.
+    Column(
+        "deployment", UUID, nullable=False, server_default=text("gen_random_uuid()")
+    ),
     _created(),
     CheckConstraint("id = 1", name="there_is_one"),
 )

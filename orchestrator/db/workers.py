@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, or_, select, text
+from sqlalchemy import ColumnElement, Row, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from orchestrator.contracts.alive import Alive, Manifest
 from orchestrator.db.tables import worker, worker_version
 from orchestrator.db.unit_of_work import Transaction
+
+#: Of one worker, within a day: what each of them says is read at every tick.
+REPLICAS_MAX = 500
+
+#: Of one worker, for ever: a manifest may be large.
+VERSIONS_MAX = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +99,19 @@ def add_version(tx: Transaction, worker_id: UUID, alive: Alive) -> None:
     manifest = alive.manifest
     if manifest is None:
         return
+    count = (
+        select(func.count())
+        .select_from(worker_version)
+        .where(worker_version.c.worker_id == worker_id)
+    )
+    if tx.connection.execute(count).scalar_one() >= VERSIONS_MAX:
+        # Those that are here may come back; a new one every minute is no version.
+        known = select(worker_version.c.version).where(
+            worker_version.c.worker_id == worker_id,
+            worker_version.c.version == alive.worker_version,
+        )
+        if tx.connection.execute(known).first() is None:
+            return
     tx.connection.execute(
         insert(worker_version)
         .values(
@@ -160,15 +179,18 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
     Remember a replica's heartbeat beside the one before it.
 
     Returns:
-        ``False`` if its sequence is not above the last one's: stale, nothing written.
+        ``False`` if nothing was written: its sequence is not above the last one's, or
+        its worker has as many replicas as one may have.
     """
     saved = tx.connection.execute(
         text(
             """
             INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,
                                  holds, leaving)
-            VALUES (:id, :worker_id, :version, :slots, :sequence, :now, :holds,
-                    :leaving)
+            SELECT :id, CAST(:worker_id AS uuid), :version, :slots, :sequence,
+                   CAST(:now AS timestamptz), CAST(:holds AS text[]), :leaving
+             WHERE EXISTS (SELECT FROM replica WHERE id = :id)
+                OR (SELECT count(*) FROM replica WHERE worker_id = :worker_id) < :most
             ON CONFLICT (id) DO UPDATE
                SET version = excluded.version, slots = excluded.slots,
                    sequence = excluded.sequence, leaving = excluded.leaving,
@@ -188,9 +210,18 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
             "holds": list(heartbeat.holds),
             "leaving": heartbeat.leaving,
             "now": tx.now,
+            "most": REPLICAS_MAX,
         },
     )
     return saved.first() is not None
+
+
+def is_known_replica(tx: Transaction, replica: str) -> bool:
+    """Whether a heartbeat of this replica was ever saved, and is not forgotten."""
+    found = tx.connection.execute(
+        text("SELECT 1 FROM replica WHERE id = :replica"), {"replica": replica}
+    )
+    return found.first() is not None
 
 
 def find_replicas_enrolment(tx: Transaction, replica: str) -> tuple[str, int] | None:

@@ -48,6 +48,7 @@ from orchestrator.embedded.supervisor import (
     supervisor_command,
     write_configuration,
 )
+from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.policy import account_url, apply_to_redis
 
 _ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
@@ -241,7 +242,12 @@ class Stack:
             }
             accounts = broker_accounts(tx, keys=keys)
         database.close()
-        apply_to_redis(broker_url, accounts)
+        try:
+            apply_to_redis(broker_url, accounts)
+        except BrokerUnavailableError as error:
+            raise ConfigurationError(
+                f"the workers' accounts were not written: {error}"
+            ) from None
         self._broker_urls = {
             account.worker: account_url(broker_url, account) for account in accounts
         }

@@ -26,8 +26,8 @@ def apply_heartbeats(
     Apply heartbeats in order.
 
     Returns:
-        The newest of each replica; and those of workers that are not registered, of
-        which nothing was written.
+        The newest of each replica; and those of workers that are not registered, or
+        have too many replicas, of which nothing was written.
     """
     rejected: list[Rejected] = []
     newest: dict[str, Alive] = {}
@@ -40,6 +40,10 @@ def apply_heartbeats(
             continue
         if _save(tx, known.id, alive):
             newest[alive.replica] = alive
+        elif not workers.is_known_replica(tx, alive.replica):
+            reason = f"too_many_replicas: {alive.worker} has {workers.REPLICAS_MAX}"
+            body = alive.model_dump_json().encode()
+            rejected.append(Rejected(reason=reason, body=body))
     return list(newest.values()), rejected
 
 

@@ -8,10 +8,17 @@ same attempt. A false alarm is a second copy, which the holder rule makes harmle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
 
 from orchestrator.db import history, stream, sweeps, tasks
 from orchestrator.db.sweeps import Lost
-from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.db.unit_of_work import (
+    Database,
+    StatementFailedError,
+    StatementTimeoutError,
+    Transaction,
+)
 from orchestrator.domain.clocks import DELIVERY, LEASE, Watermark
 from orchestrator.domain.states import Change, Event, EventKind, apply
 from orchestrator.domain.values import Task, TaskState
@@ -21,6 +28,9 @@ from orchestrator.flow.roster import Roster, read_roster
 from orchestrator.flow.settle import settle
 
 _LIMIT = 500
+
+#: Seconds for one worker's part: the next tick's canary has to go out within three.
+_PATIENCE_SECONDS = 1.0
 
 #: Short names → messages waiting in each worker's queue.
 Depths = Callable[[Sequence[str]], Mapping[str, int]]
@@ -100,14 +110,30 @@ def _recover_published(database: Database, *, engine: Engine, depths: Depths) ->
     with database.uow() as tx:
         if not sweeps.try_lock_sweep(tx, "deliver"):
             return 0
-        sweeps.note_drained(tx, empty, [delivery.worker_id for delivery in waiting])
-        return _give_back(tx, engine=engine)
+        sweeps.take_no_longer(tx, _PATIENCE_SECONDS)
+        alive_after = stream.get_stream(tx).watermark.horizon(engine.limits.lease)
+        return sum(
+            _recover_worker(tx, delivery.worker_id, empty, alive_after)
+            for delivery in waiting
+        )
 
 
-def _give_back(tx: Transaction, *, engine: Engine) -> int:
-    watermark = stream.get_stream(tx).watermark
-    alive_after = watermark.horizon(engine.limits.lease)
-    given = sweeps.unpublish_undelivered(tx, alive_after=alive_after, limit=_LIMIT)
+def _recover_worker(
+    tx: Transaction, worker_id: UUID, empty: Mapping[UUID, datetime], alive: datetime
+) -> int:
+    # One by one: if its replicas list too much, that is one worker's trouble.
+    try:
+        with tx.savepoint():
+            sweeps.note_drained(tx, empty, [worker_id], alive_after=alive)
+            return _give_back(tx, worker_id, alive)
+    except (StatementTimeoutError, StatementFailedError):
+        return 0
+
+
+def _give_back(tx: Transaction, worker_id: UUID, alive_after: datetime) -> int:
+    given = sweeps.unpublish_undelivered(
+        tx, [worker_id], alive_after=alive_after, limit=_LIMIT
+    )
     history.add_events(
         tx,
         [

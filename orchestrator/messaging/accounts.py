@@ -36,9 +36,6 @@ _REDIS_COMMANDS = (
     "punsubscribe",
 )
 
-#: Of every account of a worker, and of no other.
-USER_PREFIX = "worker."
-
 #: A replica's node name is its worker's name, a dash, and eight characters of its own.
 _OWN = "????????"
 
@@ -58,11 +55,19 @@ class Account:
     passwords: Sequence[str] = field(repr=False)
 
     @classmethod
-    def of(cls, worker: str, generation: int, *, keys: KeyRing) -> Account:
-        """Return the account of *worker* as it is enrolled now."""
+    def of(
+        cls, worker: str, generation: int, *, keys: KeyRing, deployment: str
+    ) -> Account:
+        """
+        Return the account of *worker* as it is enrolled now.
+
+        Args:
+            deployment: Tells it from those of others: a broker's accounts are those of
+                the whole server, not of one database or virtual host.
+        """
         return cls(
             worker=worker,
-            user=f"{USER_PREFIX}{worker}",
+            user=f"{user_prefix(deployment)}{worker}",
             passwords=keys.broker_passwords(worker, generation),
         )
 
@@ -74,6 +79,11 @@ class RabbitMQRights:
     configure: str
     write: str
     read: str
+
+
+def user_prefix(deployment: str) -> str:
+    """Return how every account of a worker of this deployment is called, at first."""
+    return f"worker.{deployment}."
 
 
 def redis_rules(account: Account, *, database: int) -> list[str]:

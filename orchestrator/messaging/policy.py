@@ -2,15 +2,15 @@
 Tells the broker which accounts there are: Redis by ``ACL SETUSER``, RabbitMQ by its
 management API; or says in lines what somebody else may tell it.
 
-Always the whole of it: an account that is not given, and is called like a worker's, is
-removed. What an account may do is ``accounts.py``'s.
+Always the whole of it: an account of this deployment that is not given is removed. What
+an account may do is ``accounts.py``'s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -19,7 +19,6 @@ import httpx
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.accounts import (
-    USER_PREFIX,
     Account,
     rabbitmq_rights,
     redis_rules,
@@ -79,7 +78,7 @@ def apply_to_redis(
             for account in accounts
             if _write(client, account, database=database, anew=anew)
         ]
-        removed = _remove_others(client, {account.user for account in accounts})
+        removed = _remove_others(client, accounts)
         if (written or removed) and client.config_get("aclfile").get("aclfile"):
             client.acl_save()
 
@@ -129,7 +128,8 @@ def apply_to_rabbitmq(
                     "read": rights.read,
                 },
             )
-        _remove_other_users(client, {account.user for account in accounts})
+            _close_connections(client, account.user)
+        _remove_other_users(client, accounts)
 
 
 def _acl_line(account: Account, *, database: int) -> str:
@@ -146,7 +146,10 @@ def _ctl_lines(account: Account, host: str) -> list[str]:
     say = f"printf '%s\\n' {shlex.quote(account.passwords[0])}"
     rights = rabbitmq_rights(account)
     patterns = (rights.configure, rights.write, rights.read)
-    change = f"{say} | rabbitmqctl change_password {user}"
+    end = (
+        f"rabbitmqctl close_all_user_connections {user} 'its account was written anew'"
+    )
+    change = f"{{ {say} | rabbitmqctl change_password {user} && {end}; }}"
     return [
         f"{say} | rabbitmqctl add_user {user} || {change}",
         f"rabbitmqctl set_permissions -p {vhost} {user} {shlex.join(patterns)}",
@@ -162,28 +165,36 @@ def _password_hashes(client: Any, user: str) -> set[str]:
     return set(found["passwords"]) if found else set()
 
 
-def _remove_others(client: Any, users: set[str]) -> list[str]:
-    others = [
-        name
-        for name in client.acl_users()
-        if name.startswith(USER_PREFIX) and name not in users
-    ]
+def _remove_others(client: Any, accounts: Sequence[Account]) -> list[str]:
+    others = _others(client.acl_users(), accounts)
     if others:
         # Their connections end with them.
         client.acl_deluser(*others)
     return others
 
 
-def _remove_other_users(client: httpx.Client, users: set[str]) -> None:
+def _others(users: Iterable[str], accounts: Sequence[Account]) -> list[str]:
+    """Return those of *users* that are of our deployment and not among *accounts*."""
+    known = {account.user for account in accounts}
+    prefixes = tuple(account.user.removesuffix(account.worker) for account in accounts)
+    # Without any account nobody knows what this deployment is called.
+    return [user for user in users if user.startswith(prefixes) and user not in known]
+
+
+def _remove_other_users(client: httpx.Client, accounts: Sequence[Account]) -> None:
     try:
-        known = {
-            user["name"] for user in client.get("/users").raise_for_status().json()
-        }
-        for name in known - users:
-            if name.startswith(USER_PREFIX):
-                client.delete(f"/users/{quote(name, safe='')}").raise_for_status()
+        listed = client.get("/users").raise_for_status().json()
+        for name in _others([user["name"] for user in listed], accounts):
+            client.delete(f"/users/{quote(name, safe='')}").raise_for_status()
+            _close_connections(client, name)
     except (httpx.HTTPError, ValueError) as error:
         raise _refused(error) from None
+
+
+def _close_connections(client: httpx.Client, user: str) -> None:
+    # Whoever came in with what is over stays in, else. A server that does not know how
+    # to says 404 or 405.
+    client.delete(f"/connections/username/{quote(user, safe='')}")
 
 
 def _put(client: httpx.Client, path: str, document: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator.contracts import names
+from orchestrator.contracts.amqp_headers import read_headers_safely
 from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.errors import broker_errors, masked
@@ -124,6 +125,7 @@ def open_connection(broker_url: str, *, confirm_each: bool = True) -> Connection
         ConfigurationError: The URL cannot be read.
     """
     _parts(broker_url)
+    read_headers_safely()
     options = broker_options(broker_url)
     if not confirm_each:
         options.pop("confirm_publish", None)

@@ -44,6 +44,7 @@ from tests.fixtures.replica import ACTOR, ROOT, Replica, write_module
 from tests.fixtures.rounds import only_long
 from tests.fixtures.servers import StoreServer, free_port
 
+DEPLOYMENT = secrets.token_hex(4)
 KEYS = KeyRing.parse(f"new:{'5a' * 32},old:{'a5' * 32}")
 
 
@@ -70,7 +71,10 @@ def staff(broker: Broker) -> Iterator[Staff]:
 def staffed(broker: Broker) -> Iterator[Staff]:
     # RabbitMQ's users are those of the whole server.
     mark = secrets.token_hex(4)
-    accounts = [Account.of(f"{name}.{mark}", 1, keys=KEYS) for name in ("actor", "by")]
+    accounts = [
+        Account.of(f"{name}.{mark}", 1, keys=KEYS, deployment=DEPLOYMENT)
+        for name in ("actor", "by")
+    ]
     give(broker, accounts)
     yield Staff(broker, *accounts)
     if isinstance(broker, RabbitMQHost):
@@ -301,7 +305,7 @@ def test_on_redis_an_account_opens_nothing_else(redis_staff: Staff):
 
 
 def test_a_new_enrolment_ends_the_account_before_it(redis_staff: Staff):
-    newer = Account.of(redis_staff.actor.worker, 2, keys=KEYS)
+    newer = Account.of(redis_staff.actor.worker, 2, keys=KEYS, deployment=DEPLOYMENT)
     with redis_client(redis_staff.url) as client:
         assert client.ping()
         give(redis_staff.broker, [newer])
@@ -366,7 +370,10 @@ def test_the_management_api_is_told_the_same(rabbitmq_node: RabbitMQNode):
     management_url = rabbitmq_node.manage()
     rabbitmq_node.start()
     url = rabbitmq_node.url
-    actor, other = (Account.of(name, 1, keys=KEYS) for name in ("actor", "other"))
+    actor, other = (
+        Account.of(name, 1, keys=KEYS, deployment=DEPLOYMENT)
+        for name in ("actor", "other")
+    )
     declare(url, ["actor", "other"])
 
     policy.apply_to_rabbitmq(url, management_url, [actor, other])
@@ -376,7 +383,7 @@ def test_the_management_api_is_told_the_same(rabbitmq_node: RabbitMQNode):
     with Connection(staff.url) as connection:
         connection.default_channel.basic_get(worker_queue("actor", rabbitmq=True).name)
 
-    newer = Account.of("actor", 2, keys=KEYS)
+    newer = Account.of("actor", 2, keys=KEYS, deployment=DEPLOYMENT)
     policy.apply_to_rabbitmq(url, management_url, [newer])
     for former in (actor, other):
         with (

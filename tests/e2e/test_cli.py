@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import secrets
 import subprocess
 import sys
@@ -472,7 +473,7 @@ def test_a_worker_is_enrolled_and_its_credentials_are_shown_once(
     assert api.admin.get(f"/worker/{name}").status_code == 200
 
     lines = assay("broker", "policy", **server).stdout.splitlines()
-    assert any(line.startswith(f"user worker.{name} on #") for line in lines)
+    assert any(re.match(rf"user worker\.\w{{8}}\.{name} on #", line) for line in lines)
     assert assay("broker", "policy", "--apply", **server).stdout == ""
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from orchestrator.contracts.alive import Manifest
 from orchestrator.contracts.report import Reference, ReportedAnalysis
 from orchestrator.contracts.token import StoredClaim
-from orchestrator.db import unit_of_work
+from orchestrator.db import unit_of_work, workers
 from orchestrator.db.history import KEPT_REJECTED
 from orchestrator.db.unit_of_work import Database, StatementTimeoutError
 from orchestrator.domain.values import Actor
@@ -385,3 +386,25 @@ END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON TABLE FOR EACH ROW WHEN (ROWS)
     EXECUTE FUNCTION refuse();
 """
+
+
+def test_a_worker_has_no_more_replicas_and_versions_than_it_may(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    """Else one could make what is read at every tick as large as it likes."""
+    rig.worker("alpha")
+    monkeypatch.setattr(workers, "REPLICAS_MAX", 3)
+    monkeypatch.setattr(workers, "VERSIONS_MAX", 3)
+
+    for number in range(2, 9):
+        rig.heartbeat(
+            f"alpha-{number}@host", worker_version=str(number), manifest=Manifest()
+        )
+        rig.heartbeat("alpha-1@host", worker_version="1", manifest=Manifest())
+
+    replicas = rig.execute("SELECT id FROM replica")
+    versions = rig.execute("SELECT version FROM worker_version")
+    assert (len(replicas), len(versions)) == (3, 3)
+    assert {reason.partition(":")[0] for reason in rig.rejected()} == {
+        "too_many_replicas"
+    }

@@ -110,7 +110,7 @@ def test_the_sdks_exit_code_comes_through(tmp_path: Path):
     assert assay("worker", "try", "nowhere", "x", folder=tmp_path).returncode == 2
 
 
-@pytest.mark.parametrize("name", ["two words", "a/b", "", "x" * 65])
+@pytest.mark.parametrize("name", ["two words", "a/b", "", "x" * 65, "a\n", ".."])
 def test_a_name_that_no_queue_can_have_is_refused(name: str, tmp_path: Path):
     done = assay("worker", "register", name, folder=tmp_path)
 

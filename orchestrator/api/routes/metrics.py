@@ -114,6 +114,7 @@ _REJECTED_KINDS = (
     "forged_token",
     "forged_signature",
     "forged_receipt",
+    "too_many_replicas",
     "inapplicable",
 )
 

@@ -15,6 +15,7 @@ from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 from typing_extensions import override
 
+from orchestrator.contracts.amqp_headers import read_headers_safely
 from orchestrator.contracts.node.messages import (
     UnreadableError,
     check_envelope,
@@ -72,6 +73,10 @@ class AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
 
 class AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # as above
     """RabbitMQ, through such channels."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        read_headers_safely()
+        super().__init__(*arguments, **options)
 
     Channel = AmqpChannel
 

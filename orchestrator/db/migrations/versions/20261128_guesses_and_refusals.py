@@ -1,6 +1,6 @@
 """
 one challenge at a time, and wrong answers are counted; refused messages have a kind,
-and a hash.
+and a hash; the deployment has a name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ def upgrade() -> None:
     # A migration that waits for a lock makes everybody behind it wait too: give up.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
+    op.add_column(
+        "stream",
+        sa.Column(
+            "deployment",
+            postgresql.UUID(as_uuid=True),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+        ),
+    )
     # Empty for what is there, and for what a consumer of before still adds.
     for name in ("kind", "sha256"):
         column = sa.Column(name, sa.Text(), server_default="", nullable=False)
@@ -78,6 +87,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_column("stream", "deployment")
     for name in ("kind", "sha256"):
         op.drop_column("rejected_report", name)
     op.drop_table("wrong_answer")
