@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.contracts.assignment import Assignment
 from orchestrator.contracts.signature import body_signature
+from orchestrator.contracts.token import StoredClaim
 from orchestrator.flow.submit import JobOrder, create_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.brokers import RedisServer
@@ -131,7 +132,17 @@ def _report(rig: Rig, name: str, task: Any, **fields: Any) -> RawMessage:
     token = KEYS.attempt_token(task.id, task.attempt, task.worker)
     own = {"task_id": str(task.id), "attempt": task.attempt, "token": token}
     named = {"worker": task.worker, "replica": f"{task.worker}-1@host"}
-    return _signed(rig, {**golden, **own, **named, **fields})
+    message = {**golden, **own, **named, **fields}
+    for reference in (message.get("analysis") or {}).get("references", ()):
+        stored = StoredClaim(
+            task_id=task.id,
+            attempt=task.attempt,
+            kind=reference["kind"],
+            sha256=reference["sha256"],
+            size=reference["size"],
+        )
+        reference["receipt"] = KEYS.receipt(stored)
+    return _signed(rig, message)
 
 
 def test_replicas_of_the_message_version_before_go_on_working(of_yesterday: Rig):

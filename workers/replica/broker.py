@@ -16,6 +16,7 @@ import amqp
 from kombu import transport
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from redis.exceptions import RedisError
+from typing_extensions import override
 
 from orchestrator.contracts import names
 from orchestrator.contracts.node import connection
@@ -115,6 +116,16 @@ class Connection(connection.NodeConnection):
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         pace = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}
         return super().ensure_connection(*args, **{**pace, **options})
+
+    @override
+    def get_transport_cls(self) -> Any:
+        found = super().get_transport_cls()
+        ours: dict[type, type] = {
+            connection.RedisTransport: _RedisTransport,
+            connection.AmqpTransport: _AmqpTransport,
+            connection.AmqpTLSTransport: _AmqpTLSTransport,
+        }
+        return ours.get(found, found)
 
 
 def find_missing(opened: Any, settings: Any) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -20,14 +21,22 @@ import httpx
 
 from orchestrator.contracts.signature import enrolment_proof
 from orchestrator.contracts.wire import PROOF_HEADER
+from workers.replica.watched import WatchedTransport, watched
 
 log = logging.getLogger(__name__)
 
 #: Seconds from one question to the next while nobody answers.
 _UNANSWERED_SECONDS = 5.0
 
+#: Seconds for the whole of an answer.
+_ANSWER_SECONDS = 5.0
+
 #: Bytes of an answer that are shown; what is above is not read.
 _SHOWN_BYTES = 2_000
+
+
+class _TooLongError(Exception):
+    """The answer is not there, and its time is over."""
 
 
 class Standing(Enum):
@@ -51,13 +60,26 @@ class Enrolment:
         name = quote(self.worker, safe="")
         url = f"{self.api_url.rstrip('/')}/internal/worker/{name}"
         proof = {PROOF_HEADER: enrolment_proof(self.secret, self.worker)}
+        until = time.monotonic() + _ANSWER_SECONDS
+
+        def look() -> float:
+            # A server that drips is no better than one that says nothing.
+            left = until - time.monotonic()
+            if left <= 0:
+                raise _TooLongError
+            return left
+
+        transport = WatchedTransport(httpx.Limits(max_connections=1))
         try:
             with (
-                httpx.Client(timeout=5.0, trust_env=False) as client,
+                watched(look),
+                httpx.Client(
+                    timeout=_ANSWER_SECONDS, transport=transport, trust_env=False
+                ) as client,
                 client.stream("GET", url, headers=proof) as answer,
             ):
                 return _standing(answer)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, _TooLongError) as error:
             log.info("enrolment.unanswered", extra={"error": type(error).__name__})
             return Standing.UNANSWERED
 
