@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -q
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up fmt lint types imports test test-fast check faults bench migrate lock docs clean
+.PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults bench migrate lock docs clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,14 +57,19 @@ imports: setup ## Check the direction of imports
 test-fast: setup ## Run the tests that need no process: seconds
 	@$(PYTEST) $(PARALLEL) tests/unit tests/architecture tests/contracts/messages
 
-test: test-fast ## Run every test; of each kind of fault a short round
+test: test-fast test-slow ## Run every test; of each kind of fault a short round
+
+test-slow: setup ## Run the tests that start processes: minutes
 	@$(PYTEST) $(PARALLEL) -m "not alone" tests --ignore=tests/unit --ignore=tests/architecture --ignore=tests/contracts/messages
 	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Kill and cut things, many times over: long rounds
-	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/integration/test_search.py tests/e2e/test_bench.py
+	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py
 
-check: lint types imports test ## What CI runs
+check: setup ## What CI runs
+	@# What uses one core beside what waits now and then; each says all of its own at once.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types test-fast lint imports
+	@$(MAKE) --no-print-directory test-slow
 
 bench: setup ## Measure, as ratios of one run
 	@$(BIN)/python -m tests.benchmarks
