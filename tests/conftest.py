@@ -24,22 +24,28 @@ pytest_plugins = [
 #: Files that take longest: they begin first, in this order, so that none is left
 #: running alone at the end.
 _LONGEST = (
-    "contracts/test_openapi.py",
     "e2e/test_embedded.py",
+    "contracts/test_openapi.py",
     "faults/test_kills.py",
-    "broker/test_flower.py",
-    "e2e/test_bench.py",
-    "faults/test_outages.py",
-    "faults/test_window.py",
-    "e2e/test_doctor.py",
     "e2e/test_demo.py",
+    "faults/test_outages.py",
     "e2e/test_cli.py",
+    "faults/test_window.py",
+    "broker/test_flower.py",
+    "e2e/test_doctor.py",
+    "e2e/test_logs.py",
     "broker/test_publisher.py",
-    "broker/test_report_source.py",
     "integration/test_search.py",
     "contracts/test_http_repeats.py",
+    "e2e/test_bench.py",
+    "broker/test_report_source.py",
     "integration/test_metrics.py",
     "integration/test_replica.py",
+    "integration/test_sandbox_ordinary_user.py",
+    # And of the tests that need no process.
+    "unit/test_workers_transfer.py",
+    "unit/test_demo_files.py",
+    "unit/test_cli_arguments.py",
 )
 
 #: File → the process that runs its tests, where there are several.

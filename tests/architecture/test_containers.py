@@ -1,7 +1,7 @@
 """
 The files that containers are made of, as far as can be seen without an engine.
 
-``tests/e2e/test_containers.py`` starts what they start.
+``tests/e2e/test_logs.py`` starts what they start.
 """
 
 from __future__ import annotations

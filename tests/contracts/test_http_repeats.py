@@ -37,7 +37,7 @@ TABLES = (
 )
 
 #: Seconds after which the client gives an answer up. One repeat must fit in.
-PATIENCE = 3
+PATIENCE = 2
 
 Ask = Callable[[ArgusAPISession], dict[str, Any]]
 

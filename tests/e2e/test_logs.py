@@ -1,5 +1,6 @@
 """
-What all processes of a stack write when it works, fails, is attacked and is stopped.
+What ``docker-compose.yml`` starts, started, each with the environment it has there; and
+what all of it writes when it works, fails, is attacked and is stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +29,16 @@ IDS = ("job", "task", "attempt")
 class Run:
     """One run of everything, over: what was written, and what must not be."""
 
-    def __init__(self, stack: Composed, *, canary: str, hidden: Sequence[str]) -> None:
+    def __init__(
+        self,
+        stack: Composed,
+        *,
+        canary: str,
+        hidden: Sequence[str],
+        tasks: Sequence[dict[str, Any]],
+    ) -> None:
+        self.tasks = tasks
+        self.starts = {member.starts for member in stack.keeper.members.values()}
         self.texts = {path.stem: path.read_text() for path in stack.logs.glob("*.log")}
         self.canary = canary
         self.hidden = hidden
@@ -52,19 +62,23 @@ def run(
     sample.write_text(f"{canary} http://{canary}.example/")
     with composed(folder, database_url=database_server.url_of(name)) as stack:
         stack.start("worker-strings", "worker-yara")
-        hidden = _live(stack, sample)
-    yield Run(stack, canary=canary, hidden=hidden)
+        tasks, hidden = _live(stack, sample)
+    yield Run(stack, canary=canary, hidden=hidden, tasks=tasks)
     database_server.drop(name)
 
 
-def _live(stack: Composed, sample: Path) -> list[str]:
-    """Do what leaves traces; return every secret that was in play."""
+def _live(stack: Composed, sample: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Do what leaves traces; return the tasks, and every secret that was in play."""
     with stack.client() as client:
         key = client._http.headers["Argus-API-Key"]
         (job,) = submit_files(client, [sample])
         path = f"/job/{job['id']}"
         eventually(lambda: client.get(path)["state"] == "done", within=60)
-        tasks = client.get(f"{path}/tasks")
+        tasks: list[dict[str, Any]] = client.get(f"{path}/tasks")
+    password = (stack.secrets / "flower_password").read_text()
+    workers = f"{stack.flower_url}/api/workers"
+    for user, status in (("admin", 200), ("guest", 401)):
+        assert httpx.get(workers, auth=(user, password)).status_code == status
     forged = secrets.token_hex(16)
     _attack(stack, str(tasks[0]["id"]), token=forged)
     keys = KeyRing.parse((stack.secrets / "secret_key").read_text().strip())
@@ -73,7 +87,7 @@ def _live(stack: Composed, sample: Path) -> list[str]:
         for task in tasks
         for worker in ("strings", "yara")
     ]
-    return [key, forged, *tokens, *_passwords(stack)]
+    return tasks, [key, forged, *tokens, *_passwords(stack)]
 
 
 def _attack(stack: Composed, task: str, *, token: str) -> None:
@@ -108,6 +122,11 @@ def _passwords(stack: Composed) -> list[str]:
         found += [text, *re.findall(r"//[^/@]*:([^@/]+)@", text)]
         found += re.findall(r"[0-9a-f]{64}", text)
     return [secret for secret in found if secret]
+
+
+def test_what_a_service_is_told_is_all_that_it_needs(run: Run):
+    assert [task["state"] for task in run.tasks] == ["success", "success"]
+    assert run.starts == {1}
 
 
 def test_every_line_is_one_json_object_with_who_when_and_how_bad(run: Run):
