@@ -64,7 +64,7 @@ test-slow: setup ## Run the tests that start processes: minutes
 	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Kill and cut things, many times over: long rounds
-	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py
+	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/broker/test_hostile_messages.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py
 
 check: setup ## What CI runs
 	@# What uses one core beside what waits now and then; each says all of its own at once.
