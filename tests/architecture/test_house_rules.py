@@ -221,6 +221,7 @@ def test_the_sdks_commands_answer_themselves(words: list[str]):
         ("orchestrator.cli.process", "celery fastapi sqlalchemy"),
         ("orchestrator.bootstrap.processes", "fastapi alembic"),
         ("orchestrator.bootstrap.library", "fastapi alembic"),
+        ("orchestrator.bootstrap.api", "stream_zip Crypto"),
         ("orchestrator.celery_app", "fastapi sqlalchemy"),
         ("workers.replica.app", "fastapi sqlalchemy"),
     ],
@@ -233,6 +234,19 @@ def test_an_import_loads_no_more_than_it_must(module: str, absent: str):
     )
 
     assert set(absent.split()) & set(done.stdout.split()) == set()
+
+
+def test_no_client_of_http_is_made_for_one_question():
+    """Each reads all certificates of the machine: more than a start has time for."""
+    at_once = ("httpx.get", "httpx.post", "httpx.put", "httpx.request", "httpx.stream")
+    found = [
+        f"{path}:{call.lineno}"
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in at_once
+    ]
+
+    assert found == []
 
 
 def test_every_line_of_the_threat_model_names_a_test_that_is_there():
