@@ -14,6 +14,7 @@ from orchestrator.config import Settings
 from orchestrator.maintenance import Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
+from orchestrator.messaging.report_source import open_report_source
 from orchestrator.store import locator
 
 
@@ -33,9 +34,10 @@ def run_dispatcher(settings: Settings) -> None:
 def run_consumer(settings: Settings) -> None:
     """Consume reports, or stand by, until stopped."""
     services = Services(settings)
+    broker_url = services.broker_url
     consumer.consume(
         services.database,
-        services.open_source,
+        lambda epoch: open_report_source(broker_url, epoch=epoch),
         engine=services.engine,
         stopping=stop_signal(),
     )

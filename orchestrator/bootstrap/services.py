@@ -9,7 +9,6 @@ from functools import cached_property
 from orchestrator.config import Settings, require
 from orchestrator.db.unit_of_work import Database
 from orchestrator.flow.ports import Engine
-from orchestrator.messaging.report_source import ReportSource, open_report_source
 from orchestrator.store import SampleStore
 
 
@@ -40,7 +39,3 @@ class Services:
     def broker_url(self) -> str:
         """Where the queues are."""
         return require(self.settings.broker_url, "BROKER_URL")
-
-    def open_source(self, epoch: int) -> ReportSource:
-        """Open the reader of ``reports``."""
-        return open_report_source(self.broker_url, epoch=epoch)

@@ -221,7 +221,7 @@ def test_the_sdks_commands_answer_themselves(words: list[str]):
         ("orchestrator.cli.process", "celery fastapi sqlalchemy"),
         ("orchestrator.bootstrap.processes", "fastapi alembic"),
         ("orchestrator.bootstrap.library", "fastapi alembic"),
-        ("orchestrator.bootstrap.api", "stream_zip Crypto"),
+        ("orchestrator.bootstrap.api", "celery redis stream_zip Crypto"),
         ("orchestrator.celery_app", "fastapi sqlalchemy"),
         ("workers.replica.app", "fastapi sqlalchemy"),
     ],
