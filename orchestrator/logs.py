@@ -38,21 +38,24 @@ def configure(process: str) -> None:
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
-    shared: list[Processor] = [
+    names: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         name_process,
         structlog.processors.add_log_level,
-        OncePerMinute(),
+    ]
+    rest: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, renderer],
+        # What is dropped is ours alone: a formatter of the standard library has to
+        # return a line. Before the time is on it, by which no line is like another.
+        processors=[*names, OncePerMinute(), *rest, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    _take_over_libraries(shared, renderer)
+    _take_over_libraries([*names, *rest], renderer)
     sys.excepthook = _log_crash
     threading.excepthook = _log_crash_of_thread
 

@@ -32,6 +32,7 @@ _LONGEST = (
     "e2e/test_cli.py",
     "faults/test_window.py",
     "broker/test_flower.py",
+    "broker/test_nodes.py",
     "e2e/test_doctor.py",
     "e2e/test_logs.py",
     "broker/test_publisher.py",

@@ -121,3 +121,13 @@ def test_somebody_at_a_terminal_gets_text(side: str):
     assert "no way" in text
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
+
+
+def test_what_is_said_twice_ends_nothing():
+    ours = "structlog.get_logger().warning('broker.away')\n"
+    theirs = "logging.getLogger('amqp').warning('no way')\n"
+
+    said = lines(ENGINE + (ours + theirs) * 3 + "structlog.get_logger().info('end')")
+
+    events = [line["event"] for line in said]
+    assert events == ["broker.away", "no way", "no way", "no way", "end"]
