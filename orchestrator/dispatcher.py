@@ -68,7 +68,6 @@ class Dispatcher:
         self._engine = engine
         self._locate = locate
         self._admit_at = 0.0
-        self._admission_failed = False
         self._resting: dict[str, float] = {}
 
     def run(self, stopping: threading.Event) -> None:
@@ -105,11 +104,7 @@ class Dispatcher:
         try:
             self._publisher.admit(accounts)
         except BrokerUnavailableError as error:
-            if not self._admission_failed:
-                log.warning("broker.accounts_not_written", error=str(error))
-            self._admission_failed = True
-        else:
-            self._admission_failed = False
+            log.warning("broker.accounts_not_written", error=str(error))
 
     def _round(self, stopping: threading.Event) -> None:
         more = True

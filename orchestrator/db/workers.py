@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, text
+from sqlalchemy import ColumnElement, Row, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from orchestrator.contracts.alive import Alive, Manifest
@@ -20,7 +20,7 @@ from orchestrator.db.unit_of_work import Transaction
 #: Of one worker, within a day: what each of them says is read at every tick.
 REPLICAS_MAX = 500
 
-#: Of one worker, for ever: a manifest may be large.
+#: Of one worker, the newest: a manifest may be large.
 VERSIONS_MAX = 500
 
 
@@ -99,19 +99,6 @@ def add_version(tx: Transaction, worker_id: UUID, alive: Alive) -> None:
     manifest = alive.manifest
     if manifest is None:
         return
-    count = (
-        select(func.count())
-        .select_from(worker_version)
-        .where(worker_version.c.worker_id == worker_id)
-    )
-    if tx.connection.execute(count).scalar_one() >= VERSIONS_MAX:
-        # Those that are here may come back; a new one every minute is no version.
-        known = select(worker_version.c.version).where(
-            worker_version.c.worker_id == worker_id,
-            worker_version.c.version == alive.worker_version,
-        )
-        if tx.connection.execute(known).first() is None:
-            return
     tx.connection.execute(
         insert(worker_version)
         .values(
@@ -126,7 +113,24 @@ def add_version(tx: Transaction, worker_id: UUID, alive: Alive) -> None:
         )
         .on_conflict_do_nothing(index_elements=["worker_id", "version"])
     )
+    _forget_versions(tx, worker_id, but=alive.worker_version)
     _adopt(tx, worker_id, alive.worker_version, manifest)
+
+
+def _forget_versions(tx: Transaction, worker_id: UUID, *, but: str) -> None:
+    """Forget the oldest versions above the most that one worker has."""
+    tx.connection.execute(
+        text(
+            """
+            DELETE FROM worker_version WHERE worker_id = :id AND version IN (
+                SELECT version FROM worker_version
+                 WHERE worker_id = :id
+                 ORDER BY version = :but DESC, created_at DESC, version DESC
+                OFFSET :most)
+            """
+        ),
+        {"id": worker_id, "but": but, "most": VERSIONS_MAX},
+    )
 
 
 def _adopt(tx: Transaction, worker_id: UUID, version: str, manifest: Manifest) -> None:

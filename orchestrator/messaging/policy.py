@@ -194,7 +194,10 @@ def _remove_other_users(client: httpx.Client, accounts: Sequence[Account]) -> No
 def _close_connections(client: httpx.Client, user: str) -> None:
     # Whoever came in with what is over stays in, else. A server that does not know how
     # to says 404 or 405.
-    client.delete(f"/connections/username/{quote(user, safe='')}")
+    try:
+        client.delete(f"/connections/username/{quote(user, safe='')}")
+    except httpx.HTTPError as error:
+        raise _refused(error) from None
 
 
 def _put(client: httpx.Client, path: str, document: dict[str, str]) -> None:

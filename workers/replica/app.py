@@ -73,6 +73,7 @@ def celery_app(analyzer: Analyzer) -> Celery:
     ``celery -A module worker`` comes here through ``module.app``. A missing setting
     ends the process with one line: there is nobody above who could do better.
     """
+    _keep_importable(analyzer.module)
     try:
         return build_app(analyzer, Settings.read(os.environ, worker=analyzer.name))
     except SettingsError as error:
@@ -81,6 +82,15 @@ def celery_app(analyzer: Analyzer) -> Celery:
         complaint = f"schema of {analyzer.name}: {error.message}"
     print(complaint, file=sys.stderr)  # noqa: T201  (for the person who typed it)
     raise SystemExit(2)
+
+
+def _keep_importable(module: str) -> None:
+    # The command ``celery`` looks into the current folder while it imports, and then no
+    # more; the sandbox has to import the same.
+    file = sys.modules[module].__file__
+    folder = str(Path(file or "").absolute().parent)
+    if file and "." not in module and folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
