@@ -67,9 +67,7 @@ class Housekeeping:
         return removed
 
     def _sweep(self) -> int:
-        with self._database.uow() as tx:
-            before = tx.now - _STAGING_AGE
-        return self._store.sweep(before=before)
+        return self._store.sweep(older_than=_STAGING_AGE)
 
 
 def tick(

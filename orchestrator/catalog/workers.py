@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, case, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -190,8 +190,8 @@ def resume_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
             .where(worker.c.id == found.id)
             .values(
                 paused_at=None,
-                nobody_home_since=text(
-                    "CASE WHEN nobody_home_since IS NOT NULL THEN now() END"
+                nobody_home_since=case(
+                    (worker.c.nobody_home_since.is_not(None), tx.now)
                 ),
             )
         )

@@ -157,8 +157,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     try:
         database = Database(settings.database_url.get_secret_value(), pool_size=1)
         yield _clock(database)
-        with database.uow() as tx:
-            yield from diagnose(tx, lease=settings.limits().lease)
+        yield from diagnose(database, lease=settings.limits().lease)
     except DBAPIError as error:
         yield fail(
             "database",
@@ -174,10 +173,10 @@ def check_database(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(database: Database) -> Finding:
-    with database.uow() as tx:
+    with database.engine.connect() as connection:
         # The one place where a host's clock is of interest.
         before = datetime.now(UTC)  # noqa: TID251
-        theirs = tx.connection.execute(select(func.clock_timestamp())).scalar_one()
+        theirs = connection.execute(select(func.clock_timestamp())).scalar_one()
         after = datetime.now(UTC)  # noqa: TID251
     # Their moment lies between ours; only what is outside is certain.
     ahead, behind = before - theirs, theirs - after

@@ -31,8 +31,8 @@ def upgrade(as_json: AsJSON = False) -> None:
 @app.command()
 def check(as_json: AsJSON = False) -> None:
     """Say whether the database is at the newest migration; exit 1 if it is not."""
-    with open_database().uow() as tx:
-        current = migrate.current_revision(tx.connection)
+    with open_database().engine.connect() as connection:
+        current = migrate.current_revision(connection)
     head = migrate.head_revision()
     if as_json:
         print(json.dumps({"revision": current, "needed": head}))

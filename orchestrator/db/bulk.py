@@ -32,7 +32,7 @@ def insert_rows(
     """
     if rows:
         statement = _insert(table.name, tuple(rows[0]), skip_present)
-        tx.connection.execute(statement, {"rows": json_text(rows)})
+        tx.connection.execute(statement, {"rows": json_text(rows), "now": tx.now})
 
 
 def update_rows(
@@ -63,8 +63,8 @@ def _insert(table: str, columns: tuple[str, ...], skip_present: bool) -> TextCla
     names = ", ".join(columns)
     conflict = " ON CONFLICT DO NOTHING" if skip_present else ""
     return text(
-        f"INSERT INTO {table} ({names})"
-        f" SELECT {names} FROM {_unfolded(table)}{conflict}"
+        f"INSERT INTO {table} ({names}, created_at)"
+        f" SELECT {names}, CAST(:now AS timestamptz) FROM {_unfolded(table)}{conflict}"
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, pool, text
 
 from orchestrator.db import audit
 from orchestrator.db.audit import Action
+from orchestrator.db.service_clock import get_correction
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import Actor
 
@@ -65,10 +66,10 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def _record(connection: Connection, actor: Actor, before: str | None) -> None:
-    now = connection.execute(text("SELECT transaction_timestamp()")).scalar_one()
+    correction, clock = get_correction(connection)
     after = current_revision(connection)
     audit.record(
-        Transaction(connection=connection, now=now),
+        Transaction(connection, now=correction.time_at(clock)),
         actor,
         Action.DATABASE_UPGRADE,
         after,

@@ -34,8 +34,9 @@ def add_sample(tx: Transaction, new: NewSample) -> bool:
     """Insert a sample; ``False`` if it is here already, which changes nothing."""
     added = tx.connection.execute(
         text(
-            "INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)"
-            " VALUES (:sha256, :sha512, :sha1, :md5, :size, :user)"
+            "INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by,"
+            " created_at)"
+            " VALUES (:sha256, :sha512, :sha1, :md5, :size, :user, :now)"
             " ON CONFLICT DO NOTHING RETURNING sha256"
         ),
         {
@@ -45,6 +46,7 @@ def add_sample(tx: Transaction, new: NewSample) -> bool:
             "md5": new.md5,
             "size": new.size_bytes,
             "user": new.created_by,
+            "now": tx.now,
         },
     )
     return added.first() is not None

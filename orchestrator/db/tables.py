@@ -7,7 +7,9 @@ database's own. Ids are UUIDv7, so that they sort by creation.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -44,6 +47,9 @@ metadata = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
+#: Of ``Connection.info``: the service's time at which its transaction began.
+SERVICE_TIME = "service_time"
 
 OPEN_STATES = f"state in ({OPEN})"
 
@@ -100,8 +106,15 @@ def _created() -> Column[object]:
         "created_at",
         DateTime(timezone=True),
         nullable=False,
+        default=_service_time,
         server_default=text("now()"),
     )
+
+
+def _service_time(context: Any) -> datetime:
+    # What is older decides: which analysis counts, and what is removed.
+    now: datetime = context.connection.info[SERVICE_TIME]
+    return now
 
 
 def _sha256(name: str = "sample_sha256", *, nullable: bool = False) -> Column[object]:
@@ -289,6 +302,27 @@ stream = Table(
     #: Tells this deployment from others that use the same broker.
     Column(
         "deployment", UUID, nullable=False, server_default=text("gen_random_uuid()")
+    ),
+    _created(),
+    CheckConstraint("id = 1", name="there_is_one"),
+)
+
+service_clock = Table(
+    "service_clock",
+    metadata,
+    Column("id", SmallInteger, primary_key=True),
+    #: How often the database's clock jumped, and by how much last.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("jump", Interval, nullable=False, server_default="0"),
+    #: What the service's time was ahead of the database's clock when that showed
+    #: ``made_at``; it wears off since. Apart from ``stream``, which changes all the
+    #: time: every transaction reads this.
+    Column("correction", Interval, nullable=False, server_default="0"),
+    Column(
+        "made_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("now()"),
     ),
     _created(),
     CheckConstraint("id = 1", name="there_is_one"),

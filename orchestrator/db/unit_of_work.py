@@ -18,12 +18,13 @@ from typing import Any, Final, Literal
 
 import psycopg
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, func, select, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import (
     SQLAlchemyError,
     StatementError,
 )
 
+from orchestrator.db.service_clock import ServiceClock
 from orchestrator.db.sql_errors import (
     QUERY_CANCELED,
     SYNTAX_OR_ACCESS,
@@ -31,6 +32,7 @@ from orchestrator.db.sql_errors import (
     sql_state,
     treat_away_alike,
 )
+from orchestrator.db.tables import SERVICE_TIME
 
 Channel = Literal["work", "stop"]
 
@@ -65,12 +67,17 @@ class Transaction:
     """
     One open transaction.
 
-    ``now`` is the transaction's timestamp: the one clock of everything below the API.
+    ``now`` is the service's time at which it began, ``domain/service_time.py``: the one
+    clock of everything below the API.
     """
 
     connection: Connection
     now: datetime
     notices: list[tuple[Channel, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # For the times of creation, which no statement names: tables.py.
+        self.connection.info[SERVICE_TIME] = self.now
 
     def notify(self, channel: Channel, payload: str = "") -> None:
         """Wake whoever listens, after the commit; lost if the process dies before."""
@@ -138,6 +145,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = url
         self.engine = _engine(url, pool_size=pool_size)
+        self._clock = ServiceClock()
         self._notifier = Notifier(self)
 
     @contextmanager
@@ -149,12 +157,20 @@ class Database:
             OperationalError: The database is away, or a lock took too long; nothing was
                 written, and trying again is safe.
         """
-        with self.engine.begin() as connection:
-            now = connection.execute(select(func.transaction_timestamp())).scalar_one()
-            tx = Transaction(connection=connection, now=now)
+        with self._begin() as tx:
             yield tx
         for channel, payload in tx.notices:
             self._notifier.send(channel, payload)
+
+    @contextmanager
+    def _begin(self) -> Iterator[Transaction]:
+        while True:
+            with self.engine.begin() as connection:
+                now = self._clock.read(connection)
+                if now is not None:
+                    yield Transaction(connection, now=now)
+                    return
+            self._clock.correct(self.engine)
 
     def raw_connection(self, *, application_name: str) -> psycopg.Connection:
         """Open an autocommit connection outside the pool: for LISTEN and for locks."""

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from datetime import timedelta
 
 import httpx
 from sqlalchemy import text
 
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConfigurationError
+
+#: Two heartbeats.
+_HEARD_WITHIN = timedelta(seconds=10)
 
 
 def check_port(port: int, setting: str) -> None:
@@ -56,8 +60,9 @@ def _live_workers(database_url: str) -> set[str]:
         rows = tx.connection.execute(
             text(
                 "SELECT w.short_name FROM replica r JOIN worker w ON w.id = r.worker_id"
-                " WHERE NOT r.leaving AND r.seen_at > now() - interval '10 seconds'"
-            )
+                " WHERE NOT r.leaving AND r.seen_at > :since"
+            ),
+            {"since": tx.now - _HEARD_WITHIN},
         )
         live = set(rows.scalars())
     database.close()

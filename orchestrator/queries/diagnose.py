@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 
+from orchestrator.db.service_clock import get_correction
 from orchestrator.db.tables import poison, rejected_report, stream
-from orchestrator.db.unit_of_work import Transaction
-from orchestrator.queries.health import Missing, find_missing
+from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.queries.health import Missing, find_stalled, find_unusable
 from orchestrator.queries.lists import Paging
 from orchestrator.queries.workers import BACKLOG_MAX, WorkerView, list_workers
 
@@ -67,20 +68,29 @@ def fail(what: str, detail: str, remedy: str) -> Finding:
     return Finding(what=what, level=Level.FAIL, detail=detail, remedy=remedy)
 
 
-def diagnose(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+def diagnose(database: Database, *, lease: timedelta) -> Iterator[Finding]:
     """
     Look at everything that the database knows.
 
     Args:
         lease: How long a silent replica counts as alive.
     """
-    yield _version(tx)
-    missing = {part.what: part for part in find_missing(tx, lease=lease)}
-    if "migrations" in missing:
-        # Against another schema the other questions would only fail.
-        yield fail("migrations", missing["migrations"].detail, "run: assay db upgrade")
+    with database.engine.connect() as connection:
+        yield _version(connection)
+        unusable = find_unusable(connection)
+    for part in unusable:
+        # The other questions would only fail.
+        yield fail(part.what, part.detail, part.remedy)
+    if unusable:
         return
     yield ok("migrations", "the newest are in")
+    with database.uow() as tx:
+        yield _service_time(tx.connection)
+        yield from _look(tx, lease=lease)
+
+
+def _look(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+    missing = {part.what: part for part in find_stalled(tx, lease=lease)}
     reports, dispatch = missing.get("reports"), missing.get("dispatcher")
     yield _process(tx, "consumer", works=reports is None)
     yield _as_finding("reports", reports, healthy=_canary_age(tx))
@@ -91,9 +101,23 @@ def diagnose(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
     yield _rejected(tx)
 
 
-def _version(tx: Transaction) -> Finding:
-    number = tx.connection.execute(text("SHOW server_version_num")).scalar_one()
-    version = tx.connection.execute(text("SHOW server_version")).scalar_one()
+def _service_time(connection: Connection) -> Finding:
+    correction, clock = get_correction(connection)
+    left = correction.left_at(clock).total_seconds()
+    if not left:
+        return ok("time", "is what the database's clock shows")
+    detail = (
+        f"the database's clock jumped {correction.jump.total_seconds():+.0f} s on"
+        f" {correction.made_at:%Y-%m-%d at %H:%M:%S}; the times of jobs are"
+        f" {abs(left):.0f} s {'ahead of' if left > 0 else 'behind'} it, and come back"
+        " by one in a hundred"
+    )
+    return warn("time", detail, "let the database's hosts keep time by NTP")
+
+
+def _version(connection: Connection) -> Finding:
+    number = connection.execute(text("SHOW server_version_num")).scalar_one()
+    version = connection.execute(text("SHOW server_version")).scalar_one()
     if int(number) // 10_000 < _POSTGRESQL_MIN:
         remedy = f"upgrade it to {_POSTGRESQL_MIN} or newer"
         return fail("database", f"PostgreSQL {version} is too old", remedy)

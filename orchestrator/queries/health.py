@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from orchestrator.db import migrate
 from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import stream
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Database, Transaction
 
 #: Ticks come twice a second; ten of them without a canary applied is not jitter.
 CANARY_MAX = timedelta(seconds=5)
@@ -32,16 +32,34 @@ class Missing:
     remedy: str
 
 
-def find_missing(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
+def find_missing(database: Database, *, lease: timedelta) -> tuple[Missing, ...]:
     """Return everything that keeps jobs from moving; ``()`` when all is well."""
-    # Against another schema, or where nothing can be written, the other questions would
-    # only fail, or tell of what follows from it.
-    return _writes(tx) or _migrations(tx) or (*_canary(tx), *_dispatch(tx, lease=lease))
+    with database.engine.connect() as connection:
+        unusable = find_unusable(connection)
+    if unusable:
+        return unusable
+    with database.uow() as tx:
+        return find_stalled(tx, lease=lease)
 
 
-def _writes(tx: Transaction) -> tuple[Missing, ...]:
+def find_unusable(connection: Connection) -> tuple[Missing, ...]:
+    """
+    Return why the database is not one to work with.
+
+    Against another schema, or where nothing can be written, all other questions would
+    only fail, or tell of what follows from it.
+    """
+    return _writes(connection) or _migrations(connection)
+
+
+def find_stalled(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
+    """Return which parts of the engine do nothing, though the database is well."""
+    return (*_canary(tx), *_dispatch(tx, lease=lease))
+
+
+def _writes(connection: Connection) -> tuple[Missing, ...]:
     setting = text("SELECT current_setting('transaction_read_only')")
-    if tx.connection.execute(setting).scalar_one() == "off":
+    if connection.execute(setting).scalar_one() == "off":
         return ()
     return (
         Missing(
@@ -52,8 +70,8 @@ def _writes(tx: Transaction) -> tuple[Missing, ...]:
     )
 
 
-def _migrations(tx: Transaction) -> tuple[Missing, ...]:
-    at, newest = migrate.current_revision(tx.connection), migrate.head_revision()
+def _migrations(connection: Connection) -> tuple[Missing, ...]:
+    at, newest = migrate.current_revision(connection), migrate.head_revision()
     if at == newest:
         return ()
     return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from sqlalchemy import Row, text
 
 from orchestrator.db import counters, stream
 from orchestrator.db.counters import TASKS_ENDED, TASKS_ENQUEUED, Series
+from orchestrator.db.service_clock import get_correction
 from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN
 from orchestrator.db.stream import Stream
 from orchestrator.db.unit_of_work import Transaction
@@ -57,10 +58,16 @@ class WorkerMeasures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measures:
-    """What a scrape found; ``counts`` also has the workers that were deleted."""
+    """
+    What a scrape found; ``counts`` also has the workers that were deleted.
+
+    ``jumps``: of the database's clock; ``correction``: what ``at`` is ahead of it.
+    """
 
     at: datetime
     stream: Stream
+    jumps: int
+    correction: timedelta
     workers: tuple[WorkerMeasures, ...]
     counts: Mapping[Series, float]
 
@@ -84,8 +91,11 @@ def measure(tx: Transaction, *, limits: Limits) -> Measures:
             "published_max": PUBLISHED_COUNTED_MAX,
         },
     ).all()
+    correction, clock = get_correction(tx.connection)
     return Measures(
         at=tx.now,
+        jumps=correction.epoch,
+        correction=correction.left_at(clock),
         stream=stream.get_stream(tx),
         workers=tuple(
             _worker(row, counts, limits=limits, poisoned=poisoned.get(row.id, 0))

@@ -214,21 +214,30 @@ class SampleStore:
         with self._answering():
             self._delete(_name(sha256))
 
-    def sweep(self, *, before: datetime) -> int:
+    def sweep(self, *, older_than: timedelta) -> int:
         """
-        Remove staging bytes last written before *before*: uploads whose process died.
+        Remove staging bytes that nobody wrote to for so long: uploads whose process
+        died.
 
-        Call it with a time longer ago than any sender may pause. Parts of an upload
-        that an object store never saw end are not listed: its own rule for incomplete
-        uploads removes them.
+        Call it with more than any sender may pause. Age is by the store's own clock.
+        Parts of an upload that an object store never saw end are not listed: its own
+        rule for incomplete uploads removes them.
 
         Returns:
             How many were removed.
         """
         with self._answering():
+            before = self._now() - older_than
             if self._root is not None:
                 return remove_older(self._root / _STAGING, before)
             return self._sweep_objects(before)
+
+    def _now(self) -> datetime:
+        name = f"{_STAGING}/{uuid7()}"
+        obstore.put(self._store, name, b"")
+        written_at: datetime = obstore.head(self._store, name)["last_modified"]
+        self._delete(name)
+        return written_at
 
     def _sweep_objects(self, before: datetime) -> int:
         removed = 0

@@ -15,8 +15,7 @@ LEASE = timedelta(seconds=15)
 
 
 def examine(rig: Rig) -> dict[str, Finding]:
-    with rig.database.uow() as tx:
-        return {finding.what: finding for finding in diagnose(tx, lease=LEASE)}
+    return {finding.what: finding for finding in diagnose(rig.database, lease=LEASE)}
 
 
 def test_a_worker_that_lives_is_well(rig: Rig):
@@ -95,3 +94,19 @@ def test_a_backlog_that_nobody_dispatches_is_bad_and_names_the_process(rig: Rig)
 def test_a_process_that_is_connected_is_seen(rig: Rig):
     with rig.database.raw_connection(application_name="assay dispatcher"):
         assert examine(rig)["dispatchers"].detail == "1 connected"
+
+
+def test_a_clock_that_jumped_is_told_until_the_correction_has_worn_off(rig: Rig):
+    assert examine(rig)["time"].level is Level.OK
+    rig.execute(
+        "UPDATE service_clock SET epoch = 1, jump = '-60 seconds',"
+        " correction = '60 seconds', made_at = now() - interval '1000 seconds'"
+    )
+
+    found = examine(rig)["time"]
+
+    assert found.level is Level.WARN
+    assert "jumped -60 s" in found.detail
+    assert "50 s ahead of it" in found.detail
+    rig.execute("UPDATE service_clock SET made_at = now() - interval '6000 seconds'")
+    assert examine(rig)["time"].level is Level.OK

@@ -29,6 +29,7 @@ from orchestrator.store import Received, SampleStore
 
 MIB = 1024 * 1024
 _HOUR = timedelta(hours=1)
+_NOTHING = timedelta()
 
 _HALF_AN_UPLOAD = """
 import sys, time
@@ -243,12 +244,12 @@ def test_an_upload_cut_by_a_kill_is_swept_and_no_other(store: SampleStore, root:
     os.utime(left, (0, 0))
     running = _receive(store, b"in time")
 
-    swept = store.sweep(before=_now() - _HOUR)
+    swept = store.sweep(older_than=_HOUR)
 
     assert swept == 1
     store.keep(running)
     assert b"".join(store.open(running.digests.sha256)) == b"in time"
-    assert store.sweep(before=_now() + _HOUR) == 0
+    assert store.sweep(older_than=_NOTHING) == 0
 
 
 def test_bytes_that_can_not_be_deleted_are_an_error(store: SampleStore, root: Path):

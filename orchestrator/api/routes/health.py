@@ -65,7 +65,6 @@ def ready(response: Response, services: ServicesDep) -> Envelope[Ready]:
 
 def _missing(services: Services) -> tuple[Missing, ...]:
     try:
-        with services.database.uow() as tx:
-            return find_missing(tx, lease=services.engine.limits.lease)
+        return find_missing(services.database, lease=services.engine.limits.lease)
     except (DBAPIError, PoolTimeoutError):
         return (_DATABASE_AWAY,)

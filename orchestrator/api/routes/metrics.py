@@ -139,6 +139,7 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return every family, those without a sample included."""
         yield from self._stream()
+        yield from self._time()
         yield self._open_tasks()
         yield self._oldest()
         for name, text, value in _WORKER_GAUGES:
@@ -171,6 +172,18 @@ class Exposition(Collector):
             ),
         ):
             yield GaugeMetricFamily(_PREFIX + name, text, value=self._age(since))
+
+    def _time(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            f"{_PREFIX}clock_jumps",
+            "Jumps of the database's clock that were taken back",
+            value=self._measures.jumps,
+        )
+        yield GaugeMetricFamily(
+            f"{_PREFIX}time_correction_seconds",
+            "How far the service's time is ahead of the database's clock",
+            value=self._measures.correction.total_seconds(),
+        )
 
     def _open_tasks(self) -> Metric:
         family = GaugeMetricFamily(

@@ -1,0 +1,122 @@
+"""
+Tells every transaction the service's time, and writes down when the database's clock
+jumped.
+
+Whoever notices it first writes it, in a transaction before its own: nothing is judged,
+and nothing is stored, by a time from beyond a jump.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, TextClause, text, update
+
+from orchestrator.db.tables import service_clock, stream
+from orchestrator.domain.service_time import (
+    Correction,
+    Reading,
+    find_jump,
+    is_doubtful,
+)
+
+#: Goes on while the machine sleeps, as the database's clock seems to. Seconds.
+_OWN_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+#: A reading that took longer says too little to compare later ones with. Seconds.
+_EXACT_SECONDS = 1.0
+
+_CLOCK = (
+    "transaction_timestamp() AS began, clock_timestamp() AS clock,"
+    " c.epoch, c.correction, c.made_at, c.jump"
+)
+_READ = text(f"SELECT {_CLOCK} FROM service_clock c")
+
+# One statement sees what was committed before it looks at the clock.
+_READ_NEWEST = text(
+    f"SELECT {_CLOCK}, greatest(s.canary_at, s.dispatched_at) AS newest"
+    " FROM service_clock c, stream s"
+)
+_LOCK = text("SELECT 1 FROM stream FOR UPDATE")
+
+
+class ServiceClock:
+    """
+    What a process knows of the time; one per :class:`Database`, shared by its threads.
+    """
+
+    def __init__(self) -> None:
+        self._former: Reading | None = None
+
+    def read(self, connection: Connection) -> datetime | None:
+        """
+        Return the service's time at which this transaction began.
+
+        ``None``: the database's clock has jumped, and :meth:`correct` has to come
+        first.
+        """
+        row, present = _read(connection, _READ)
+        if is_doubtful(present, self._former):
+            row, present = _read(connection, _READ_NEWEST)
+            if find_jump(present, self._former, newest=row.newest):
+                return None
+        self._remember(present)
+        return _correction(row).time_at(row.began)
+
+    def correct(self, engine: Engine) -> None:
+        """
+        Write down by how much the clock jumped, unless somebody else just did.
+
+        It is a gap in reading, too: who was heard when is known to a second only.
+        """
+        with engine.begin() as connection:
+            connection.execute(_LOCK)
+            row, present = _read(connection, _READ_NEWEST)
+            jump = find_jump(present, self._former, newest=row.newest)
+            if not jump:
+                self._remember(present)
+                return
+            corrected = _correction(row).after(jump, clock=row.clock)
+            now = corrected.time_at(row.clock)
+            connection.execute(
+                update(service_clock).values(
+                    epoch=corrected.epoch,
+                    correction=corrected.offset,
+                    made_at=corrected.made_at,
+                    jump=corrected.jump,
+                )
+            )
+            connection.execute(update(stream).values(gap_ended_at=now))
+
+    def _remember(self, present: Reading) -> None:
+        former = self._former
+        is_exact = present.answered - present.asked <= _EXACT_SECONDS
+        if is_exact or former is None or former.epoch != present.epoch:
+            self._former = present
+
+
+def get_correction(connection: Connection) -> tuple[Correction, datetime]:
+    """Return the correction that stands, and what the database's clock shows."""
+    row, _ = _read(connection, _READ)
+    return _correction(row), row.clock
+
+
+def _read(connection: Connection, statement: TextClause) -> tuple[Row[Any], Reading]:
+    asked = time.clock_gettime(_OWN_CLOCK)
+    row = connection.execute(statement).one()
+    answered = time.clock_gettime(_OWN_CLOCK)
+    reading = Reading(
+        epoch=row.epoch,
+        time=_correction(row).time_at(row.clock),
+        asked=asked,
+        answered=answered,
+    )
+    return row, reading
+
+
+def _correction(row: Row[Any]) -> Correction:
+    return Correction(
+        epoch=row.epoch, offset=row.correction, made_at=row.made_at, jump=row.jump
+    )
