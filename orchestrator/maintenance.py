@@ -14,6 +14,7 @@ import structlog
 
 from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
+from orchestrator.db.service_clock import get_correction
 from orchestrator.db.sql_errors import told
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.domain.errors import UnavailableError
@@ -70,10 +71,28 @@ class Housekeeping:
         return self._store.sweep(older_than=_STAGING_AGE)
 
 
+class ClockWatch:
+    """Tells once of each jump of the database's clock, whoever noticed it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._epoch: int | None = None
+
+    def look(self) -> None:
+        """Log what is new since the last look."""
+        with self._database.uow() as tx:
+            correction, _ = get_correction(tx.connection)
+        if self._epoch not in {None, correction.epoch}:
+            jump = round(correction.jump.total_seconds(), 1)
+            log.warning("clock.jumped", seconds=jump)
+        self._epoch = correction.epoch
+
+
 def tick(
     database: Database,
     publisher: Publisher,
     housekeeping: Housekeeping,
+    clock: ClockWatch,
     *,
     engine: Engine,
 ) -> None:
@@ -82,6 +101,7 @@ def tick(
         # Whatever waits asks for what is done now. It must not pile up behind a slow
         # round: ticks do not expire.
         ("purge", publisher.purge_ticks),
+        ("clock", clock.look),
         ("canary", lambda: send_canary(database, publisher, engine=engine)),
         ("expire", lambda: _expire(database, engine=engine)),
         (

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from orchestrator import consumer, dispatcher
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
-from orchestrator.maintenance import Housekeeping, tick
+from orchestrator.maintenance import ClockWatch, Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import open_report_source
@@ -50,10 +50,11 @@ def build_tick(settings: Settings) -> Callable[[], None]:
     database, engine = services.database, services.engine
 
     housekeeping = Housekeeping(database, services.store, settings.retention())
+    clock = ClockWatch(database)
 
     # Celery reads the function's signature by its name: no lambda.
     def once() -> None:
-        tick(database, publisher, housekeeping, engine=engine)
+        tick(database, publisher, housekeeping, clock, engine=engine)
 
     return once
 

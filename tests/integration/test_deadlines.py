@@ -13,7 +13,7 @@ import pytest
 from orchestrator.catalog.workers import pause_worker, resume_worker
 from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor
-from orchestrator.maintenance import Housekeeping, tick
+from orchestrator.maintenance import ClockWatch, Housekeeping, tick
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import SampleStore
 from tests.fixtures.engine import Rig
@@ -65,9 +65,10 @@ def test_one_tick_goes_on_until_nothing_is_due(
     store = SampleStore.from_url(str(tmp_path))
     housekeeping = Housekeeping(rig.database, store, Retention())
 
-    tick(
-        rig.database, Publisher("redis://127.0.0.1:1"), housekeeping, engine=rig.engine
-    )
+    publisher = Publisher("redis://127.0.0.1:1")
+
+    clock = ClockWatch(rig.database)
+    tick(rig.database, publisher, housekeeping, clock, engine=rig.engine)
 
     assert [rig.task(job).state for job in jobs] == ["timeout"] * 5
 
