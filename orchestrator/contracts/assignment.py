@@ -64,7 +64,8 @@ class Assignment(Wire):
     One attempt of one task.
 
     ``timeout_seconds`` is a duration, enforced by the replica with its own monotonic
-    clock; no absolute time in a message decides anything.
+    clock; no absolute time in a message decides anything. ``alone``: run nothing beside
+    it; if the replica dies as a whole, it is known of what.
     """
 
     version: Literal[1] = MESSAGE_VERSION
@@ -75,6 +76,7 @@ class Assignment(Wire):
     sample: AssignedSample
     classification: Classification = Classification()
     options: Document = Field(default_factory=dict)
+    alone: bool = False
     timeout_seconds: Seconds
 
 

@@ -17,8 +17,21 @@ from sqlalchemy import text
 
 from orchestrator.contracts.assignment import Classification
 from orchestrator.db.samples import read_classification
-from orchestrator.db.states import ENQUEUED, OPEN
+from orchestrator.db.states import (
+    DEATHS,
+    ENQUEUED,
+    FAILED,
+    OPEN,
+    POISON,
+    RUN_TIME,
+    SUCCESS,
+)
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.retry import ALONE_AFTER_LOSSES
+
+#: Of one submitter's backlog: what is looked at beyond what may be taken. Behind more
+#: attempts that have to wait for another of their sample, the rest waits with them.
+_PASSED_OVER_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +53,11 @@ class Desk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A claimed task with what its assignment needs."""
+    """
+    A claimed task with what its assignment needs.
+
+    ``alone``: the attempt is to have its replica to itself.
+    """
 
     task_id: UUID
     job_id: UUID
@@ -51,6 +68,7 @@ class Claim:
     size_bytes: int
     file_name: str | None
     classification: Classification
+    alone: bool
 
 
 def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
@@ -132,7 +150,9 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
     Take tasks out of workers' backlogs and mark them published.
 
     Of a worker's backlog every submitter's part is ranked by ``order_at``; the claim
-    takes by (rank, ``order_at``): one from everybody, then a second from everybody.
+    takes by (rank, ``order_at``): one from everybody, then a second from everybody. Of
+    a sample that this version of the worker has never finished, or has died of, one
+    attempt is published at a time: however many jobs there are, it kills one by one.
 
     Args:
         free: Worker id → how many at most, above 0.
@@ -148,6 +168,8 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
         "free": list(free.values()),
         "most": min(limit, max(free.values())),
         "limit": min(limit, sum(free.values())),
+        "looked_at": min(limit, max(free.values())) + _PASSED_OVER_MAX,
+        "alone_after": ALONE_AFTER_LOSSES,
         "now": tx.now,
     }
     rows = tx.connection.execute(_CLAIM, values).all()
@@ -162,6 +184,7 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
             size_bytes=row.size_bytes,
             file_name=row.file_name,
             classification=read_classification(row),
+            alone=row.alone,
         )
         for row in rows
     ]
@@ -205,6 +228,29 @@ _LOADS = text(
     """
 )
 
+_SUSPECTED = """
+    EXISTS (SELECT 1 FROM poison p
+              JOIN worker w ON w.id = p.worker_id AND w.version = p.version
+             WHERE p.sample_sha256 = t.sample_sha256 AND p.worker_id = t.worker_id
+               AND p.cleared_at IS NULL)
+"""
+_FINISHED_ONCE = f"""
+    EXISTS (SELECT 1 FROM job_task f
+              JOIN worker w ON w.id = f.worker_id
+              JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+             WHERE f.sample_sha256 = t.sample_sha256 AND f.worker_id = t.worker_id
+               AND f.ended_at > v.created_at
+               AND (f.state = {SUCCESS}
+                    OR f.state = {FAILED} AND f.reason NOT IN ({DEATHS}, {POISON})
+                    OR f.reason = {RUN_TIME}))
+"""
+_ONE_AT_A_TIME = f"({_SUSPECTED} OR NOT {_FINISHED_ONCE})"
+_UNDER_WAY = f"""
+    EXISTS (SELECT 1 FROM job_task o
+             WHERE o.sample_sha256 = t.sample_sha256 AND o.worker_id = t.worker_id
+               AND o.published_at IS NOT NULL AND o.state IN ({OPEN}))
+"""
+
 # The recursive part hops from submitter to submitter along the backlog's index, so that
 # a million tasks of one submitter cost no more than one.
 _CLAIM = text(
@@ -225,24 +271,32 @@ _CLAIM = text(
                  ORDER BY t.submitter_id LIMIT 1)
           FROM submitters s WHERE s.submitter_id IS NOT NULL
     ), ranked AS (
-        SELECT s.worker_id, s.free, head.id, head.order_at, head.rank
+        SELECT s.worker_id, s.free, head.id, head.sample_sha256, head.order_at,
+               head.rank
           FROM submitters s, LATERAL (
-               SELECT t.id, t.order_at,
-                      row_number() OVER (ORDER BY t.order_at, t.id) AS rank
-                 FROM (SELECT id, order_at FROM job_task
-                        WHERE worker_id = s.worker_id
-                          AND submitter_id = s.submitter_id
-                          AND state = {ENQUEUED} AND published_at IS NULL
-                          AND (not_before IS NULL OR not_before <= :now)
-                        ORDER BY order_at LIMIT :most) t) head
+               SELECT h.id, h.sample_sha256, h.order_at,
+                      row_number() OVER (ORDER BY h.order_at, h.id) AS rank
+                 FROM (SELECT t.id, t.sample_sha256, t.order_at
+                         FROM (SELECT id, worker_id, sample_sha256, order_at
+                                 FROM job_task
+                                WHERE worker_id = s.worker_id
+                                  AND submitter_id = s.submitter_id
+                                  AND state = {ENQUEUED} AND published_at IS NULL
+                                  AND (not_before IS NULL OR not_before <= :now)
+                                ORDER BY order_at LIMIT :looked_at) t
+                        WHERE NOT ({_UNDER_WAY} AND {_ONE_AT_A_TIME})
+                        ORDER BY t.order_at LIMIT :most) h) head
          WHERE s.submitter_id IS NOT NULL
     ), placed AS (
-        SELECT id, order_at, rank, free,
+        SELECT id, worker_id, sample_sha256, order_at, rank, free,
                row_number() OVER (PARTITION BY worker_id ORDER BY rank, order_at, id)
-               AS place
+               AS place,
+               row_number() OVER (PARTITION BY worker_id, sample_sha256
+                                  ORDER BY rank, order_at, id) AS copy
           FROM ranked
     ), chosen AS (
-        SELECT id, order_at, rank FROM placed WHERE place <= free
+        SELECT id, order_at, rank FROM placed t
+         WHERE place <= free AND (copy = 1 OR NOT {_ONE_AT_A_TIME})
          ORDER BY rank, order_at LIMIT :limit
     ), locked AS (
         SELECT t.id FROM job_task t
@@ -252,10 +306,11 @@ _CLAIM = text(
     ), marked AS (
         UPDATE job_task t SET published_at = :now
           FROM locked WHERE t.id = locked.id
-        RETURNING t.id, t.job_id, t.worker_id, t.attempt, t.options, t.sample_sha256
+        RETURNING t.id, t.job_id, t.worker_id, t.attempt, t.options, t.sample_sha256,
+                  t.losses >= :alone_after OR {_SUSPECTED} AS alone
     )
     SELECT m.id AS task_id, m.job_id, m.worker_id, m.attempt, m.options,
-           m.sample_sha256, s.size_bytes, j.file_name,
+           m.sample_sha256, m.alone, s.size_bytes, j.file_name,
            c.type, c.super_type, c.platform, c.arch, c.mime_type
       FROM marked m
       JOIN chosen ON chosen.id = m.id

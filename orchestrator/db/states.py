@@ -7,10 +7,11 @@ has all that is asked for.
 
 from __future__ import annotations
 
-from orchestrator.domain.values import JobState, TaskState
+from orchestrator.domain.values import DEATH_REASONS, JobState, Reason, TaskState
 
 ENQUEUED = f"'{TaskState.ENQUEUED}'"
 EXECUTING = f"'{TaskState.EXECUTING}'"
+FAILED = f"'{TaskState.FAILED}'"
 SUCCESS = f"'{TaskState.SUCCESS}'"
 TIMEOUT = f"'{JobState.TIMEOUT}'"
 DONE = f"'{JobState.DONE}'"
@@ -20,3 +21,8 @@ OPEN = ", ".join(f"'{state}'" for state in TaskState if not state.is_final)
 
 #: For ``IN (…)``: the states of a job that is over.
 OVER = ", ".join(f"'{state}'" for state in JobState if state.is_final)
+
+#: For ``IN (…)``: the reasons of tasks whose last attempt took its process along.
+DEATHS = ", ".join(f"'{reason}'" for reason in sorted(DEATH_REASONS))
+POISON = f"'{Reason.POISON}'"
+RUN_TIME = f"'{Reason.RUN_TIME}'"

@@ -116,12 +116,15 @@ class Lost:
     """
     An executing attempt in nobody's hands.
 
-    ``heard_at``: when its holder last spoke of it, as far as is known.
+    ``heard_at``: when its holder last spoke of it, as far as is known. ``ran_alone``:
+    the holder fell silent, and ran nothing else; ``version``: the holder's.
     """
 
     task_id: UUID
     attempt: int
     heard_at: datetime
+    ran_alone: bool
+    version: str | None
 
 
 def find_lost(
@@ -137,9 +140,14 @@ def find_lost(
     rows = tx.connection.execute(
         text(
             f"""
-            SELECT id, attempt,
+            SELECT id, attempt, version,
+                   has_nothing_else AND NOT is_dropped AS ran_alone,
                    CASE WHEN is_dropped THEN started_at ELSE heard_at END AS heard_at
-              FROM (SELECT t.id, t.attempt, t.started_at,
+              FROM (SELECT t.id, t.attempt, t.started_at, r.version,
+                           NOT EXISTS (SELECT 1 FROM job_task o
+                                        WHERE o.holder = t.holder AND o.id <> t.id
+                                          AND o.state = {EXECUTING})
+                           AS has_nothing_else,
                            greatest(t.started_at, r.seen_at) AS heard_at,
                            coalesce(r.seen_before_at > t.started_at
                                AND r.seen_at < :read_to
@@ -159,7 +167,14 @@ def find_lost(
         },
     )
     return [
-        Lost(task_id=row.id, attempt=row.attempt, heard_at=row.heard_at) for row in rows
+        Lost(
+            task_id=row.id,
+            attempt=row.attempt,
+            heard_at=row.heard_at,
+            ran_alone=row.ran_alone,
+            version=row.version,
+        )
+        for row in rows
     ]
 
 

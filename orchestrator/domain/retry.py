@@ -12,6 +12,10 @@ from datetime import timedelta
 #: Base of the back-off: 2 s after the first loss, 4 s after the second, and so on.
 BACKOFF_BASE_SECONDS = 2
 
+#: An attempt after so many losses has a replica to itself: if that dies too, it dies of
+#: this sample.
+ALONE_AFTER_LOSSES = 2
+
 #: A free loss is the orchestrator's own silence: trying again need not wait.
 FREE = timedelta(0)
 

@@ -71,6 +71,9 @@ class Reason(StrEnum):
     SAMPLE_MISSING = "sample_missing"
 
 
+#: Endings that say nothing of the sample but that something died of it, or beside it.
+DEATH_REASONS = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY, Reason.WORKER_LOST})
+
 #: Endings that a clock made, not a replica: a success after one of them is kept, late.
 CLOCK_REASONS = frozenset(
     {

@@ -127,6 +127,7 @@ def _outgoing(desk: Desk, claim: Claim, *, engine: Engine, locate: Locator) -> O
         ),
         classification=claim.classification,
         options=claim.options,
+        alone=claim.alone,
         timeout_seconds=desk.run_seconds or engine.limits.run_seconds,
     )
     return Outgoing(

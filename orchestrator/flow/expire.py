@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from orchestrator.db import history, jobs, stream, sweeps, tasks
+from orchestrator.db import jobs, poison, stream, sweeps, tasks
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import (
     JOB_TIME,
@@ -88,9 +88,9 @@ def _expire_homeless(tx: Transaction, watermark: Watermark, *, engine: Engine) -
 
 
 def _expire_poisoned(tx: Transaction, *, engine: Engine) -> int:
-    found = history.find_poisoned_tasks(tx, limit=_LIMIT)
-    poison = Event(kind=EventKind.FAILED, reason=Reason.POISON, actor=_ACTOR)
-    return _end_open(tx, found, poison, engine=engine)
+    found = poison.find_poisoned_tasks(tx, limit=_LIMIT)
+    ending = Event(kind=EventKind.FAILED, reason=Reason.POISON, actor=_ACTOR)
+    return _end_open(tx, found, ending, engine=engine)
 
 
 def _expire_jobs(tx: Transaction, watermark: Watermark, *, engine: Engine) -> int:

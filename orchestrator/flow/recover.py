@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from orchestrator.db import history, stream, sweeps, tasks
+from orchestrator.db import history, poison, stream, sweeps, tasks
+from orchestrator.db.poison import Death
 from orchestrator.db.sweeps import Lost
 from orchestrator.db.unit_of_work import (
     Database,
@@ -20,8 +21,9 @@ from orchestrator.db.unit_of_work import (
     Transaction,
 )
 from orchestrator.domain.clocks import DELIVERY, LEASE, Watermark
+from orchestrator.domain.retry import ALONE_AFTER_LOSSES
 from orchestrator.domain.states import Change, Event, EventKind, apply
-from orchestrator.domain.values import Task, TaskState
+from orchestrator.domain.values import Reason, Task, TaskState
 from orchestrator.flow.cancel import cancel_disabled
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.roster import Roster, read_roster
@@ -83,16 +85,38 @@ def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
 def _lose(
     tx: Transaction, task: Task, lost: Lost, watermark: Watermark, *, roster: Roster
 ) -> Change:
+    # Its report may have been in what was lost while nobody read: our fault.
+    free = lost.heard_at < watermark.gap_ended_at
     event = Event(
         kind=EventKind(LEASE.ending),
         reason=LEASE.reason,
         message=f"{task.holder} fell silent, or let go of the attempt without a report",
-        # Its report may have been in what was lost while nobody read: our fault.
-        free=lost.heard_at < watermark.gap_ended_at,
+        free=free,
         actor="lease",
     )
+    if not free and lost.ran_alone and _convict(tx, task, lost):
+        event = Event(
+            kind=EventKind.FAILED,
+            reason=Reason.POISON,
+            message=f"{task.holder} fell silent, and ran nothing else",
+            actor="lease",
+        )
     limits = roster.limits[task.worker_id]
     return apply(task, event, limits=limits, now=tx.now)
+
+
+def _convict(tx: Transaction, task: Task, lost: Lost) -> bool:
+    """Whether the replica died of this sample, and others did before: it is poison."""
+    death = Death(
+        sample_sha256=task.sample_sha256,
+        worker_id=task.worker_id,
+        version=lost.version or "",
+    )
+    # One that merely had nothing else to do at the time is not evidence enough.
+    if task.losses < ALONE_AFTER_LOSSES and not poison.is_suspected(tx, death):
+        return False
+    poison.count_death(tx, death)
+    return poison.is_poison(tx, death)
 
 
 def _recover_published(database: Database, *, engine: Engine, depths: Depths) -> int:

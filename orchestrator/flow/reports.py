@@ -13,9 +13,10 @@ from datetime import timedelta
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.report import Report
-from orchestrator.db import analyses, history, tasks, workers
+from orchestrator.db import analyses, poison, tasks, workers
 from orchestrator.db.analyses import Link, NewAnalysis
-from orchestrator.db.history import Death, Rejected
+from orchestrator.db.history import Rejected
+from orchestrator.db.poison import Death
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.states import Change, Event, EventKind, Move, apply
 from orchestrator.domain.values import Reason, Task
@@ -76,12 +77,12 @@ def _change(
         worker_id=task.worker_id,
         version=version,
     )
-    history.count_death(tx, death)
-    if not history.is_poison(tx, death):
+    poison.count_death(tx, death)
+    if not poison.is_poison(tx, death):
         return change
     # Not a loss any more: no budget is asked.
-    poison = replace(change.event, reason=Reason.POISON, recoverable=False)
-    return apply(task, poison, limits=limits, now=tx.now)
+    ending = replace(change.event, reason=Reason.POISON, recoverable=False)
+    return apply(task, ending, limits=limits, now=tx.now)
 
 
 def _event_of(report: Report) -> Event:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from orchestrator.db import history, policies
+from orchestrator.db import poison, policies
 from orchestrator.db.policies import RuleRow
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import WorkerRow, list_workers
@@ -46,7 +46,7 @@ def read_roster(tx: Transaction, engine: Engine) -> Roster:
 
 def find_candidates(tx: Transaction, roster: Roster, sha256: str) -> list[Candidate]:
     """Return every registered worker, as far as it matters to a selection."""
-    poisoned = history.poisoned_workers(tx, sha256)
+    poisoned = poison.poisoned_workers(tx, sha256)
     return [
         Candidate(
             worker_id=worker.id,

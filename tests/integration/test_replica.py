@@ -250,6 +250,27 @@ def test_a_second_copy_of_an_attempt_is_refused(actor: Stage):
     assert [report.kind for report in ends] == ["success"]
 
 
+def test_what_is_to_run_alone_waits_for_others_and_they_for_it(actor: Stage):
+    first = actor.desk.assign("actor", options={"sleep": 1.5})
+    actor.desk.wait_for_state(first, "running")
+    alone = actor.desk.assign("actor", options={"sleep": 1.5}, alone=True)
+    waits = actor.desk.wait_for_state(alone, "received")
+    actor.desk.end_of(first)
+    actor.desk.wait_for_state(alone, "running")
+    last = actor.desk.assign("actor", options={"sleep": 0.1})
+
+    ends = [actor.desk.end_of(assignment) for assignment in (first, alone, last)]
+
+    assert first.task_id in {held.task_id for held in waits.holds}
+    assert [report.kind for report in ends] == ["success"] * 3
+    order = [
+        letter.content["task_id"]
+        for letter in actor.desk.letters
+        if letter.content["type"] == "report" and letter.content["kind"] == "success"
+    ]
+    assert order[-3:] == [str(item.task_id) for item in (first, alone, last)]
+
+
 def test_a_stop_kills_what_runs_and_drops_what_waits(actor: Stage):
     running = [actor.desk.assign("actor", options={"sleep": 60}) for _ in range(2)]
     waiting = actor.desk.assign("actor", options={"sleep": 60})

@@ -8,7 +8,6 @@ knows neither Celery nor how a sandbox works.
 from __future__ import annotations
 
 import logging
-import queue
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity, wall_clock
 from workers.replica.reporting import Reporter
 from workers.replica.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
+from workers.replica.slots import Slots
 from workers.replica.sources import RefusedSourceError
 from workers.replica.transfer import (
     AbandonedError,
@@ -129,9 +129,7 @@ class Runtime:
         self._sandbox = sandbox
         self._scratch = scratch
         self._check = check
-        self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(identity.slots):
-            self._free_slots.put(slot)
+        self._slots = Slots(identity.slots)
         self._stopping = False
         self._hurry = False
         self._discarded = 0
@@ -158,19 +156,24 @@ class Runtime:
             task=str(assignment.task_id),
             attempt=assignment.attempt,
         )
-        attempt = self._attempts.begin(assignment.task_id, assignment.attempt, token)
-        if attempt is None:
-            log.info("attempt.refused")
-            return None
-        report = self._take_up(assignment, attempt)
+        # A slot first: while it waits for one, nobody counts it as running.
+        with self._slots.taken(alone=assignment.alone) as slot:
+            key = (assignment.task_id, assignment.attempt)
+            attempt = self._attempts.begin(*key, token)
+            if attempt is None:
+                log.info("attempt.refused")
+                return None
+            report = self._take_up(assignment, attempt, slot)
         # The attempt is somebody else's by now; this slot waits.
         aside.wait(self._aside.seconds_left(), unless=lambda: self._stopping)
         return report
 
-    def _take_up(self, assignment: Assignment, attempt: Attempt) -> Report | None:
+    def _take_up(
+        self, assignment: Assignment, attempt: Attempt, slot: int
+    ) -> Report | None:
         reported = False
         try:
-            report = self._guarded(self._new_run(assignment, attempt))
+            report = self._guarded(self._new_run(assignment, attempt), slot)
             reported = report is not None
             log.info("attempt.ended", extra=_outcome(report))
             if report is not None:
@@ -227,26 +230,21 @@ class Runtime:
         fields = {"reason": why, "so_far": self._discarded}
         log.warning("message.discarded", extra=fields)
 
-    def _guarded(self, work: _Work) -> Report | None:
+    def _guarded(self, work: _Work, slot: int) -> Report | None:
         try:
-            return self._run(work)
+            return self._run(work, slot)
         except Exception as error:
             log.exception("attempt.broken")
             message = f"the replica failed: {type(error).__name__}: {error}"
             return _fail(work, "error", message, recoverable=True)
 
-    def _run(self, work: _Work) -> Report | None:
+    def _run(self, work: _Work, slot: int) -> Report | None:
         if self._stopping:
             return work.report("released")
         self._reporter.put_later(
             EXECUTING_AFTER_SECONDS, partial(self._executing, work)
         )
-        slot = self._free_slots.get()
-        try:
-            outcome = self._analyse(work, slot)
-        finally:
-            self._free_slots.put(slot)
-        return self._conclude(work, outcome)
+        return self._conclude(work, self._analyse(work, slot))
 
     def _executing(self, work: _Work) -> Report | None:
         if work.attempt.phase != "running" or work.attempt.over:

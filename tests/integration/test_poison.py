@@ -1,0 +1,154 @@
+"""
+A sample that kills: it is convicted after three deaths, however many jobs it has, and
+whatever dies of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.contracts.alive import Manifest
+from orchestrator.contracts.assignment import Assignment
+from orchestrator.messaging.outgoing import Outgoing
+from tests.fixtures.engine import Rig
+
+
+@pytest.fixture
+def well(rig: Rig) -> Rig:
+    """A worker that has finished another sample."""
+    rig.worker("alpha", slots=60)
+    done = rig.job(b"harmless")
+    rig.dispatch()
+    rig.tell(rig.task(done), "success")
+    return rig
+
+
+def turn(rig: Rig) -> list[Outgoing]:
+    """Return what is sent after the back-off of whatever was lost."""
+    rig.age(10)
+    rig.heartbeat("alpha-1@host", slots=60)
+    return rig.dispatch()
+
+
+def end(rig: Rig, attempt: Outgoing, kind: str, **fields: Any) -> None:
+    """Report the end of what was sent."""
+    assignment = Assignment.model_validate_json(attempt.body)
+    rig.tell(rig.task(assignment.job_id), kind, **fields)
+
+
+def silence(rig: Rig) -> None:
+    """The replica is heard no more, for longer than a lease."""
+    rig.execute("UPDATE replica SET seen_at = now() - interval '60 seconds'")
+    rig.execute("UPDATE job_task SET started_at = now() - interval '60 seconds'")
+    rig.canary()
+    rig.recover()
+
+
+def test_fifty_jobs_of_a_killer_kill_three_times(well: Rig):
+    jobs = [well.job(b"killer") for _ in range(50)]
+    deaths = 0
+
+    while sent := turn(well):
+        (attempt,) = sent
+        end(well, attempt, "failed", reason="crashed")
+        deaths += 1
+        well.expire()
+
+    assert deaths == 3
+    assert {well.task(job).reason for job in jobs} == {"poison"}
+    assert {well.job_state(job) for job in jobs} == {"done"}
+
+
+def test_what_a_version_has_finished_once_is_published_in_bulk(well: Rig):
+    jobs = [well.job(b"clean") for _ in range(20)]
+    (first,) = turn(well)
+    assert turn(well) == []
+
+    end(well, first, "success")
+
+    assert len(turn(well)) == len(jobs) - 1
+
+
+@pytest.mark.parametrize("reason", ["error", "bad_result"])
+def test_an_analysis_that_fails_has_finished(well: Rig, reason: str):
+    for _ in range(5):
+        well.job(b"strange")
+    (first,) = turn(well)
+
+    end(well, first, "failed", reason=reason)
+
+    assert len(turn(well)) == 4
+
+
+def test_a_new_version_has_finished_nothing_yet(well: Rig):
+    done = well.job(b"clean")
+    turn(well)
+    well.tell(well.task(done), "success")
+    well.age(10)
+    well.heartbeat("alpha-1@host", slots=60, worker_version="2", manifest=Manifest())
+    for _ in range(5):
+        well.job(b"clean")
+
+    assert len(well.dispatch()) == 1
+
+
+def test_others_do_not_wait_behind_the_jobs_of_a_killer(well: Rig):
+    for _ in range(3):
+        well.job(b"killer")
+    (first,) = turn(well)
+    end(well, first, "failed", reason="crashed")
+    later = well.job(b"later")
+
+    order = well.execute(
+        "SELECT job_id FROM job_task WHERE state = 'enqueued' AND attempt = 1"
+        " ORDER BY order_at"
+    )
+
+    assert order[0].job_id == later
+
+
+def test_a_worker_that_died_of_what_it_ended_last_is_not_well(rig: Rig):
+    rig.worker("alpha")
+    for content in (b"one", b"two"):
+        job = rig.job(content)
+        for _ in range(3):
+            turn(rig)
+            rig.tell(rig.task(job), "failed", reason="out_of_memory")
+
+        assert rig.task(job).reason == "out_of_memory"
+
+
+def test_a_replica_that_dies_of_what_it_ran_alone_convicts_it(well: Rig):
+    job = well.job(b"killer")
+    alone = []
+    for _ in range(3):
+        (sent,) = turn(well)
+        alone.append('"alone":true' in sent.body)
+        well.tell(well.task(job), "executing")
+        silence(well)
+    assert alone == [False, False, True]
+    assert well.task(job).reason == "worker_lost"
+
+    again = well.job(b"killer")
+    for _ in range(2):
+        (sent,) = turn(well)
+        assert '"alone":true' in sent.body
+        well.tell(well.task(again), "executing")
+        silence(well)
+
+    assert (well.task(again).state, well.task(again).reason) == ("failed", "poison")
+
+
+def test_a_replica_that_dies_with_others_in_hand_convicts_nobody(well: Rig):
+    job = well.job(b"innocent")
+    for number in range(3):
+        beside = well.job(f"beside {number}".encode())
+        turn(well)
+        well.tell(well.task(job), "executing")
+        well.tell(well.task(beside), "executing")
+        silence(well)
+
+    assert well.task(job).reason == "worker_lost"
+    assert well.execute("SELECT 1 FROM poison") == []
