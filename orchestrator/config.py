@@ -61,6 +61,8 @@ class Settings(BaseSettings):
 
     #: ``postgresql+psycopg://user:password@host/name``.
     database_url: SecretStr | None = None
+    #: Of the server itself, where that one leads to a pooler in transaction mode.
+    database_direct_url: SecretStr | None = None
     #: ``redis://``, ``redis+socket://`` or ``amqp://``.
     broker_url: SecretStr | None = None
     #: Of RabbitMQ's management API: ``http://name:password@host:15672``.
@@ -119,7 +121,7 @@ class Settings(BaseSettings):
             check_broker_options(url.get_secret_value())
         return url
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
     def _check_database(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
@@ -176,6 +178,11 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ASSAY_SECRET_KEY: {error}", field="ASSAY_SECRET_KEY"
             ) from None
+
+    def direct_url(self) -> str | None:
+        """Return the database's own address, where another leads to a pooler."""
+        url = self.database_direct_url
+        return None if url is None else url.get_secret_value()
 
     def sample_store_url(self) -> str:
         """Return where sample bytes are kept."""

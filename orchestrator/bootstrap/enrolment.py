@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from orchestrator.bootstrap.services import Services
 from orchestrator.catalog.workers import broker_accounts, enrol_worker
 from orchestrator.config import Settings, console_actor, read_settings, require
 from orchestrator.contracts.names import is_rabbitmq
-from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import BrokerUnavailableError
@@ -45,7 +45,7 @@ def enrol(name: str) -> Enrolled:
     settings = read_settings()
     keys = settings.keys()
     broker_url = require(settings.broker_url, "BROKER_URL")
-    database = Database(require(settings.database_url, "DATABASE_URL"))
+    database = Services(settings).database
     with database.uow() as tx:
         secret = enrol_worker(tx, name, keys=keys, actor=console_actor())
         accounts = broker_accounts(tx, keys=keys)
@@ -64,7 +64,7 @@ def enrol(name: str) -> Enrolled:
 def read_accounts(settings: Settings) -> list[Account]:
     """Return the accounts that the broker should have."""
     keys = settings.keys()
-    database = Database(require(settings.database_url, "DATABASE_URL"))
+    database = Services(settings).database
     with database.uow() as tx:
         accounts = broker_accounts(tx, keys=keys)
     database.close()

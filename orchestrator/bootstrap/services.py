@@ -4,10 +4,14 @@ The parts of one process, from the settings.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 
+from psycopg import OperationalError
+
 from orchestrator.config import Settings, require
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.pooler import refuse_shared_sessions
+from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.flow.ports import Engine
 from orchestrator.store import SampleStore
 
@@ -21,9 +25,20 @@ class Services:
 
     @cached_property
     def database(self) -> Database:
-        """The database; connections are opened when they are needed."""
+        """
+        The database.
+
+        Raises:
+            ConfigurationError: No URL is set, or a pooler is in the way.
+        """
         url = require(self.settings.database_url, "DATABASE_URL")
-        return Database(url, pool_size=self._pool_size)
+        direct_url = self.settings.direct_url()
+        # One that is away now is waited for, as ever.
+        with suppress(OperationalError):
+            refuse_shared_sessions(
+                driver_url(url), direct_url and driver_url(direct_url)
+            )
+        return Database(url, direct_url=direct_url, pool_size=self._pool_size)
 
     @cached_property
     def store(self) -> SampleStore:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
+import psycopg
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
@@ -22,12 +23,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from orchestrator.client.http import Client, ClientError
 from orchestrator.config import PREFIX, Settings, env_file, require, unknown_settings
 from orchestrator.contracts.names import is_rabbitmq
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.pooler import refuse_shared_sessions
+from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
 from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
-from orchestrator.queries.diagnose import Finding, diagnose, fail, ok, warn
+from orchestrator.queries.diagnose import Finding, Level, diagnose, fail, ok, warn
 from orchestrator.store import SampleStore, folder_of
 
 #: What is installed for which purpose, and whether the orchestrator runs without it.
@@ -155,13 +157,21 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         return
     database: Database | None = None
     try:
-        database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        url, direct_url = (
+            settings.database_url.get_secret_value(),
+            settings.direct_url(),
+        )
+        sessions = _sessions(url, direct_url)
+        yield sessions
+        if sessions.level is Level.FAIL:
+            return
+        database = Database(url, direct_url=direct_url, pool_size=1)
         yield _clock(database)
         yield from diagnose(database, lease=settings.limits().lease)
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         yield fail(
             "database",
-            _first_line(error.orig or error),
+            _first_line(getattr(error, "orig", None) or error),
             "see that PostgreSQL runs and that ASSAY_DATABASE_URL is right",
         )
     except (ArgumentError, ValueError, ImportError):
@@ -170,6 +180,17 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     finally:
         if database is not None:
             database.close()
+
+
+def _sessions(url: str, direct_url: str | None) -> Finding:
+    try:
+        refuse_shared_sessions(
+            driver_url(url), None if direct_url is None else driver_url(direct_url)
+        )
+    except ConfigurationError as error:
+        what, _, remedy = error.message.partition("; ")
+        return fail("pooler", what, remedy)
+    return ok("pooler", "sessions are our own where they have to be")
 
 
 def _clock(database: Database) -> Finding:

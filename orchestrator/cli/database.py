@@ -15,4 +15,6 @@ def open_database() -> Database:
     Raises:
         ConfigurationError: ``ASSAY_DATABASE_URL`` is not set.
     """
-    return Database(require(read_settings().database_url, "DATABASE_URL"))
+    settings = read_settings()
+    url = require(settings.database_url, "DATABASE_URL")
+    return Database(url, direct_url=settings.direct_url())

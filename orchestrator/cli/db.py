@@ -19,8 +19,9 @@ app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 @app.command()
 def upgrade(as_json: AsJSON = False) -> None:
     """Run the migrations that are missing. Safe to run at any time, by many at once."""
-    url = require(read_settings().database_url, "DATABASE_URL")
-    migrate.upgrade(url, actor=console_actor())
+    settings = read_settings()
+    url = require(settings.database_url, "DATABASE_URL")
+    migrate.upgrade(settings.direct_url() or url, actor=console_actor())
     head = migrate.head_revision()
     if as_json:
         print(json.dumps({"revision": head}))

@@ -52,6 +52,18 @@ _LINK: Final[Mapping[str, Any]] = {
     "tcp_user_timeout": 20_000,
 }
 
+_SESSION: Final[Mapping[str, str]] = {
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    "timezone": "UTC",
+}
+_SET_LOCAL = text(
+    "SELECT "
+    + ", ".join(
+        f"set_config('{name}', '{value}', true)" for name, value in _SESSION.items()
+    )
+)
+
 #: Seconds between two rounds of notifications: a burst of commits wakes nobody twice.
 NOTIFY_INTERVAL_SECONDS = 0.01
 
@@ -139,12 +151,18 @@ class Database:
 
     Args:
         url: ``postgresql+psycopg://…``.
+        direct_url: Of the server itself, where *url* leads to a pooler that gives each
+            transaction another session.
         pool_size: Connections kept; as many again may be opened for a moment.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(
+        self, url: str, *, direct_url: str | None = None, pool_size: int = 5
+    ) -> None:
         self.url = url
-        self.engine = _engine(url, pool_size=pool_size)
+        self._direct_url = direct_url or url
+        self._is_pooled = direct_url is not None
+        self.engine = _engine(url, pool_size=pool_size, is_pooled=self._is_pooled)
         self._clock = ServiceClock()
         self._notifier = Notifier(self)
 
@@ -166,6 +184,8 @@ class Database:
     def _begin(self) -> Iterator[Transaction]:
         while True:
             with self.engine.begin() as connection:
+                if self._is_pooled:
+                    connection.execute(_SET_LOCAL)
                 now = self._clock.read(connection)
                 if now is not None:
                     yield Transaction(connection, now=now)
@@ -175,7 +195,7 @@ class Database:
     def raw_connection(self, *, application_name: str) -> psycopg.Connection:
         """Open an autocommit connection outside the pool: for LISTEN and for locks."""
         return psycopg.connect(
-            driver_url(self.url),
+            driver_url(self._direct_url),
             autocommit=True,
             application_name=application_name,
             **_LINK,
@@ -260,12 +280,15 @@ def driver_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
-def _engine(url: str, *, pool_size: int) -> Engine:
-    options = (
-        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
-        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} "
-        "-c timezone=UTC"
-    )
+def _engine(url: str, *, pool_size: int, is_pooled: bool) -> Engine:
+    connect_args: dict[str, Any] = dict(_LINK)
+    if is_pooled:
+        # Its sessions are anybody's: nothing may be prepared in one, or set.
+        connect_args["prepare_threshold"] = None
+    else:
+        connect_args["options"] = " ".join(
+            f"-c {name}={value}" for name, value in _SESSION.items()
+        )
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -277,7 +300,7 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         json_deserializer=json.loads,
         # An error is logged, and values may be content or a key's digest.
         hide_parameters=True,
-        connect_args={"options": options, **_LINK},
+        connect_args=connect_args,
     )
     treat_away_alike(engine)
     return engine

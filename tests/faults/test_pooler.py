@@ -1,0 +1,100 @@
+"""
+PgBouncer in transaction mode: refused without the setting, and whole with it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.brokers import RedisServer
+from tests.fixtures.field import Field, bare, eventually, kill
+from tests.fixtures.pgbouncer import needs_pgbouncer, pgbouncer
+
+pytestmark = needs_pgbouncer
+
+SOURCE = """
+import time
+from workers import Analysis, Sample, analyzer
+
+@analyzer("short", version="1", run_seconds=30)
+def look(sample: Sample) -> Analysis:
+    time.sleep(0.1)
+    return Analysis(score=1)
+"""
+
+JOBS = 60
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words],
+        env={**bare(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("command", "code"), [("consume", 2), ("doctor", 1)])
+def test_without_the_setting_nothing_starts_and_the_setting_is_named(
+    fresh_database_url: str,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    command: str,
+    code: int,
+):
+    with pgbouncer(fresh_database_url) as url:
+        ended = run(
+            command,
+            ASSAY_DATABASE_URL=url,
+            ASSAY_BROKER_URL=redis_server.url,
+            ASSAY_SECRET_KEY="k:" + "5a" * 32,
+            ASSAY_DATA_DIR=str(tmp_path),
+        )
+
+    assert ended.returncode == code
+    said = ended.stdout + ended.stderr
+    assert "pooler" in said
+    assert "ASSAY_DATABASE_DIRECT_URL" in said
+    assert "Traceback" not in said
+
+
+def test_with_it_two_consumers_take_turns_and_nothing_is_lost(
+    fresh_database_url: str, redis_server: RedisServer, tmp_path: Path
+):
+    with pgbouncer(fresh_database_url) as url:
+        field = Field(
+            url,
+            redis_server.url,
+            tmp_path / "field",
+            settings={"ASSAY_DATABASE_DIRECT_URL": fresh_database_url},
+            direct_url=fresh_database_url,
+        )
+        try:
+            field.start({"consume": 2, "dispatch": 2})
+            field.replicas({"short": SOURCE}, slots=4)
+            field.count_by_trigger()
+            for number in range(JOBS):
+                field.job(str(number).encode())
+            eventually(lambda: field.count("state = 'success'") > JOBS // 4, within=60)
+
+            first = epoch(field)
+            kill(pid for name in ("consume-0",) if (pid := field.keeper.pid(name)))
+            kill(pid for name in ("dispatch-0",) if (pid := field.keeper.pid(name)))
+            field.wait_until_done(within=90)
+
+            assert epoch(field) <= first + 1
+            assert field.endings() == {"success": JOBS}
+            assert field.counted("ending") == [1] * JOBS
+        finally:
+            field.close()
+
+
+def epoch(field: Field) -> int:
+    (row,) = field.rows("SELECT epoch FROM stream")
+    return int(row.epoch)
