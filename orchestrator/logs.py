@@ -14,13 +14,16 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from orchestrator.contracts import repeats
 from orchestrator.quiet import OncePerMinute
 
 log = structlog.get_logger()
 
 #: Of what :mod:`orchestrator.contracts` says, which workers import without structlog.
 #: What other libraries add to their records may be content.
-_SHARED_FIELDS = frozenset({"reason", "size_bytes", "sha256", "command", "error"})
+_SHARED_FIELDS = frozenset(
+    {"reason", "size_bytes", "sha256", "command", "error", "times"}
+)
 
 
 def configure(process: str) -> None:
@@ -48,8 +51,7 @@ def configure(process: str) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        # What is dropped is ours alone: a formatter of the standard library has to
-        # return a line. Before the time is on it, by which no line is like another.
+        # Before the time is on it, by which no line is like another.
         processors=[*names, OncePerMinute(), *rest, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
@@ -63,6 +65,7 @@ def configure(process: str) -> None:
 def _take_over_libraries(shared: list[Processor], renderer: Processor) -> None:
     """Let what libraries say go through the same renderer."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(repeats.OncePerMinute())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(_SHARED_FIELDS), *shared],

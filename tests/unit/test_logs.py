@@ -130,4 +130,15 @@ def test_what_is_said_twice_ends_nothing():
     said = lines(ENGINE + (ours + theirs) * 3 + "structlog.get_logger().info('end')")
 
     events = [line["event"] for line in said]
-    assert events == ["broker.away", "no way", "no way", "no way", "end"]
+    assert events == ["broker.away", "no way", "end"]
+
+
+def test_a_replicas_trouble_is_said_once_for_each_attempt():
+    trouble = "log.warning('replica.trouble', extra={'reason': 'the API'})\n"
+    bind = "logs.bind(task='{}')\n"
+    code = "log = logging.getLogger('workers.x')\n" + trouble * 3
+    code += "".join(bind.format(task) + trouble * 2 for task in ("a", "b"))
+
+    said = lines(REPLICA + code)
+
+    assert [line.get("task") for line in said] == [None, "a", "b"]

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+import kombu.exceptions
 import pytest
+import redis
+import sqlalchemy.exc
 import structlog
 
+from orchestrator.contracts import repeats
 from orchestrator.quiet import OncePerMinute
 
 
@@ -74,4 +81,47 @@ def test_what_is_remembered_is_bounded(clock: Clock):
     many = [{**AWAY, "error": str(number)} for number in range(5_000)]
 
     assert len(lines(quiet, *many)) == 5_000
-    assert len(quiet._said) <= 1_001
+    assert len(quiet._repeats._said) <= 1_001
+
+
+def record(message: str, *args: object, **fields: Any) -> logging.LogRecord:
+    made = logging.LogRecord("kombu", logging.WARNING, "", 0, message, args, None)
+    vars(made).update(fields)
+    return made
+
+
+def test_a_librarys_line_is_said_once_whatever_it_fills_in(clock: Clock):
+    quiet = repeats.OncePerMinute(clock)
+
+    first = [
+        quiet.filter(record("away, again in %s s", seconds)) for seconds in range(9)
+    ]
+    other = quiet.filter(record("something else"))
+    clock.now += 61
+    later = record("away, again in %s s", 9)
+
+    assert first == [True] + [False] * 8
+    assert other
+    assert quiet.filter(later)
+    assert vars(later)["times"] == 9
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (ConnectionRefusedError("no"), True),
+        (redis.exceptions.TimeoutError("slow"), True),
+        (kombu.exceptions.OperationalError("gone"), True),
+        (sqlalchemy.exc.OperationalError("x", {}, Exception("y")), True),
+        (ValueError("ours"), False),
+        (sqlalchemy.exc.ProgrammingError("x", {}, Exception("y")), False),
+    ],
+)
+def test_what_is_away_has_no_traceback(clock: Clock, error: Exception, is_away):
+    line = record("lost", exc_info=(type(error), error, None))
+
+    repeats.OncePerMinute(clock).filter(line)
+
+    assert (line.exc_info is None) is is_away
+    if is_away:
+        assert vars(line)["error"].startswith(f"{type(error).__name__}: ")

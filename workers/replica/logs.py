@@ -18,6 +18,8 @@ from typing import Final
 
 from typing_extensions import override
 
+from orchestrator.contracts.repeats import OncePerMinute
+
 _NOTHING: Final[Mapping[str, object]] = {}
 
 #: What every line of this thread is about.
@@ -36,6 +38,7 @@ def configure(*, worker: str, replica: str) -> None:
     """Let every logger of this process write our lines to stderr."""
     who = {"process": "replica", "worker": worker, "replica": replica}
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OncePerMinute(about=lambda: _BOUND.get(_NOTHING)))
     handler.setFormatter(_Text() if sys.stderr.isatty() else _JSON(who))
     root = logging.getLogger()
     root.handlers[:] = [handler]
