@@ -15,7 +15,7 @@ import structlog
 from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
 from orchestrator.db.service_clock import get_correction
-from orchestrator.db.sql_errors import told
+from orchestrator.db.sql_errors import is_away, told
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.domain.errors import UnavailableError
 from orchestrator.domain.limits import Retention
@@ -116,6 +116,9 @@ def tick(
             moved = step()
         except DATABASE_ERRORS as error:
             log.warning("tick.step_failed", step=name, **told(error))
+            if is_away(error):
+                # Of every further step the same would have to be said.
+                return
         except (BrokerUnavailableError, UnavailableError) as error:
             log.warning("tick.step_failed", step=name, error=type(error).__name__)
         except Exception:

@@ -12,6 +12,10 @@ from structlog.typing import EventDict, WrappedLogger
 
 from orchestrator.contracts.repeats import Repeats
 
+#: Trouble of all who meet it: what they were about is no other cause.
+_SHARED = frozenset({"database.unavailable", "broker.refused"})
+_WHOSE = frozenset({"path", "method", "job", "task", "attempt", "count"})
+
 _LEVELS = frozenset({"warning", "error", "critical"})
 
 
@@ -42,9 +46,11 @@ class OncePerMinute:
 
 def _key(event: EventDict) -> tuple[object, ...]:
     """Return what makes two lines the same: all of it; of an error, its kind."""
+    left_out = _WHOSE if event.get("event") in _SHARED else frozenset()
     return tuple(
         (name, repr(_kind(value)) if name == "exc_info" else repr(value))
         for name, value in sorted(event.items())
+        if name not in left_out
     )
 
 

@@ -85,10 +85,11 @@ class OncePerMinute(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
+        key = (_key(record), repr(self._about()))
         _shorten(record)
         if record.levelno < logging.WARNING:
             return True
-        times = self._repeats.count((_key(record), repr(self._about())))
+        times = self._repeats.count(key)
         if times is not None and times > 1:
             record.times = times
         return times is not None
@@ -105,7 +106,18 @@ def _shorten(record: logging.LogRecord) -> None:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return
-    if _AWAY & {kind.__name__ for kind in type(error).__mro__}:
+    if _is_away(error):
         first = str(error).partition("\n")[0]
         record.error = f"{type(error).__name__}: {first}"
         record.exc_info = record.exc_text = None
+        # Beat writes where it was into the text.
+        record.msg, record.args = record.getMessage().partition("\n")[0], None
+
+
+def _is_away(error: BaseException | None) -> bool:
+    # Beat's own error has what happened behind it.
+    while error is not None:
+        if _AWAY & {kind.__name__ for kind in type(error).__mro__}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -48,6 +48,12 @@ def sql_state(error: BaseException | None) -> str:
     return getattr(cause, "sqlstate", None) or ""
 
 
+def is_away(error: Exception) -> bool:
+    """Whether nothing at all can be asked of the database now."""
+    state = sql_state(error)
+    return isinstance(error, OperationalError) and (not state or state in _AWAY)
+
+
 def is_transient(error: Exception) -> bool:
     """Whether trying the same transaction again may succeed."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:

@@ -5,7 +5,9 @@ nobody is blamed for it.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -100,6 +102,16 @@ def check(field: Field, total: int) -> None:
     assert field.counted("analysis") == [1] * total
 
 
+def check_logs(field: Field) -> None:
+    """What is away is said in few lines, and where in the code it was met in none."""
+    for path in field.folder.glob("*.log"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [line for line in lines if "exception" in line] == []
+        trouble = [line["event"] for line in lines if line["level"] != "info"]
+        assert "Traceback" not in "".join(trouble)
+        assert max(Counter(trouble).values(), default=0) <= 2 * ROUNDS + 1, trouble
+
+
 @pytest.mark.timeout(400)
 def test_a_broker_that_comes_back_empty_and_a_database_that_restarts_lose_nothing(
     field: Field, mortal_broker: MortalBroker, postgres: RunningPostgres
@@ -120,3 +132,4 @@ def test_a_broker_that_comes_back_empty_and_a_database_that_restarts_lose_nothin
 
         field.wait_until_done(within=60)
     check(field, 2 * ROUNDS * JOBS * len(WORKERS))
+    check_logs(field)

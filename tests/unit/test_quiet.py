@@ -56,6 +56,15 @@ def test_another_cause_is_another_line(clock: Clock):
     assert lines(OncePerMinute(clock), AWAY, other, AWAY) == [AWAY, other]
 
 
+def test_a_database_that_is_away_is_one_trouble_whoever_asks_it(clock: Clock):
+    away = {**AWAY, "event": "database.unavailable"}
+    asked = [{**away, "path": f"/job/{number}"} for number in range(9)]
+
+    assert len(lines(OncePerMinute(clock), *asked)) == 1
+    refused = [{**AWAY, "event": "report.rejected", "task": str(n)} for n in range(9)]
+    assert len(lines(OncePerMinute(clock), *refused)) == 9
+
+
 def test_what_is_no_trouble_is_always_said(clock: Clock):
     done: dict[str, object] = {"event": "task.dispatched", "level": "info"}
 
@@ -118,10 +127,13 @@ def test_a_librarys_line_is_said_once_whatever_it_fills_in(clock: Clock):
     ],
 )
 def test_what_is_away_has_no_traceback(clock: Clock, error: Exception, is_away):
-    line = record("lost", exc_info=(type(error), error, None))
+    line = record(
+        "lost: %s", "it\nhere" if is_away else "it", exc_info=(type(error), error, None)
+    )
 
     repeats.OncePerMinute(clock).filter(line)
 
     assert (line.exc_info is None) is is_away
+    assert "\n" not in line.getMessage()
     if is_away:
         assert vars(line)["error"].startswith(f"{type(error).__name__}: ")
