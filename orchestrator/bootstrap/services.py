@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cached_property
 
-from psycopg import OperationalError
+import psycopg
 
 from orchestrator.config import Settings, require
 from orchestrator.db.pooler import refuse_shared_sessions
@@ -34,7 +34,7 @@ class Services:
         url = require(self.settings.database_url, "DATABASE_URL")
         direct_url = self.settings.direct_url()
         # One that is away now is waited for, as ever.
-        with suppress(OperationalError):
+        with suppress(psycopg.Error):
             refuse_shared_sessions(
                 driver_url(url), direct_url and driver_url(direct_url)
             )

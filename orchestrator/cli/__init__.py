@@ -62,6 +62,14 @@ def main() -> None:
         _fail(error.message, 1)
     except KeyboardInterrupt:
         _fail("interrupted", _INTERRUPTED)
+    except Exception as error:
+        # Client commands have not loaded it, and need not.
+        if "sqlalchemy" not in sys.modules:
+            raise
+        said = _module("database").said_of(error)
+        if said is None:
+            raise
+        _fail(said, 1)
 
 
 def _compose(word: str) -> None:

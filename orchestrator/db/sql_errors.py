@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import psycopg
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
@@ -51,7 +52,8 @@ def sql_state(error: BaseException | None) -> str:
 def is_away(error: Exception) -> bool:
     """Whether nothing at all can be asked of the database now."""
     state = sql_state(error)
-    return isinstance(error, OperationalError) and (not state or state in _AWAY)
+    kinds = (OperationalError, psycopg.OperationalError)
+    return isinstance(error, kinds) and (not state or state in _AWAY)
 
 
 def is_transient(error: Exception) -> bool:

@@ -406,6 +406,39 @@ def test_the_database_is_brought_up_to_date_and_its_account_written_down(
     assert rows == [(f"console {account}", "database.upgrade")]
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql+psycopg://x@127.0.0.1:1/none", "Connection refused; see that"),
+        ("nonsense", "ASSAY_DATABASE_URL cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["db upgrade", "db check", "key list"])
+def test_without_a_database_a_command_says_one_line(
+    assay: Assay, url: str, words: str, command: str
+):
+    ended = assay(
+        *command.split(),
+        ASSAY_DATABASE_URL=url,
+        ASSAY_BROKER_URL="redis://127.0.0.1:1",
+        ASSAY_SECRET_KEY="k:" + "5a" * 32,
+    )
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert words in line
+
+
+def test_an_empty_database_is_said_to_want_its_tables(
+    assay: Assay, empty_database_url: str
+):
+    ended = assay("key", "list", ASSAY_DATABASE_URL=empty_database_url)
+
+    assert ended.returncode == 1
+    assert "assay db upgrade" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_poison_is_listed_and_cleared(api: API, assay: Assay):
     sha256, worker = api.upload(), api.add_worker()
     api.run(
