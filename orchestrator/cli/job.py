@@ -133,6 +133,8 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
             for choice in found["workers"]
         ),
     )
+    if found["noVerdict"] is not None:
+        print(f"no verdict: {found['noVerdict']}")
 
 
 def resolve(client: Client, job: str) -> str:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.db.access import of_customers
+from orchestrator.db.states import OVER
 from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import (
@@ -133,6 +134,33 @@ def get_job(tx: Transaction, job_id: UUID) -> JobView:
     if row is None:
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     return _job(row)
+
+
+def find_why_no_verdict(tx: Transaction, job_id: UUID) -> str | None:
+    """
+    Return why a job that is over rolled no verdict; ``None`` if it did, or is open.
+    """
+    states = tx.connection.execute(
+        text(
+            f"""
+            SELECT t.state, count(t.id) AS count
+              FROM job j LEFT JOIN job_task t ON t.job_id = j.id
+             WHERE j.id = :job AND j.state IN ({OVER})
+               AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.job_id = j.id)
+             GROUP BY t.state ORDER BY t.state
+            """
+        ),
+        {"job": job_id},
+    ).all()
+    if not states:
+        return None
+    counts = {row.state: row.count for row in states if row.state is not None}
+    if not counts:
+        return "no worker was selected"
+    if counts.keys() == {TaskState.CANCELLED}:
+        return "all its tasks were cancelled, and those count for nothing"
+    ended = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return f"nothing counted ({ended}): no worker has an analysis of this sample"
 
 
 def get_selection(tx: Transaction, job_id: UUID) -> tuple[ChoiceView, ...]:

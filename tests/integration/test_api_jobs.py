@@ -419,6 +419,26 @@ def test_what_a_deleted_worker_failed_stays_as_it_is(api: API):
     assert states == {gone: "failed", here: "enqueued"}
 
 
+def test_explain_says_why_a_job_that_is_over_has_no_verdict(api: API):
+    worker = api.add_worker()
+    job = api.add_job(workers=[worker])
+
+    def said() -> object:
+        path = f"/job/{job['id']}/explain"
+        return api.as_(Role.VIEWER).get(path).json()["data"]["noVerdict"]
+
+    assert said() is None
+    api.as_(Role.USER).put(f"/job/{job['id']}/cancel", json={}).raise_for_status()
+    assert said() == "all its tasks were cancelled, and those count for nothing"
+    api.run(
+        "UPDATE job_task SET state = 'failed', reason = 'error' WHERE job_id = :job",
+        job=job["id"],
+    )
+    assert str(said()).startswith("nothing counted (1 failed)")
+    api.run("DELETE FROM job_task WHERE job_id = :job", job=job["id"])
+    assert said() == "no worker was selected"
+
+
 def test_explain_names_every_registered_worker_and_why(api: API):
     chosen, other = api.add_worker(), api.add_worker()
     job = api.add_job(workers=[chosen])

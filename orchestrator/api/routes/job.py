@@ -159,7 +159,9 @@ def put_retry(
 @router.get("/job/{jobID}/explain")
 @needs(Role.VIEWER)
 def explain_job(job_id: JobID, services: ServicesDep) -> Envelope[JobExplanation]:
-    """Return, for every worker, whether it was selected and what decided that."""
+    """Say why each worker was selected or not, and why there is no verdict."""
     with services.database.uow() as tx:
         choices = jobs.get_selection(tx, job_id)
-    return single(JobExplanation(workers=tuple(map(Choice.of, choices))))
+        no_verdict = jobs.find_why_no_verdict(tx, job_id)
+    workers = tuple(map(Choice.of, choices))
+    return single(JobExplanation(workers=workers, no_verdict=no_verdict))

@@ -275,6 +275,11 @@ class Choice(Shape):
 
 
 class JobExplanation(Shape):
-    """Every worker that was registered when the job was created."""
+    """
+    Every worker that was registered when the job was created.
+
+    ``no_verdict``: why the job, which is over, has none; else null.
+    """
 
     workers: tuple[Choice, ...]
+    no_verdict: str | None
