@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,25 @@ def pytest_runtest_logreport(report: Any) -> None:
         name = report.nodeid.partition("::")[0]
         first = _process_of.setdefault(name, node.gateway.id)
         assert first == node.gateway.id, f"{name} runs in two processes at once"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what faults cost, where any were tried: one line for each."""
+    # Here, for a folder's own are not asked where another runs the tests.
+    from tests.fixtures.ledger import PROPERTY, table  # noqa: PLC0415  (asserts)
+
+    reports = chain(*map(terminalreporter.getreports, ("passed", "failed")))
+    rows = [
+        value
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == PROPERTY
+    ]
+    if rows:
+        terminalreporter.section("what faults cost")
+        for line in table(rows):
+            terminalreporter.line(line)
 
 
 @pytest.hookimpl(trylast=True)
