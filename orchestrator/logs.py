@@ -14,13 +14,26 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from orchestrator.contracts.repeats import OncePerMinuteRecords
 from orchestrator.quiet import OncePerMinute
 
 log = structlog.get_logger()
 
 #: Of what :mod:`orchestrator.contracts` says, which workers import without structlog.
 #: What other libraries add to their records may be content.
-_SHARED_FIELDS = frozenset({"reason", "size_bytes", "sha256", "command", "error"})
+_SHARED_FIELDS = frozenset(
+    {
+        "reason",
+        "size_bytes",
+        "sha256",
+        "command",
+        "error",
+        "queue",
+        "wanted",
+        "present",
+        "hint",
+    }
+)
 
 
 def configure(process: str) -> None:
@@ -72,6 +85,7 @@ def _take_over_libraries(shared: list[Processor], renderer: Processor) -> None:
             ],
         )
     )
+    handler.addFilter(OncePerMinuteRecords())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

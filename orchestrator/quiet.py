@@ -1,30 +1,18 @@
 """
-Says the same trouble once, and then once a minute how often: a broker that is away for
-an hour must not fill a disk, nor hide what else is said.
+Says the same trouble once, and then once a minute how often.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-#: Seconds from one line about the same to the next.
-_PAUSE_SECONDS = 60.0
-
-#: Kinds of trouble that are remembered; above it the oldest are said anew.
-_REMEMBERED = 1_000
+from orchestrator.contracts.repeats import Repeats
 
 _LEVELS = frozenset({"warning", "error", "critical"})
-
-
-@dataclass(slots=True)
-class _Said:
-    at: float
-    since: int = 0
 
 
 class OncePerMinute:
@@ -37,26 +25,18 @@ class OncePerMinute:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._said: dict[tuple[object, ...], _Said] = {}
+        self._repeats = Repeats(clock)
 
     def __call__(
         self, _logger: WrappedLogger, level: str, event: EventDict
     ) -> EventDict:
         if level not in _LEVELS:
             return event
-        key = _key(event)
-        now = self._clock()
-        said = self._said.get(key)
-        if said is not None and now - said.at < _PAUSE_SECONDS:
-            said.since += 1
+        times = self._repeats.times(_key(event))
+        if not times:
             raise structlog.DropEvent
-        if said is not None and said.since:
-            event["times"] = said.since + 1
-        self._said.pop(key, None)
-        self._said[key] = _Said(at=now)
-        if len(self._said) > _REMEMBERED:
-            del self._said[next(iter(self._said))]
+        if times > 1:
+            event["times"] = times
         return event
 
 

@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy import select, text
 
+from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.db import migrate
+from orchestrator.db.queues import list_foreign
 from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import stream
 from orchestrator.db.unit_of_work import Transaction
@@ -32,11 +34,46 @@ class Missing:
     remedy: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """
+    ``missing``: what keeps jobs from moving. ``troubles``: what keeps the tasks of one
+    worker from it, and nobody else's.
+    """
+
+    missing: tuple[Missing, ...]
+    troubles: tuple[Missing, ...] = ()
+
+
 def find_missing(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
     """Return everything that keeps jobs from moving; ``()`` when all is well."""
+    return examine(tx, lease=lease).missing
+
+
+def examine(tx: Transaction, *, lease: timedelta) -> Health:
+    """Return everything that is not as it should be."""
     # Against another schema, or where nothing can be written, the other questions would
     # only fail, or tell of what follows from it.
-    return _writes(tx) or _migrations(tx) or (*_canary(tx), *_dispatch(tx, lease=lease))
+    blocked = _writes(tx) or _migrations(tx)
+    if blocked:
+        return Health(missing=blocked)
+    foreign = list_foreign(tx)
+    return Health(
+        missing=(
+            *(_queue(queue) for queue in foreign if not queue.is_of_a_worker),
+            *_canary(tx),
+            *_dispatch(tx, lease=lease),
+        ),
+        troubles=tuple(_queue(queue) for queue in foreign if queue.is_of_a_worker),
+    )
+
+
+def _queue(queue: ForeignQueue) -> Missing:
+    return Missing(
+        what=f"queue {queue.name}",
+        detail=f"it has {queue.present}, not {queue.wanted}",
+        remedy=queue.remedy,
+    )
 
 
 def _writes(tx: Transaction) -> tuple[Missing, ...]:

@@ -123,11 +123,22 @@ def test_somebody_at_a_terminal_gets_text(side: str):
         json.loads(text)
 
 
-def test_what_is_said_twice_ends_nothing():
+def test_what_is_said_again_and_again_is_said_once_and_ends_nothing():
     ours = "structlog.get_logger().warning('broker.away')\n"
     theirs = "logging.getLogger('amqp').warning('no way')\n"
 
     said = lines(ENGINE + (ours + theirs) * 3 + "structlog.get_logger().info('end')")
 
     events = [line["event"] for line in said]
-    assert events == ["broker.away", "no way", "no way", "no way", "end"]
+    assert events == ["broker.away", "no way", "end"]
+
+
+def test_a_replica_repeats_what_it_says_itself_and_no_library():
+    """What it says may be about one attempt and then about another."""
+    ours = "log.warning('replica.trouble')\n"
+    theirs = "logging.getLogger('celery').warning('no way')\n"
+
+    said = lines(REPLICA + (ours + theirs) * 2)
+
+    events = [line["event"] for line in said]
+    assert events == ["replica.trouble", "no way", "replica.trouble"]

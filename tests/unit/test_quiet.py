@@ -74,4 +74,4 @@ def test_what_is_remembered_is_bounded(clock: Clock):
     many = [{**AWAY, "error": str(number)} for number in range(5_000)]
 
     assert len(lines(quiet, *many)) == 5_000
-    assert len(quiet._said) <= 1_001
+    assert len(quiet._repeats) <= 1_001

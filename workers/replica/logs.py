@@ -18,6 +18,8 @@ from typing import Final
 
 from typing_extensions import override
 
+from orchestrator.contracts.repeats import OncePerMinuteRecords
+
 _NOTHING: Final[Mapping[str, object]] = {}
 
 #: What every line of this thread is about.
@@ -37,6 +39,8 @@ def configure(*, worker: str, replica: str) -> None:
     who = {"process": "replica", "worker": worker, "replica": replica}
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Text() if sys.stderr.isatty() else _JSON(who))
+    # Of what libraries say; ours is said once as it is, or is about an attempt.
+    handler.addFilter(OncePerMinuteRecords(but="workers"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -1,0 +1,84 @@
+"""
+What was said within the last minute, so that it is said once, and then how often: a
+broker that is away for an hour must not fill a disk, nor hide what else is said.
+
+Both sides log by it. It writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+#: Seconds from one line about the same to the next.
+_PAUSE_SECONDS = 60.0
+
+#: Kinds of trouble that are remembered; above it the oldest are said anew.
+_REMEMBERED = 1_000
+
+
+@dataclass(slots=True)
+class _Said:
+    at: float
+    since: int = 0
+
+
+class Repeats:
+    """
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[Hashable, _Said] = {}
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def times(self, what: Hashable) -> int:
+        """
+        Return how often *what* came since it was last to be said, this time included.
+
+        0: it was said within the last minute, and is not to be said now.
+        """
+        now = self._clock()
+        said = self._said.get(what)
+        if said is not None and now - said.at < _PAUSE_SECONDS:
+            said.since += 1
+            return 0
+        self._said.pop(what, None)
+        self._said[what] = _Said(at=now)
+        if len(self._said) > _REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return 1 if said is None else said.since + 1
+
+
+class OncePerMinuteRecords(logging.Filter):
+    """
+    Drops a library's warning or error that is, word by word, one of the last minute.
+
+    Args:
+        but: The logger whose lines, and those of all below it, are always written.
+    """
+
+    def __init__(self, *, but: str | None = None) -> None:
+        super().__init__()
+        self._but = but
+        self._repeats = Repeats()
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether *record* is to be written."""
+        is_left_alone = self._but and f"{record.name}.".startswith(f"{self._but}.")
+        if record.levelno < logging.WARNING or is_left_alone:
+            return True
+        kind = record.exc_info[0] if record.exc_info else None
+        said = getattr(record, "error", None), getattr(record, "queue", None)
+        return bool(
+            self._repeats.times((record.name, record.getMessage(), kind, *said))
+        )
