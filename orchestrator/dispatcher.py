@@ -134,10 +134,9 @@ class Dispatcher:
             for claim in outcome.published:
                 log.info("task.dispatched", **_ids(claim))
             if outcome.refused:
-                # Nothing happened to any of them: no line for each, twice a second.
-                log.warning(
-                    "broker.refused", count=outcome.refused, error=outcome.error
-                )
+                # Nothing happened to any of them: no line for each, twice a second. Nor
+                # their number, by which no line would be like another.
+                log.warning("broker.refused", error=outcome.error)
                 if others_refused:
                     stopping.wait(_REFUSED_PAUSE_SECONDS)
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Final
 
 from typing_extensions import override
 
@@ -19,6 +20,11 @@ _PAUSE_SECONDS = 60.0
 
 #: Kinds of trouble that are remembered; above it the oldest are said anew.
 _REMEMBERED = 1_000
+
+#: What the standard library puts into a record; the rest are a line's own fields.
+_STANDARD: Final = frozenset(
+    {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+)
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ class Repeats:
 
 class OncePerMinuteRecords(logging.Filter):
     """
-    Drops a library's warning or error that is, word by word, one of the last minute.
+    Drops a library's warning or error that is, field by field, one of the last minute.
 
     Args:
         but: The logger whose lines, and those of all below it, are always written.
@@ -78,7 +84,8 @@ class OncePerMinuteRecords(logging.Filter):
         if record.levelno < logging.WARNING or is_left_alone:
             return True
         kind = record.exc_info[0] if record.exc_info else None
-        said = getattr(record, "error", None), getattr(record, "queue", None)
-        return bool(
-            self._repeats.times((record.name, record.getMessage(), kind, *said))
-        )
+        fields = {
+            name: value for name, value in vars(record).items() if name not in _STANDARD
+        }
+        said = record.name, record.getMessage(), kind, repr(fields)
+        return self._repeats.times(said) > 0

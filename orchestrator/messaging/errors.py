@@ -11,14 +11,14 @@ No text that leaves here holds a password.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import amqp
 import redis
-from kombu.exceptions import BatchPublishError, KombuError
+from kombu.exceptions import KombuError
 
+from orchestrator.contracts.broker_words import words
 from orchestrator.contracts.foreign import ForeignQueue, read_refusal
 
 #: What redis-py, kombu and py-amqp raise for a broker that is away, refuses or answers
@@ -30,22 +30,6 @@ LIBRARY_ERRORS: tuple[type[Exception], ...] = (
     amqp.exceptions.MessageNacked,
     OSError,
 )
-
-
-#: What only an operator mends.
-_REMEDIES: Final[Mapping[type[Exception], str]] = {
-    redis.ReadOnlyError: (
-        "this Redis is a replica of another: let ASSAY_BROKER_URL lead to the master,"
-        " or REPLICAOF NO ONE"
-    ),
-    redis.OutOfMemoryError: (
-        "this Redis is full: CONFIG SET maxmemory to more; a consumer drains the"
-        " reports all the same"
-    ),
-}
-
-#: Before what Redis said, redis-py quotes the command: a message, or a part of one.
-_OF_A_PIPELINE: Final = "of pipeline caused error: "
 
 
 class BrokerError(ConnectionError):
@@ -102,11 +86,4 @@ def _refused(broker_url: str, error: amqp.AMQPError) -> BrokerError:
 
 
 def _unavailable(broker_url: str, error: Exception) -> BrokerUnavailableError:
-    if isinstance(error, BatchPublishError) and isinstance(error.__cause__, Exception):
-        return _unavailable(broker_url, error.__cause__)
-    said = str(error).rpartition(_OF_A_PIPELINE)[2]
-    remedy = _REMEDIES.get(type(error))
-    return BrokerUnavailableError(
-        f"{masked(broker_url)}: {type(error).__name__}: {said}"
-        + (f"; {remedy}" if remedy else "")
-    )
+    return BrokerUnavailableError(f"{masked(broker_url)}: {words(error)}")

@@ -27,14 +27,7 @@ REPORT_KEYS: Final[Mapping[str, str]] = {
     EPOCH: "string",
 }
 
-#: Likewise maintenance: its queue, and where kombu notes what it has in hand.
-_MAINTENANCE_KEYS: Final[Mapping[str, str]] = {
-    MAINTENANCE: "list",
-    "unacked": "hash",
-    "unacked_index": "zset",
-}
-
-SHARED_KEYS: Final[Mapping[str, str]] = {**REPORT_KEYS, **_MAINTENANCE_KEYS}
+SHARED_KEYS: Final[Mapping[str, str]] = {**REPORT_KEYS, MAINTENANCE: "list"}
 
 
 def worker_key(worker: str) -> str:

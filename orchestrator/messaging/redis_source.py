@@ -10,6 +10,10 @@ not acknowledged is simply what that list begins with, for this reader after ``r
 and for the next one after a crash; and a reader that was replaced can do nothing, not
 even late. Waiting moves nothing: it rotates the queue by zero places
 (``BLMOVE reports reports RIGHT RIGHT``), which blocks until there is something.
+
+A Redis that is full refuses what may take memory, moving and rotating included. But it
+is the reports that it is full of, and to read them is what makes it less full: so the
+scripts say that they may run all the same, and waiting becomes asking again.
 """
 
 from __future__ import annotations
@@ -44,9 +48,12 @@ from orchestrator.messaging.topology import redis_client
 #: broker and silence of the queue stay different things.
 _BLOCK_SECONDS: Final = 4.0
 
-#: Begins every script: false if another reader is newer; else this epoch is the newest
+#: Seconds from one question to the next while Redis is too full to let anybody wait.
+_ASK_SECONDS: Final = 0.2
+
+#: Begins every script. False if another reader is newer; else this epoch is the newest
 #: (which a flushed or restarted Redis has forgotten).
-_FENCE: Final = """
+_FENCE: Final = """#!lua flags=allow-oom
 local newest = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 local mine = tonumber(ARGV[1])
 if newest > mine then return false end
@@ -92,7 +99,7 @@ return 1
 
 
 class RedisReportSource:
-    """A ``ReportSource`` on Redis 6.2 or newer."""
+    """A ``ReportSource`` on Redis 7 or newer."""
 
     def __init__(self, broker_url: str, *, epoch: int) -> None:
         self._broker_url = broker_url
@@ -169,8 +176,11 @@ class RedisReportSource:
 
     def _wait(self, seconds: float) -> None:
         block = max(min(seconds, _BLOCK_SECONDS), 0.001)
-        # redis-py types its timeout as whole seconds; Redis takes fractions.
-        self._client.blmove(REPORTS, REPORTS, block, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        try:
+            # redis-py types its timeout as whole seconds; Redis takes fractions.
+            self._client.blmove(REPORTS, REPORTS, block, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        except redis.OutOfMemoryError:
+            time.sleep(min(seconds, _ASK_SECONDS))
 
 
 def _decoded(message: Any) -> RawMessage:

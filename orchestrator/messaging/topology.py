@@ -105,11 +105,6 @@ def broker_options(broker_url: str) -> dict[str, object]:
         "health_check_interval": 25,
         # One list per queue: priorities are the database's business.
         "priority_steps": [0],
-        # Kombu looks for abandoned messages every interval times throttle seconds, by
-        # default 100; maintenance acknowledges late and should not wait that long.
-        "visibility_timeout": 3600,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
     }
 
 

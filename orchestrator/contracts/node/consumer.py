@@ -117,6 +117,15 @@ class NodeConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         refusals.complain(exc, self.app)
         refusals.pause()
 
+    @override
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        # It was there a moment ago, and may refuse even that one subscribes.
+        if isinstance(exc, self.connection_errors):
+            super().on_connection_error_before_connected(exc)
+            return
+        refusals.complain(exc, self.app)
+        refusals.pause()
+
     def create_task_handler(self, *arguments: Any, **options: Any) -> Any:
         handle = super().create_task_handler(*arguments, **options)
         takes: Takes = self.app.takes

@@ -13,6 +13,7 @@ from typing import Any
 
 from celery.worker import state
 
+from orchestrator.contracts.broker_words import words
 from orchestrator.contracts.foreign import foreign_key, read_refusal
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,7 @@ def complain(error: BaseException, app: Any) -> None:
     if foreign is not None:
         log.warning("queue.foreign", extra=foreign.told())
         return
-    said = f"{type(error).__name__}: {error}"
-    log.warning("broker.refused", extra={"queue": queue, "error": said})
+    log.warning("broker.refused", extra={"queue": queue, "error": words(error)})
 
 
 def pause() -> None:
