@@ -14,11 +14,13 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
-from celery.beat import Scheduler
+from celery.beat import Scheduler, SchedulingError
 from celery.worker import state
+from typing_extensions import override
 
 from orchestrator.config import Settings, require
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
+from orchestrator.contracts.node import refusals
 from orchestrator.contracts.node.connection import NodeConnection
 from orchestrator.contracts.node.consumer import NodeConsumer
 from orchestrator.contracts.node.messages import Takes
@@ -46,10 +48,21 @@ def build_celery_app(settings: Settings) -> Celery:
             }
         },
         # The schedule is one constant entry: nothing to remember between runs.
-        beat_scheduler=Scheduler,
+        beat_scheduler=_Scheduler,
         beat_max_loop_interval=settings.tick_seconds,
     )
     return app
+
+
+class _Scheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
+    """Says in one line that a tick was not sent, where Celery prints two tracebacks."""
+
+    @override
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            refusals.complain(error.__context__ or error, self.app)
 
 
 def run_beat(settings: Settings) -> None:

@@ -29,7 +29,7 @@ from orchestrator.db.unit_of_work import (
 from orchestrator.domain.errors import SupersededError
 from orchestrator.flow.ingest import Ingested, ingest
 from orchestrator.flow.ports import Engine
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import BrokerUnavailableError, ForeignQueueError
 from orchestrator.messaging.report_source import ReportSource
 
 log = structlog.get_logger()
@@ -187,6 +187,9 @@ def _step(
     except BrokerUnavailableError as error:
         log.warning("consumer.broker_unavailable", error=str(error))
         stopping.wait(0.5)
+    except ForeignQueueError as error:
+        log.warning("queue.foreign", **error.queue.told())
+        stopping.wait(1.0)
     except OperationalError as error:
         source.requeue()
         log.warning("consumer.database_unavailable", **told(error))

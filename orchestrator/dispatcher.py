@@ -17,14 +17,14 @@ import structlog
 
 from orchestrator.catalog.workers import broker_accounts
 from orchestrator.contracts.assignment import parse_celery_id
-from orchestrator.db import workers
+from orchestrator.db import queues, workers
 from orchestrator.db.backlog import Claim
 from orchestrator.db.sql_errors import told
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.flow.dispatch import dispatch
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import BrokerError, ForeignQueueError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import Locator
 
@@ -37,7 +37,8 @@ _TICK_SECONDS = 0.5
 #: us, and one round for several of them costs a fraction. An idle one starts at once.
 _PACE_SECONDS = 0.02
 
-#: Seconds from one look whether the broker knows the workers to the next.
+#: Seconds from one look whether the broker knows the workers, and whether its queues
+#: are as they must be, to the next.
 _ADMIT_SECONDS = 5.0
 
 #: Seconds for which a worker gets nothing whose queue is not as it must be.
@@ -102,9 +103,20 @@ class Dispatcher:
         with self._database.uow() as tx:
             accounts = broker_accounts(tx, keys=self._engine.keys)
         try:
+            self._look([account.worker for account in accounts])
             self._publisher.admit(accounts)
-        except BrokerUnavailableError as error:
+        except ForeignQueueError as error:
+            log.warning("queue.foreign", **error.queue.told())
+        except BrokerError as error:
             log.warning("broker.accounts_not_written", error=str(error))
+
+    def _look(self, names: Sequence[str]) -> None:
+        """Tell everybody which queues are none of ours."""
+        found = self._publisher.find_foreign(names, make=True)
+        for queue in found:
+            log.warning("queue.foreign", **queue.told())
+        with self._database.uow() as tx:
+            queues.replace_foreign(tx, found)
 
     def _round(self, stopping: threading.Event) -> None:
         more = True
@@ -122,10 +134,9 @@ class Dispatcher:
             for claim in outcome.published:
                 log.info("task.dispatched", **_ids(claim))
             if outcome.refused:
-                # Nothing happened to any of them: no line for each, twice a second.
-                log.warning(
-                    "broker.refused", count=outcome.refused, error=outcome.error
-                )
+                # Nothing happened to any of them: no line for each, twice a second. Nor
+                # their number, by which no line would be like another.
+                log.warning("broker.refused", error=outcome.error)
                 if others_refused:
                     stopping.wait(_REFUSED_PAUSE_SECONDS)
 
@@ -150,7 +161,7 @@ class Dispatcher:
             try:
                 secrets = self._secrets_of(told["replica"])
                 self._stopper.stop(told["replica"], attempts, secrets=secrets)
-            except BrokerUnavailableError as error:
+            except BrokerError as error:
                 # The next heartbeat that lists it brings the notice back.
                 for task_id, attempt in attempts:
                     log.warning(

@@ -22,7 +22,18 @@ log = structlog.get_logger()
 #: Of what :mod:`orchestrator.contracts` says, which workers import without structlog.
 #: What other libraries add to their records may be content.
 _SHARED_FIELDS = frozenset(
-    {"reason", "size_bytes", "sha256", "command", "error", "times"}
+    {
+        "reason",
+        "size_bytes",
+        "sha256",
+        "command",
+        "error",
+        "times",
+        "queue",
+        "wanted",
+        "present",
+        "hint",
+    }
 )
 
 

@@ -23,7 +23,7 @@ from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.prune import prune
 from orchestrator.flow.recover import recover
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import BrokerError, ForeignQueueError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import SampleStore
 
@@ -119,13 +119,22 @@ def tick(
             if is_away(error):
                 # Of every further step the same would have to be said.
                 return
-        except (BrokerUnavailableError, UnavailableError) as error:
-            log.warning("tick.step_failed", step=name, error=type(error).__name__)
+        except (BrokerError, UnavailableError) as error:
+            _complain(name, error)
         except Exception:
             log.exception("tick.step_failed", step=name)
         else:
             if moved:
                 log.info("tick.step_done", step=name, moved=moved)
+
+
+def _complain(step: str, error: Exception) -> None:
+    if isinstance(error, ForeignQueueError):
+        log.warning("queue.foreign", **error.queue.told())
+        return
+    # What the broker says is fit to be read; what a store says may be an address.
+    said = str(error) if isinstance(error, BrokerError) else type(error).__name__
+    log.warning("tick.step_failed", step=step, error=said)
 
 
 def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> None:
@@ -134,6 +143,7 @@ def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> 
 
     Raises:
         BrokerUnavailableError: It did not get there; the watermark stands still.
+        ForeignQueueError: Nor then.
     """
     with database.uow() as tx:
         sent_at = tx.now

@@ -12,7 +12,7 @@ from orchestrator.config import Settings, console_actor, read_settings, require
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.accounts import Account
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import BrokerError
 from orchestrator.messaging.policy import (
     account_url,
     apply_to_rabbitmq,
@@ -54,7 +54,7 @@ def enrol(name: str) -> Enrolled:
     try:
         apply_policy(settings, accounts)
         problem = None
-    except (BrokerUnavailableError, ConfigurationError) as error:
+    except (BrokerError, ConfigurationError) as error:
         problem = f"{error}; then: assay broker policy --apply"
     return Enrolled(
         secret=secret, broker_url=account_url(broker_url, own), problem=problem
@@ -78,6 +78,7 @@ def apply_policy(settings: Settings, accounts: list[Account]) -> None:
     Raises:
         BrokerUnavailableError: It is away, or the account of ``ASSAY_BROKER_URL`` may
             not.
+        ForeignQueueError: A queue of RabbitMQ's is none of ours.
         ConfigurationError: ``ASSAY_BROKER_MANAGEMENT_URL`` is missing or refused.
     """
     broker_url = require(settings.broker_url, "BROKER_URL")

@@ -14,7 +14,7 @@ from orchestrator.client.output import errors, print_json
 from orchestrator.config import read_settings, require
 from orchestrator.domain.errors import UnavailableError
 from orchestrator.messaging import policy as broker_policy
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import BrokerError
 
 app = typer.Typer(help="The message broker.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def policy(apply: Apply = False, as_json: AsJSON = False) -> None:
     if apply:
         try:
             apply_policy(settings, accounts)
-        except BrokerUnavailableError as error:
+        except BrokerError as error:
             raise UnavailableError(str(error)) from None
         errors.print(f"the broker knows {len(accounts)} workers")
     lines = [] if apply else broker_policy.lines(broker_url, accounts)

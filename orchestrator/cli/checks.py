@@ -25,8 +25,9 @@ from orchestrator.config import PREFIX, Settings, env_file, require, unknown_set
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.db.pooler import refuse_shared_sessions
 from orchestrator.db.unit_of_work import Database, driver_url
+from orchestrator.db.workers import list_workers
 from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
-from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
+from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
 from orchestrator.queries.diagnose import Finding, Level, diagnose, fail, ok, warn
@@ -211,18 +212,19 @@ def _clock(database: Database) -> Finding:
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
-    """Ask the broker how much waits in ``reports``."""
+    """Ask the broker how much waits in ``reports``, and whose its queues are."""
     if not settings.broker_url:
         return
     url = settings.broker_url.get_secret_value()
     try:
         publisher = Publisher(url)
         waiting = publisher.report_backlog()
-        publisher.close()
         yield _report_backlog(waiting)
         if not is_rabbitmq(url):
             yield _eviction(url)
-    except BrokerUnavailableError as error:
+        yield from _queues(publisher, settings)
+        publisher.close()
+    except BrokerError as error:
         remedy = "see that the broker runs and that ASSAY_BROKER_URL is right"
         yield fail("broker", _first_line(error), remedy)
     except ConfigurationError as error:
@@ -243,6 +245,29 @@ def _eviction(url: str) -> Finding:
         return ok("broker memory", "what is queued is never evicted")
     detail = f"when Redis is full it drops queues (maxmemory-policy {policy})"
     return warn("broker memory", detail, "CONFIG SET maxmemory-policy noeviction")
+
+
+def _queues(publisher: Publisher, settings: Settings) -> Iterator[Finding]:
+    found = publisher.find_foreign(_workers_of(settings))
+    if not found:
+        yield ok("queues", "none is another program's")
+    for queue in found:
+        detail = f"it has {queue.present}, not {queue.wanted}"
+        yield fail(f"queue {queue.name}", detail, queue.remedy)
+
+
+def _workers_of(settings: Settings) -> list[str]:
+    """Return the workers, as far as the database can be asked."""
+    if not settings.database_url:
+        return []
+    try:
+        database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        with database.uow() as tx:
+            names = [row.short_name for row in list_workers(tx) if not row.is_deleted]
+        database.close()
+    except (DBAPIError, ArgumentError, ValueError, ImportError):
+        return []
+    return names
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:

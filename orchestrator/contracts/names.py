@@ -14,6 +14,7 @@ from kombu import Exchange, Queue
 BUNDLED_WORKERS = ("document", "executable", "strings", "yara")
 
 REPORTS = "reports"
+WORKER_QUEUE_PREFIX = "worker."
 MAINTENANCE = "maintenance"
 
 #: Celery's exchanges for control commands, their answers and events, as its settings
@@ -34,7 +35,7 @@ def is_rabbitmq(broker_url: str) -> bool:
 
 def worker_queue(worker: str, *, rabbitmq: bool) -> Queue:
     """Return the queue of the worker *worker* (its short name)."""
-    return _queue(f"worker.{worker}", rabbitmq=rabbitmq)
+    return _queue(f"{WORKER_QUEUE_PREFIX}{worker}", rabbitmq=rabbitmq)
 
 
 def maintenance_queue(*, rabbitmq: bool) -> Queue:

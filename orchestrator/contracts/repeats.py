@@ -23,6 +23,9 @@ _REMEMBERED = 1_000
 #: was in the code when it noticed tells nobody anything.
 _AWAY = frozenset({"OSError", "RedisError", "AMQPError", "OperationalError"})
 
+#: What our own code says beside the text of a line.
+_OWN = ("reason", "error", "why", "queue")
+
 
 @dataclass(slots=True)
 class _Said:
@@ -98,7 +101,7 @@ class OncePerMinute(logging.Filter):
 def _key(record: logging.LogRecord) -> Hashable:
     kind = record.exc_info[0] if record.exc_info else None
     # What our own say stands beside the text.
-    own = (getattr(record, name, None) for name in ("reason", "error", "why"))
+    own = (getattr(record, name, None) for name in _OWN)
     return (record.name, record.levelno, str(record.msg), kind, *map(repr, own))
 
 

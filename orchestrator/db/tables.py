@@ -328,6 +328,20 @@ service_clock = Table(
     CheckConstraint("id = 1", name="there_is_one"),
 )
 
+foreign_queue = Table(
+    "foreign_queue",
+    metadata,
+    #: Of a queue in the broker that is none of ours; which argument differs, and the
+    #: command that mends it.
+    Column("name", Text, primary_key=True),
+    Column("wanted", Text, nullable=False),
+    Column("present", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    #: When a dispatcher saw it last.
+    _at("seen_at", nullable=False),
+    _created(),
+)
+
 job = Table(
     "job",
     metadata,

@@ -16,7 +16,7 @@ from kombu.pidbox import Mailbox
 from orchestrator.contracts.assignment import celery_id
 from orchestrator.contracts.names import STOP_COMMAND
 from orchestrator.contracts.signature import joined, stop_signature
-from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
+from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.link import Link
 
 #: The namespace of the mailbox that every Celery worker listens to (its setting
@@ -49,6 +49,7 @@ class Stopper:
 
         Raises:
             BrokerUnavailableError: Not sent; the replica's next heartbeat asks again.
+            ForeignQueueError: Nor then: Celery's exchange is none of ours.
         """
         ids = [celery_id(task_id, attempt) for task_id, attempt in attempts]
         signature = joined(
@@ -58,7 +59,7 @@ class Stopper:
         try:
             with broker_errors(self._broker_url):
                 self._broadcast(arguments, node=replica)
-        except BrokerUnavailableError:
+        except BrokerError:
             self._producer = None
             self._link.drop()
             raise

@@ -1,5 +1,9 @@
 """
-The one error of this package, and the place where every library's error becomes it.
+The errors of this package, and the place where every library's error becomes one.
+
+    BrokerError
+     ├─ BrokerUnavailableError   it is away, or takes nothing
+     └─ ForeignQueueError        it is here, and one queue is none of ours
 
 No text that leaves here holds a password.
 """
@@ -14,6 +18,9 @@ import amqp
 import redis
 from kombu.exceptions import KombuError
 
+from orchestrator.contracts.broker_words import words
+from orchestrator.contracts.foreign import ForeignQueue, read_refusal
+
 #: What redis-py, kombu and py-amqp raise for a broker that is away, refuses or answers
 #: nonsense. ``OSError`` holds the sockets' own errors and their timeouts.
 LIBRARY_ERRORS: tuple[type[Exception], ...] = (
@@ -25,10 +32,26 @@ LIBRARY_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-class BrokerUnavailableError(ConnectionError):
-    """The broker is away, refuses or is out of memory; always safe to try again."""
+class BrokerError(ConnectionError):
+    """The broker did not do what was asked; always safe to try again."""
+
+    code = "broker_error"
+
+
+class BrokerUnavailableError(BrokerError):
+    """The broker is away, refuses, takes no writes or is out of memory."""
 
     code = "broker_unavailable"
+
+
+class ForeignQueueError(BrokerError):
+    """Where a queue of ours should be is something else, until somebody mends it."""
+
+    code = "foreign_queue"
+
+    def __init__(self, queue: ForeignQueue) -> None:
+        super().__init__(str(queue))
+        self.queue = queue
 
 
 def masked(broker_url: str) -> str:
@@ -40,15 +63,27 @@ def masked(broker_url: str) -> str:
 @contextmanager
 def broker_errors(broker_url: str) -> Iterator[None]:
     """
-    Turn what the libraries raise into ``BrokerUnavailableError``.
+    Turn what the libraries raise into a ``BrokerError``.
 
     Raises:
         BrokerUnavailableError: Names the broker (masked) and what it said.
+        ForeignQueueError: RabbitMQ would not declare a queue.
     """
     try:
         yield
-    except BrokerUnavailableError:
+    except BrokerError:
         raise
+    except (amqp.PreconditionFailed, amqp.ResourceLocked) as exc:
+        raise _refused(broker_url, exc) from exc
     except LIBRARY_ERRORS as exc:
-        said = f"{type(exc).__name__}: {exc}"
-        raise BrokerUnavailableError(f"{masked(broker_url)}: {said}") from exc
+        raise _unavailable(broker_url, exc) from exc
+
+
+def _refused(broker_url: str, error: amqp.AMQPError) -> BrokerError:
+    # Of the same class are a message that is too large and a tag that nobody knows.
+    queue = read_refusal(error.reply_text or "")
+    return ForeignQueueError(queue) if queue else _unavailable(broker_url, error)
+
+
+def _unavailable(broker_url: str, error: Exception) -> BrokerUnavailableError:
+    return BrokerUnavailableError(f"{masked(broker_url)}: {words(error)}")

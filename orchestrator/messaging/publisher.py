@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.contracts.names import MAINTENANCE, is_rabbitmq, worker_queue
 from orchestrator.messaging.accounts import Account
-from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
+from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.rabbitmq_sender import RabbitMQSender
 from orchestrator.messaging.redis_sender import RedisSender
@@ -45,6 +46,11 @@ class Sender(Protocol):
     def admit(self, accounts: Sequence[Account]) -> None:
         """Let workers in, as far as this broker can be told by its own protocol."""
 
+    def find_foreign(
+        self, workers: Sequence[str], *, make: bool
+    ) -> Sequence[ForeignQueue]:
+        """Return which queues are none of ours; *make* what is missing, if need be."""
+
     def drop(self) -> None:
         """Forget the connection; the next call opens a new one."""
 
@@ -75,7 +81,7 @@ class Publisher:
         try:
             with self._connected():
                 result = self._sender.send(messages)
-        except BrokerUnavailableError as exc:
+        except BrokerError as exc:
             return PublishResult(refused=tuple(messages), error=str(exc))
         if not result.refused or result.error:
             return result
@@ -88,6 +94,7 @@ class Publisher:
 
         Raises:
             BrokerUnavailableError: It may or may not be there; safe to retry.
+            ForeignQueueError: ``reports`` is none of ours.
         """
         with self._connected():
             self._sender.send_report(body, headers)
@@ -139,9 +146,25 @@ class Publisher:
 
         Raises:
             BrokerUnavailableError: It is away, or our own account may not.
+            ForeignQueueError: One of RabbitMQ's exchanges is none of ours.
         """
         with self._connected():
             self._sender.admit(accounts)
+
+    def find_foreign(
+        self, workers: Sequence[str], *, make: bool = False
+    ) -> Sequence[ForeignQueue]:
+        """
+        Return which queues are none of ours: those of *workers* and the shared ones.
+
+        Args:
+            make: Make those that are missing, on RabbitMQ.
+
+        Raises:
+            BrokerUnavailableError: Safe to retry.
+        """
+        with self._connected():
+            return self._sender.find_foreign(workers, make=make)
 
     def close(self) -> None:
         """Take leave of the broker."""
@@ -152,6 +175,6 @@ class Publisher:
         try:
             with broker_errors(self._broker_url):
                 yield
-        except BrokerUnavailableError:
+        except BrokerError:
             self._sender.drop()
             raise

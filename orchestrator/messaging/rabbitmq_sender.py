@@ -15,13 +15,23 @@ from typing import Any
 import amqp
 from kombu import Producer, Queue
 
-from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.contracts.foreign import ForeignQueue
+from orchestrator.contracts.names import (
+    REPORTS,
+    maintenance_queue,
+    report_queue,
+    worker_queue,
+)
 from orchestrator.messaging.accounts import Account
-from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.errors import (
+    BrokerUnavailableError,
+    ForeignQueueError,
+    broker_errors,
+)
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare_shared
+from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare_exchanges
 
 
 class _Confirms:
@@ -127,22 +137,21 @@ class RabbitMQSender:
         unsent = [message for message in messages if message.worker in spoilt]
         return PublishResult(
             refused=(*refused, *unsent),
-            error="; ".join(spoilt.values()) or None,
+            error="; ".join(map(str, spoilt.values())) or None,
             spoilt=frozenset(spoilt),
         )
 
     def _find_spoilt(
         self, confirms: _Confirms, workers: Iterable[str]
-    ) -> dict[str, str]:
+    ) -> dict[str, ForeignQueue]:
         """Return the workers whose queue has other arguments, and what is wrong."""
         spoilt = {}
         for worker in sorted(workers):
-            queue = worker_queue(worker, rabbitmq=True)
             try:
-                confirms.declare(queue)
-            except amqp.PreconditionFailed as error:
-                remedy = f"rabbitmqctl delete_queue {queue.name}"
-                spoilt[worker] = f"{queue.name}: {error.reply_text}; {remedy}"
+                with broker_errors(self._broker_url):
+                    confirms.declare(worker_queue(worker, rabbitmq=True))
+            except ForeignQueueError as error:
+                spoilt[worker] = error.queue
         return spoilt
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
@@ -167,13 +176,31 @@ class RabbitMQSender:
             channel.close()
 
     def admit(self, accounts: Sequence[Account]) -> None:
+        # The queues are made where somebody looks for those that are none of ours.
+        del accounts
         channel = self._link.channel()
-        declare_shared(channel)
+        declare_exchanges(channel)
         channel.close()
-        confirms = self._open_confirms()
-        spoilt = self._find_spoilt(confirms, [account.worker for account in accounts])
-        if spoilt:
-            raise BrokerUnavailableError("; ".join(spoilt.values()))
+
+    def find_foreign(
+        self, workers: Sequence[str], *, make: bool
+    ) -> Sequence[ForeignQueue]:
+        queues = [
+            report_queue(rabbitmq=True),
+            maintenance_queue(rabbitmq=True),
+            *(worker_queue(worker, rabbitmq=True) for worker in workers),
+        ]
+        channel = self._link.channel()
+        found = {
+            queue.name: foreign
+            for queue in queues
+            if (foreign := self._foreign(channel, queue, make=make)) is not None
+        }
+        channel.close()
+        if self._confirms is not None:
+            # What was ours before need not be now.
+            self._confirms.declared.difference_update(found)
+        return list(found.values())
 
     def drop(self) -> None:
         self._confirms = None
@@ -182,6 +209,18 @@ class RabbitMQSender:
     def close(self) -> None:
         self._confirms = None
         self._link.close()
+
+    def _foreign(
+        self, channel: Any, queue: Queue, *, make: bool
+    ) -> ForeignQueue | None:
+        # py-amqp opens a channel again that a refusal has cost.
+        try:
+            with broker_errors(self._broker_url):
+                if make or _is_there(channel, queue.name):
+                    queue(channel).declare()
+        except ForeignQueueError as error:
+            return error.queue
+        return None
 
     def _depth(self, name: str) -> int:
         # A passive declare of a missing queue costs its channel, so it gets its own.
@@ -197,3 +236,10 @@ class RabbitMQSender:
         if self._confirms is None:
             self._confirms = _Confirms(self._link.channel())
         return self._confirms
+
+
+def _is_there(channel: Any, name: str) -> bool:
+    with suppress(amqp.NotFound):
+        channel.queue_declare(name, passive=True)
+        return True
+    return False

@@ -19,7 +19,7 @@ from orchestrator.contracts.names import REPORTS, report_queue
 from orchestrator.messaging.codec import RawMessage, decode_amqp
 from orchestrator.messaging.errors import (
     LIBRARY_ERRORS,
-    BrokerUnavailableError,
+    BrokerError,
     broker_errors,
 )
 from orchestrator.messaging.limits import BATCH_MAX_BYTES, BATCH_MAX_MESSAGES
@@ -50,7 +50,7 @@ class RabbitMQReportSource:
         self._arrived: deque[_Delivery] = deque()
         self._arrived_bytes = 0
         self._in_hand: list[_Delivery] = []
-        with suppress(BrokerUnavailableError), broker_errors(broker_url):
+        with suppress(BrokerError), broker_errors(broker_url):
             self._connect()
 
     def batch(self, *, wait_seconds: float) -> Sequence[RawMessage]:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kombu import Producer
 
+from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.messaging import redis_keys
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.policy import apply_to_redis
-from orchestrator.messaging.redis_source import TAKEN
+from orchestrator.messaging.redis_keys import TAKEN, worker_key
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
 from orchestrator.messaging.topology import redis_client
 
@@ -46,39 +48,31 @@ class RedisSender:
                 )
         return PublishResult(
             refused=tuple(m for m in messages if m.worker in spoilt),
-            error="; ".join(spoilt.values()) or None,
+            error="; ".join(map(str, spoilt.values())) or None,
             spoilt=frozenset(spoilt),
         )
 
-    def _find_spoilt(self, workers: Iterable[str]) -> dict[str, str]:
+    def _find_spoilt(self, workers: Iterable[str]) -> dict[str, ForeignQueue]:
         """
         Return the workers whose queue is no list, and what is wrong.
 
         A push to one would fail, and nobody knew then which others had arrived.
         """
-        queues = {
-            worker: worker_queue(worker, rabbitmq=False).name for worker in workers
-        }
-        pipe = self._client.pipeline(transaction=False)
-        for name in queues.values():
-            pipe.type(name)
-        kinds = dict(zip(queues, pipe.execute(), strict=True))
-        return {
-            worker: f"{queues[worker]} is a {kind.decode()}, not a list: DEL it"
-            for worker, kind in kinds.items()
-            if kind not in {b"list", b"none"}
-        }
+        keys = {worker_key(worker): worker for worker in workers}
+        found = redis_keys.find_foreign(self._client, dict.fromkeys(keys, "list"))
+        return {keys[name]: queue for name, queue in found.items()}
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
         queue = report_queue(rabbitmq=False)
-        self._open_producer().publish(
-            body,
-            exchange=queue.exchange,
-            routing_key=queue.routing_key,
-            content_type="application/json",
-            content_encoding="utf-8",
-            headers=dict(headers),
-        )
+        with redis_keys.naming_foreign(self._client, {REPORTS: "list"}):
+            self._open_producer().publish(
+                body,
+                exchange=queue.exchange,
+                routing_key=queue.routing_key,
+                content_type="application/json",
+                content_encoding="utf-8",
+                headers=dict(headers),
+            )
 
     def depths(self, queues: Iterable[str]) -> list[int]:
         pipe = self._client.pipeline(transaction=False)
@@ -96,6 +90,14 @@ class RedisSender:
 
     def admit(self, accounts: Sequence[Account]) -> None:
         apply_to_redis(self._broker_url, accounts, anew=False)
+
+    def find_foreign(
+        self, workers: Sequence[str], *, make: bool
+    ) -> Sequence[ForeignQueue]:
+        del make  # A list is made by its first push.
+        keys = dict.fromkeys(map(worker_key, workers), "list")
+        wanted = {**redis_keys.SHARED_KEYS, **keys}
+        return list(redis_keys.find_foreign(self._client, wanted).values())
 
     def drop(self) -> None:
         self._producer = None

@@ -10,13 +10,17 @@ not acknowledged is simply what that list begins with, for this reader after ``r
 and for the next one after a crash; and a reader that was replaced can do nothing, not
 even late. Waiting moves nothing: it rotates the queue by zero places
 (``BLMOVE reports reports RIGHT RIGHT``), which blocks until there is something.
+
+A Redis that is full refuses what may take memory, moving and rotating included. But it
+is the reports that it is full of, and to read them is what makes it less full: so the
+scripts say that they may run all the same, and waiting becomes asking again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import redis
@@ -30,21 +34,27 @@ from orchestrator.messaging.codec import (
     decode_redis,
     too_large,
 )
-from orchestrator.messaging.errors import BrokerUnavailableError, broker_errors
+from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.limits import BATCH_MAX_BYTES, BATCH_MAX_MESSAGES
+from orchestrator.messaging.redis_keys import (
+    EPOCH,
+    REPORT_KEYS,
+    TAKEN,
+    naming_foreign,
+)
 from orchestrator.messaging.topology import redis_client
-
-TAKEN: Final = "reports.taken"
-EPOCH: Final = "reports.epoch"
 
 #: Seconds of one blocking call; well below the socket's timeout, so that silence of the
 #: broker and silence of the queue stay different things.
 _BLOCK_SECONDS: Final = 4.0
 
-#: Begins every script: false if another reader is newer; else this epoch is the newest
+#: Seconds from one question to the next while Redis is too full to let anybody wait.
+_ASK_SECONDS: Final = 0.2
+
+#: Begins every script. False if another reader is newer; else this epoch is the newest
 #: (which a flushed or restarted Redis has forgotten).
-_FENCE: Final = """
-local newest = tonumber(redis.call('GET', KEYS[1]) or '0')
+_FENCE: Final = """#!lua flags=allow-oom
+local newest = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 local mine = tonumber(ARGV[1])
 if newest > mine then return false end
 if newest < mine then redis.call('SET', KEYS[1], ARGV[1]) end
@@ -89,7 +99,7 @@ return 1
 
 
 class RedisReportSource:
-    """A ``ReportSource`` on Redis 6.2 or newer."""
+    """A ``ReportSource`` on Redis 7 or newer."""
 
     def __init__(self, broker_url: str, *, epoch: int) -> None:
         self._broker_url = broker_url
@@ -98,14 +108,14 @@ class RedisReportSource:
         self._take = self._client.register_script(_TAKE)
         self._acknowledge = self._client.register_script(_ACKNOWLEDGE)
         self._in_hand = 0
-        with suppress(BrokerUnavailableError):
+        with suppress(BrokerError):
             self._taken(most=0)
 
     def batch(self, *, wait_seconds: float) -> Sequence[RawMessage]:
         deadline = time.monotonic() + wait_seconds
         messages = self._taken(most=BATCH_MAX_MESSAGES)
         while not messages and (left := deadline - time.monotonic()) > 0:
-            with broker_errors(self._broker_url):
+            with self._asking():
                 self._wait(left)
             messages = self._taken(most=BATCH_MAX_MESSAGES)
         self._in_hand = len(messages)
@@ -113,7 +123,7 @@ class RedisReportSource:
 
     def ack(self) -> None:
         done, self._in_hand = self._in_hand, 0
-        with broker_errors(self._broker_url):
+        with self._asking():
             # Not repeated: a trim whose answer was lost would trim twice.
             self._acknowledge(keys=[EPOCH, TAKEN], args=[self._epoch, done])
 
@@ -121,7 +131,7 @@ class RedisReportSource:
         self._in_hand = 0
 
     def depth(self) -> int:
-        with broker_errors(self._broker_url):
+        with self._asking():
             pipe = self._client.pipeline(transaction=False)
             pipe.llen(REPORTS)
             pipe.llen(TAKEN)
@@ -131,8 +141,16 @@ class RedisReportSource:
     def close(self) -> None:
         self._client.close()
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        with (
+            broker_errors(self._broker_url),
+            naming_foreign(self._client, REPORT_KEYS),
+        ):
+            yield
+
     def _taken(self, *, most: int) -> list[Any]:
-        with broker_errors(self._broker_url):
+        with self._asking():
             try:
                 taken = self._run_take(most)
             except redis.ConnectionError:
@@ -158,8 +176,11 @@ class RedisReportSource:
 
     def _wait(self, seconds: float) -> None:
         block = max(min(seconds, _BLOCK_SECONDS), 0.001)
-        # redis-py types its timeout as whole seconds; Redis takes fractions.
-        self._client.blmove(REPORTS, REPORTS, block, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        try:
+            # redis-py types its timeout as whole seconds; Redis takes fractions.
+            self._client.blmove(REPORTS, REPORTS, block, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        except redis.OutOfMemoryError:
+            time.sleep(min(seconds, _ASK_SECONDS))
 
 
 def _decoded(message: Any) -> RawMessage:

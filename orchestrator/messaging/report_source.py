@@ -33,6 +33,7 @@ class ReportSource(Protocol):
 
         Raises:
             BrokerUnavailableError: Safe to retry; the next call connects again.
+            ForeignQueueError: ``reports`` is none of ours; safe to retry.
             SupersededError: A reader with a newer epoch has taken over; stop.
         """
 

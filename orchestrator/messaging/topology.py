@@ -105,11 +105,6 @@ def broker_options(broker_url: str) -> dict[str, object]:
         "health_check_interval": 25,
         # One list per queue: priorities are the database's business.
         "priority_steps": [0],
-        # Kombu looks for abandoned messages every interval times throttle seconds, by
-        # default 100; maintenance acknowledges late and should not wait that long.
-        "visibility_timeout": 3600,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
     }
 
 
@@ -150,6 +145,8 @@ def celery_settings(broker_url: str) -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         # None is for ever: an operator restarts the broker, not every process.
         "broker_connection_max_retries": None,
+        # Neither is a broker that is there and refuses a reason to end.
+        "broker_channel_error_retry": True,
         "broker_pool_acquire_timeout": 5,
         "task_publish_retry": True,
         "task_publish_retry_policy": {
@@ -172,6 +169,8 @@ def celery_settings(broker_url: str) -> dict[str, object]:
         # A queue that is spelled wrong is an error, not a new queue.
         "task_create_missing_queues": False,
         "worker_prefetch_multiplier": 1,
+        # Off, it warns each time.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_send_task_events": False,
@@ -192,24 +191,26 @@ def declare(broker_url: str, workers: Iterable[str]) -> None:
 
     Raises:
         BrokerUnavailableError: Safe to retry; what exists already is left as it is.
+        ForeignQueueError: One of them is none of ours.
     """
     if not names.is_rabbitmq(broker_url):
         return
-    with broker_errors(broker_url), open_connection(broker_url) as connection:
-        declare_shared(connection.default_channel)
-        for worker in workers:
-            queue = names.worker_queue(worker, rabbitmq=True)
-            queue(connection.default_channel).declare()
-
-
-def declare_shared(channel: Any) -> None:
-    """Make what all workers use on RabbitMQ. Raises what the library raises."""
     queues: list[Queue] = [
         names.report_queue(rabbitmq=True),
         names.maintenance_queue(rabbitmq=True),
+        *(names.worker_queue(worker, rabbitmq=True) for worker in workers),
     ]
-    for queue in queues:
-        queue(channel).declare()
+    with broker_errors(broker_url), open_connection(broker_url) as connection:
+        declare_exchanges(connection.default_channel)
+        for queue in queues:
+            queue(connection.default_channel).declare()
+
+
+def declare_exchanges(channel: Any) -> None:
+    """
+    Make the exchanges that all workers use on RabbitMQ, but for that of the reports,
+    which is made with their queue. Raises what the library raises.
+    """
     mailbox = Mailbox("celery", type="fanout")
     for exchange in (mailbox.exchange, mailbox.reply_exchange, event_exchange):
         exchange(channel).declare()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, select, text
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.tables import poison, rejected_report, stream
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.queries.health import Missing, find_stalled, find_unusable
+from orchestrator.queries.health import Missing, find_unusable, look
 from orchestrator.queries.lists import Paging
 from orchestrator.queries.workers import BACKLOG_MAX, WorkerView, list_workers
 
@@ -90,7 +90,7 @@ def diagnose(database: Database, *, lease: timedelta) -> Iterator[Finding]:
 
 
 def _look(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
-    missing = {part.what: part for part in find_stalled(tx, lease=lease)}
+    missing = {part.what: part for part in look(tx, lease=lease).missing}
     reports, dispatch = missing.get("reports"), missing.get("dispatcher")
     yield _process(tx, "consumer", works=reports is None)
     yield _as_finding("reports", reports, healthy=_canary_age(tx))

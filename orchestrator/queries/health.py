@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select, text
 
+from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.db import migrate
+from orchestrator.db.queues import list_foreign
 from orchestrator.db.states import ENQUEUED
 from orchestrator.db.tables import stream
 from orchestrator.db.unit_of_work import Database, Transaction
@@ -32,14 +34,46 @@ class Missing:
     remedy: str
 
 
-def find_missing(database: Database, *, lease: timedelta) -> tuple[Missing, ...]:
-    """Return everything that keeps jobs from moving; ``()`` when all is well."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """
+    ``missing``: what keeps jobs from moving. ``troubles``: what keeps the tasks of one
+    worker from it, and nobody else's.
+    """
+
+    missing: tuple[Missing, ...]
+    troubles: tuple[Missing, ...] = ()
+
+
+def examine(database: Database, *, lease: timedelta) -> Health:
+    """Return everything that is not as it should be."""
     with database.engine.connect() as connection:
         unusable = find_unusable(connection)
     if unusable:
-        return unusable
+        return Health(missing=unusable)
     with database.uow() as tx:
-        return find_stalled(tx, lease=lease)
+        return look(tx, lease=lease)
+
+
+def look(tx: Transaction, *, lease: timedelta) -> Health:
+    """Return what is not as it should be though the database is well."""
+    foreign = list_foreign(tx)
+    return Health(
+        missing=(
+            *(_queue(queue) for queue in foreign if not queue.is_of_a_worker),
+            *_canary(tx),
+            *_dispatch(tx, lease=lease),
+        ),
+        troubles=tuple(_queue(queue) for queue in foreign if queue.is_of_a_worker),
+    )
+
+
+def _queue(queue: ForeignQueue) -> Missing:
+    return Missing(
+        what=f"queue {queue.name}",
+        detail=f"it has {queue.present}, not {queue.wanted}",
+        remedy=queue.remedy,
+    )
 
 
 def find_unusable(connection: Connection) -> tuple[Missing, ...]:
@@ -50,11 +84,6 @@ def find_unusable(connection: Connection) -> tuple[Missing, ...]:
     only fail, or tell of what follows from it.
     """
     return _writes(connection) or _migrations(connection)
-
-
-def find_stalled(tx: Transaction, *, lease: timedelta) -> tuple[Missing, ...]:
-    """Return which parts of the engine do nothing, though the database is well."""
-    return (*_canary(tx), *_dispatch(tx, lease=lease))
 
 
 def _writes(connection: Connection) -> tuple[Missing, ...]:

@@ -16,7 +16,8 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from orchestrator.db import counters, stream
+from orchestrator.contracts.foreign import ForeignQueue
+from orchestrator.db import counters, queues, stream
 from orchestrator.db.counters import TASKS_ENDED, TASKS_ENQUEUED, Series
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN
@@ -69,6 +70,7 @@ class Measures:
     jumps: int
     correction: timedelta
     workers: tuple[WorkerMeasures, ...]
+    foreign: tuple[ForeignQueue, ...]
     counts: Mapping[Series, float]
 
 
@@ -102,6 +104,7 @@ def measure(tx: Transaction, *, limits: Limits) -> Measures:
             for row in rows
             if not row.is_deleted
         ),
+        foreign=tuple(queues.list_foreign(tx)),
         counts=_named(counts, {str(row.id): row.short_name for row in rows}),
     )
 

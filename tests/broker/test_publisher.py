@@ -27,6 +27,7 @@ from tests.fixtures.brokers import (
     RedisServer,
     eventually,
 )
+from tests.fixtures.foreign import spoil
 from tests.fixtures.stalling_proxy import stalling_proxy
 
 
@@ -257,18 +258,6 @@ def test_a_queue_that_is_none_of_ours_is_one_workers_trouble(broker: Broker):
             assert result.spoilt == {"pe"}
             assert "worker.pe" in str(result.error)
         assert publisher.queue_depths(["pe", "pdf"])["pdf"] == 4
-
-
-def spoil(broker: Broker, queue: str) -> None:
-    """Put something else where a queue of ours should be."""
-    if isinstance(broker, RedisServer):
-        with broker.client() as client:
-            client.set(queue, "something else")
-        return
-    with kombu.Connection(broker.url) as connection:
-        connection.default_channel.queue_declare(
-            queue, durable=True, auto_delete=False, arguments={"x-max-length": 9}
-        )
 
 
 def test_declaring_makes_every_queue_and_may_be_repeated(rabbitmq: RabbitMQHost):

@@ -19,12 +19,15 @@ from sqlalchemy import text
 
 from orchestrator.db.unit_of_work import Database
 from tests.fixtures.brokers import (
+    Broker,
     RabbitMQHost,
     RedisServer,
     rabbitmq,
     rabbitmq_hosts,
     redis_server,
 )
+from tests.fixtures.engine import Rig
+from tests.fixtures.foreign import spoil
 from tests.fixtures.servers import free_port
 
 __all__ = ["rabbitmq", "rabbitmq_hosts", "redis_server"]
@@ -212,6 +215,28 @@ def test_rabbitmq_answers(doctor: Doctor, rabbitmq: RabbitMQHost):
     found = doctor.findings(broker_url=rabbitmq.url)
 
     assert found["broker"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("broker", ["redis_server", "rabbitmq"])
+def test_a_queue_that_is_none_of_ours_is_named_with_what_mends_it(
+    doctor: Doctor, rig: Rig, broker: str, request: pytest.FixtureRequest
+):
+    server: Broker = request.getfixturevalue(broker)
+    rig.worker("pe")
+    urls = {"broker_url": server.url, "database_url": rig.database.url}
+    well = doctor.findings(**urls)
+    for name in ("worker.pe", "reports"):
+        spoil(server, name)
+
+    found = doctor.findings(**urls)
+
+    assert well["queues"]["level"] == "ok"
+    for name in ("worker.pe", "reports"):
+        queue = found[f"queue {name}"]
+        assert queue["level"] == "fail"
+        assert ", not " in queue["detail"]
+        assert queue["remedy"].endswith(name)
+        assert queue["remedy"].startswith(("redis-cli -n 0 DEL", "rabbitmqctl -p "))
 
 
 def test_a_redis_that_evicts_queues_is_warned_of(

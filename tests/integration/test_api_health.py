@@ -12,8 +12,10 @@ import pytest
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
+from orchestrator.contracts.foreign import ForeignQueue
+from orchestrator.db.queues import replace_foreign
 from orchestrator.db.unit_of_work import Database, Transaction
-from orchestrator.queries.health import find_stalled, find_unusable
+from orchestrator.queries.health import find_unusable, look
 from tests.fixtures.api import API, serve
 
 LEASE = timedelta(seconds=15)
@@ -52,7 +54,7 @@ def _replica(tx: Transaction, worker: str) -> None:
 
 
 def _missing(tx: Transaction) -> list[str]:
-    return [missing.what for missing in find_stalled(tx, lease=LEASE)]
+    return [missing.what for missing in look(tx, lease=LEASE).missing]
 
 
 def test_all_is_well(tx: Transaction):
@@ -62,7 +64,7 @@ def test_all_is_well(tx: Transaction):
 def test_five_seconds_without_a_canary_are_red(tx: Transaction):
     _stream(tx, canary=6, dispatched=0)
 
-    (missing,) = find_stalled(tx, lease=LEASE)
+    (missing,) = look(tx, lease=LEASE).missing
 
     assert missing.what == "reports"
     assert "6 s" in missing.detail
@@ -77,7 +79,7 @@ def test_a_backlog_with_replicas_and_no_dispatch_is_red(api: API, tx: Transactio
 
     _replica(tx, worker)
 
-    (missing,) = find_stalled(tx, lease=LEASE)
+    (missing,) = look(tx, lease=LEASE).missing
     assert missing.what == "dispatcher"
     assert worker in missing.detail
 
@@ -87,6 +89,56 @@ def test_replicas_without_a_backlog_need_no_dispatcher(api: API, tx: Transaction
     _stream(tx, canary=0, dispatched=16)
 
     assert _missing(tx) == []
+
+
+def _foreign(name: str) -> ForeignQueue:
+    return ForeignQueue(name=name, wanted="a=1", present="a=2", remedy=f"mend {name}")
+
+
+def test_a_queue_that_everybody_uses_and_is_none_of_ours_is_red(tx: Transaction):
+    replace_foreign(tx, [_foreign("reports")])
+
+    (missing,) = look(tx, lease=LEASE).missing
+
+    assert missing.what == "queue reports"
+    assert missing.detail == "it has a=2, not a=1"
+    assert missing.remedy == "mend reports"
+
+
+def test_one_workers_queue_is_told_and_makes_nothing_red(tx: Transaction):
+    """A load balancer would take the API from everybody."""
+    replace_foreign(tx, [_foreign("worker.pe")])
+
+    health = look(tx, lease=LEASE)
+
+    assert health.missing == ()
+    assert [trouble.remedy for trouble in health.troubles] == ["mend worker.pe"]
+
+
+def test_what_is_ours_again_or_was_not_looked_at_for_long_is_not_told(tx: Transaction):
+    replace_foreign(tx, [_foreign("worker.pe"), _foreign("worker.pdf")])
+    replace_foreign(tx, [_foreign("worker.pe")])
+    again = look(tx, lease=LEASE).troubles
+    tx.connection.exec_driver_sql(
+        "UPDATE foreign_queue SET seen_at = now() - interval '1 minute'"
+    )
+
+    assert [trouble.what for trouble in again] == ["queue worker.pe"]
+    assert look(tx, lease=LEASE).troubles == ()
+
+
+def test_ready_tells_of_one_workers_trouble_and_stays_green(api: API):
+    with api.services.database.uow() as tx:
+        replace_foreign(tx, [_foreign("worker.pe")])
+    api.run("UPDATE stream SET canary_at = now(), dispatched_at = now()")
+
+    answer = api.bare.get("/health/ready")
+    api.run("DELETE FROM foreign_queue")
+
+    assert answer.status_code == 200
+    data = answer.json()["data"]
+    assert data["ready"]
+    assert [trouble["what"] for trouble in data["troubles"]] == ["queue worker.pe"]
 
 
 def test_migrations_behind_are_red(tx: Transaction):

@@ -20,9 +20,11 @@ from sqlalchemy import event, text
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
 from orchestrator.catalog.workers import pause_worker
+from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.contracts.report import ReportedAnalysis
 from orchestrator.db import counters
 from orchestrator.db.counters import REPORTS_REJECTED, TASKS_ENQUEUED, Tally
+from orchestrator.db.queues import replace_foreign
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.values import Actor
 from orchestrator.flow.cancel import cancel_job
@@ -128,6 +130,29 @@ def test_what_may_happen_is_told_before_it_did(rig: Rig, prometheus: Prometheus)
     assert prometheus.value("reports_rejected_total", kind="forged_token") == 0
     ended = {"worker": "alpha", "state": "timeout", "reason": "queue_wait"}
     assert prometheus.value("tasks_ended_total", **ended) == 0
+
+
+def test_a_queue_that_is_none_of_ours_is_told_with_what_mends_it(
+    rig: Rig, prometheus: Prometheus
+):
+    queue = ForeignQueue(
+        name="worker.alpha",
+        wanted="x-queue-type=quorum",
+        present="x-queue-type=classic",
+        remedy="rabbitmqctl -p / delete_queue worker.alpha",
+    )
+    with rig.database.uow() as tx:
+        replace_foreign(tx, [queue])
+
+    told = prometheus.value(
+        "foreign_queue",
+        queue=queue.name,
+        wanted=queue.wanted,
+        present=queue.present,
+        remedy=queue.remedy,
+    )
+
+    assert told == 1
 
 
 # Tasks.

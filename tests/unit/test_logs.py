@@ -123,7 +123,7 @@ def test_somebody_at_a_terminal_gets_text(side: str):
         json.loads(text)
 
 
-def test_what_is_said_twice_ends_nothing():
+def test_what_is_said_again_and_again_is_said_once_and_ends_nothing():
     ours = "structlog.get_logger().warning('broker.away')\n"
     theirs = "logging.getLogger('amqp').warning('no way')\n"
 

@@ -21,6 +21,7 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 
 from orchestrator.contracts.alive import Alive
+from orchestrator.contracts.broker_words import words
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
@@ -264,8 +265,7 @@ class Reporter:
 
     def _back_off(self, error: Exception) -> None:
         if not self._pause_seconds:
-            said = f"{type(error).__name__}: {error}"
-            fields = {"waiting_reports": len(self._spool), "error": said}
+            fields = {"waiting_reports": len(self._spool), "error": words(error)}
             log.warning("broker.lost", extra=fields)
         self._disconnect()
         self._pause_seconds = min(

@@ -147,6 +147,7 @@ class Exposition(Collector):
             for worker in self._measures.workers:
                 family.add_metric([worker.short_name], value(worker))
             yield family
+        yield self._foreign_queues()
         for counted, text in _COUNTERS.items():
             yield self._counter(counted, text)
         for measured, text in _HISTOGRAMS.items():
@@ -208,6 +209,18 @@ class Exposition(Collector):
             since = worker.oldest_enqueued_at
             age = self._age(since) if since else 0
             family.add_metric([worker.short_name], age)
+        return family
+
+    def _foreign_queues(self) -> Metric:
+        family = GaugeMetricFamily(
+            f"{_PREFIX}foreign_queue",
+            "1 for each queue in the broker that is none of ours",
+            labels=["queue", "wanted", "present", "remedy"],
+        )
+        for queue in self._measures.foreign:
+            family.add_metric(
+                [queue.name, queue.wanted, queue.present, queue.remedy], 1
+            )
         return family
 
     def _age(self, since: datetime) -> float:

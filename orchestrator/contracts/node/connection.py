@@ -2,17 +2,20 @@
 Connections of a Celery process: kombu's, but what comes is looked at before it is read.
 
 Kombu parses an envelope from Redis before anybody else sees it, and lets what it trips
-over end the process; of RabbitMQ's messages it decodes the body as they say.
+over end the process; of RabbitMQ's messages it decodes the body as they say. On Redis,
+what was delivered and not yet acknowledged is noted here; RabbitMQ notes that itself.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import redis
 from kombu.connection import Connection
-from kombu.transport import pyamqp
+from kombu.transport import pyamqp, virtual
 from kombu.transport import redis as kombu_redis
+from redis.exceptions import RedisError
 from typing_extensions import override
 
 from orchestrator.contracts.amqp_headers import read_headers_safely
@@ -21,6 +24,8 @@ from orchestrator.contracts.node.messages import (
     check_envelope,
     note_discarded,
 )
+
+log = logging.getLogger(__name__)
 
 #: Kombu's, between a queue's name and a priority.
 _SEPARATOR = b"\x06\x16"
@@ -41,8 +46,39 @@ class _Client(redis.Redis):
         return found if is_readable(raw, queue=queue) else None
 
 
+class _Unacknowledged(virtual.QoS):  # type: ignore[misc]  # kombu has no types
+    """
+    What was delivered and not yet acknowledged, in memory alone.
+
+    Kombu copies every message into Redis and deletes the copy at its acknowledgement,
+    two round trips that find again what a killed consumer held. The orchestrator does
+    that from its database, and sooner; a tick that is lost is followed by the next. And
+    a Redis that is full would let nobody take anything.
+    """
+
+    def restore_unacked(self) -> list[tuple[BaseException, Any]]:
+        """
+        Put everything back into its queue, the first delivered foremost.
+
+        Returns:
+            No errors, ever: kombu would write the messages and their tokens to a file.
+            What cannot go back is recovered like what a killed replica held.
+        """
+        self._flush()
+        held = list(reversed(self._delivered.values()))
+        self._delivered.clear()
+        try:
+            for message in held:
+                self.channel._restore(message)  # noqa: SLF001  (as kombu's QoS does)
+        except (RedisError, OSError):
+            log.warning("messages.not_returned")
+        return []
+
+
 class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
-    """A channel of Redis on which only envelopes arrive."""
+    """A channel of Redis on which only envelopes arrive, and which keeps no notes."""
+
+    QoS = _Unacknowledged
 
     def _get_client(self) -> Any:
         super()._get_client()  # It looks at the library's version.
@@ -55,6 +91,26 @@ class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no t
         if isinstance(data, bytes) and not is_readable(data, queue=None):
             payload["data"] = None
         return payload
+
+    def _queue_bind(self, exchange: str, key: str, _: str, queue: str) -> None:
+        # Kombu also writes bindings into Redis, by scripts. A subscription needs none,
+        # nor does the nameless exchange, and these processes bind nothing else.
+        if self.typeof(exchange).type == "fanout":
+            self._fanout_queues[queue] = (exchange, key.replace("#", "*"))
+
+    def _delete(self, *args: Any, **options: Any) -> None:
+        """Leave alone what was never written."""
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Likewise."""
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's)
+        raw = message._raw  # noqa: SLF001  (kombu's QoS keeps the same)
+        came = message.delivery_info
+        where = came["exchange"], came["routing_key"]
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            self._do_restore_message(raw, *where, pipe, leftmost)
+            pipe.execute()
 
 
 class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types

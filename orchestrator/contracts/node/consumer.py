@@ -17,7 +17,9 @@ from celery.worker.consumer.control import Control
 from celery.worker.pidbox import Pidbox
 from kombu import compression
 from kombu.exceptions import MessageStateError
+from typing_extensions import override
 
+from orchestrator.contracts.node import refusals
 from orchestrator.contracts.node.commands import answer, read_command
 from orchestrator.contracts.node.messages import (
     Takes,
@@ -102,6 +104,27 @@ class NodeConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
     def __init__(self, *arguments: Any, **options: Any) -> None:
         _forget_how_to_inflate()
         super().__init__(*arguments, **options)
+
+    @override
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if isinstance(exc, self.connection_errors):
+            super().on_connection_error_after_connected(exc)
+            return
+        # The broker is there, and does not do what it is asked. Celery would call its
+        # connection lost, and ask again at once.
+        with refusals.in_our_words():
+            super().on_connection_error_after_connected(exc)
+        refusals.complain(exc, self.app)
+        refusals.pause()
+
+    @override
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        # It was there a moment ago, and may refuse even that one subscribes.
+        if isinstance(exc, self.connection_errors):
+            super().on_connection_error_before_connected(exc)
+            return
+        refusals.complain(exc, self.app)
+        refusals.pause()
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Any:
         handle = super().create_task_handler(*arguments, **options)

@@ -1,0 +1,109 @@
+"""
+Another program's queues under our names: what they stop is said, by whoever meets them
+and to everybody who asks, and goes on when they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator.db.queues import list_foreign
+from tests.fixtures.brokers import Broker
+from tests.fixtures.field import Field, eventually
+from tests.fixtures.foreign import mend, spoil
+
+SOURCE = """
+from workers import Analysis, Sample, analyzer
+
+@analyzer("{name}", version="1", run_seconds=30)
+def look(sample: Sample) -> Analysis:
+    return Analysis(score=1)
+"""
+WORKERS = ("alone", "others")
+JOBS = 5
+
+
+@pytest.fixture
+def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
+    field = Field(fresh_database_url, broker.url, tmp_path)
+    try:
+        yield field
+    finally:
+        field.close()
+
+
+def ask(field: Field, path: str) -> httpx.Response:
+    with httpx.Client(base_url=field.api_url, trust_env=False) as api:
+        return api.get(path)
+
+
+def whats(parts: list[dict[str, Any]]) -> set[str]:
+    return {part["what"] for part in parts}
+
+
+def mend_all(field: Field, broker: Broker) -> None:
+    with field.database.uow() as tx:
+        found = list_foreign(tx)
+    for queue in found:
+        mend(broker, queue)
+
+
+def foreign(field: Field) -> set[str]:
+    return {row.name for row in field.rows("SELECT name FROM foreign_queue")}
+
+
+@pytest.mark.timeout(300)
+def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
+    field: Field, broker: Broker
+):
+    for name in ("reports", "maintenance"):
+        spoil(broker, name)
+    field.start()
+
+    eventually(lambda: foreign(field) == {"reports", "maintenance"}, within=30)
+    eventually(lambda: bool(field.said("consume-0", "queue.foreign")), within=30)
+    eventually(lambda: bool(field.said("maintain-0", "queue.foreign")), within=30)
+    ready = ask(field, "/health/ready")
+    assert ready.status_code == 503
+    assert {"queue reports", "queue maintenance"} <= whats(
+        ready.json()["data"]["missing"]
+    )
+    assert "assay_foreign_queue{" in ask(field, "/metrics").text
+
+    mend_all(field, broker)
+    spoil(broker, "worker.alone")
+    field.replicas({name: SOURCE.format(name=name) for name in WORKERS}, slots=2)
+    for number in range(JOBS):
+        field.job(str(number).encode())
+
+    # One worker's trouble is no other's.
+    eventually(lambda: field.endings().get("success") == JOBS, within=60)
+    eventually(lambda: foreign(field) == {"worker.alone"}, within=30)
+    eventually(lambda: ask(field, "/health/ready").status_code == 200, within=30)
+    troubles = ask(field, "/health/ready").json()["data"]["troubles"]
+    assert whats(troubles) == {"queue worker.alone"}
+
+    mend_all(field, broker)
+    field.wait_until_done(within=60)
+
+    assert field.endings() == {"success": JOBS * len(WORKERS)}
+    assert field.count("losses > 0") == 0
+    eventually(lambda: foreign(field) == set(), within=30)
+    assert {member.starts for member in field.keeper.members.values()} == {1}
+    require_quiet(field)
+
+
+def require_quiet(field: Field) -> None:
+    """One clear line about each thing, from each that meets it, and no traceback."""
+    for name in field.keeper.members:
+        lines = field.said(name)
+        about = [line["queue"] for line in lines if line["event"] == "queue.foreign"]
+        assert len(about) == len(set(about)), (name, about)
+        assert not [line for line in lines if "exception" in line], name
+    for name in ("consume-0", "maintain-0", "beat-0"):
+        assert "unavailable" not in str(field.said(name)), name
