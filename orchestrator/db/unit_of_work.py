@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Literal
 
 import psycopg
 from pydantic_core import to_json
@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
+from orchestrator.db.link import KEPT_ALIVE, LimitedConnection, limit_waiting
 from orchestrator.db.sql_errors import (
     QUERY_CANCELED,
     SYNTAX_OR_ACCESS,
@@ -37,18 +38,6 @@ Channel = Literal["work", "stop"]
 #: Milliseconds. A batch that takes longer holds up everybody behind it.
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
-
-#: libpq's. A server that vanished without a word, or a firewall that forgot us, is
-#: noticed within half a minute: by silence where nothing is sent, by bytes that nobody
-#: confirms (milliseconds) where something is.
-_LINK: Final[Mapping[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
 
 #: Seconds between two rounds of notifications: a burst of commits wakes nobody twice.
 NOTIFY_INTERVAL_SECONDS = 0.01
@@ -156,14 +145,24 @@ class Database:
         for channel, payload in tx.notices:
             self._notifier.send(channel, payload)
 
-    def raw_connection(self, *, application_name: str) -> psycopg.Connection:
-        """Open an autocommit connection outside the pool: for LISTEN and for locks."""
-        return psycopg.connect(
+    def raw_connection(
+        self, *, application_name: str, answer_seconds: float | None = None
+    ) -> psycopg.Connection:
+        """
+        Open an autocommit connection outside the pool: for LISTEN and for locks.
+
+        Args:
+            answer_seconds: How long an answer may take, if not as long as any.
+        """
+        connection = LimitedConnection.connect(
             driver_url(self.url),
             autocommit=True,
             application_name=application_name,
-            **_LINK,
+            **KEPT_ALIVE,
         )
+        if answer_seconds is not None:
+            connection.answer_seconds = answer_seconds
+        return connection
 
     def close(self) -> None:
         """Close every connection."""
@@ -261,8 +260,9 @@ def _engine(url: str, *, pool_size: int) -> Engine:
         json_deserializer=json.loads,
         # An error is logged, and values may be content or a key's digest.
         hide_parameters=True,
-        connect_args={"options": options, **_LINK},
+        connect_args={"options": options, **KEPT_ALIVE},
     )
+    limit_waiting(engine)
     treat_away_alike(engine)
     return engine
 
