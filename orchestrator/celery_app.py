@@ -18,6 +18,8 @@ from celery.beat import Scheduler
 from celery.worker import state
 
 from orchestrator.config import Settings, require
+from orchestrator.contracts.amqp_link import BrokerConnection
+from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
 from orchestrator.contracts.node.connection import NodeConnection
 from orchestrator.contracts.node.consumer import NodeConsumer
@@ -33,7 +35,7 @@ def build_celery_app(settings: Settings) -> Celery:
         ConfigurationError: A setting that it needs is missing.
     """
     broker_url = require(settings.broker_url, "BROKER_URL")
-    app = Celery("assay", set_as_current=False)
+    app = Celery("assay", set_as_current=False, amqp=_Amqp)
     app.conf.update(
         celery_settings(broker_url),
         beat_schedule={
@@ -61,7 +63,7 @@ def run_beat(settings: Settings) -> None:
 def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     """Call *tick* whenever one is asked for, until stopped; any number may run."""
     app = build_celery_app(settings)
-    app.amqp_cls = _Amqp
+    app.amqp_cls = _NodeAmqp
     app.conf.worker_consumer = NodeConsumer
     app.takes = Takes(task=TICK_TASK, arguments=frozenset())
     app.task(name=TICK_TASK, ignore_result=True)(tick)
@@ -80,6 +82,10 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
 
 
 class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = BrokerConnection
+
+
+class _NodeAmqp(AMQP):  # type: ignore[misc]  # as above
     Connection = NodeConnection
 
 
@@ -101,6 +107,7 @@ class _QuietEnd(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no
 
 
 def _stop(_number: int, _frame: object) -> None:
+    end_within()
     state.should_stop = 0
 
 

@@ -29,7 +29,8 @@ class Stopper:
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
-        self._link = Link(broker_url)
+        # Confirmed, or what goes into a connection that is frozen would seem sent.
+        self._link = Link(broker_url, confirm_each=True)
         self._exchange = Mailbox(_MAILBOX, type="fanout").exchange
         self._producer: Producer | None = None
 
@@ -56,17 +57,24 @@ class Stopper:
         )
         arguments = {"attempts": ids, "signature": signature}
         try:
-            with broker_errors(self._broker_url):
-                self._broadcast(arguments, node=replica)
+            self._send(arguments, node=replica)
         except BrokerUnavailableError:
-            self._producer = None
-            self._link.drop()
-            raise
+            # Stops are rare: the broker may have given an idle connection up. Once more
+            # on a new one, for a second copy stops nothing twice.
+            self._send(arguments, node=replica)
 
     def close(self) -> None:
         """Take leave of the broker."""
         self._producer = None
         self._link.close()
+
+    def _send(self, arguments: dict[str, Any], *, node: str) -> None:
+        try:
+            with broker_errors(self._broker_url):
+                self._broadcast(arguments, node=node)
+        except BrokerUnavailableError:
+            self.close()
+            raise
 
     def _broadcast(self, arguments: dict[str, Any], *, node: str) -> None:
         # Not ``app.control.broadcast``: it retries for ever while the broker is away.

@@ -7,20 +7,23 @@ over end the process; of RabbitMQ's messages it decodes the body as they say.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import redis
-from kombu.connection import Connection
-from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 from typing_extensions import override
 
+from orchestrator.contracts import amqp_link
 from orchestrator.contracts.amqp_headers import read_headers_safely
 from orchestrator.contracts.node.messages import (
     UnreadableError,
     check_envelope,
     note_discarded,
 )
+
+#: Seconds for what a blocking pop that waits for one second may still bring.
+_LAST_ANSWER_SECONDS: Final = 1.5
 
 #: Kombu's, between a queue's name and a priority.
 _SEPARATOR = b"\x06\x16"
@@ -56,6 +59,16 @@ class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no t
             payload["data"] = None
         return payload
 
+    def close(self) -> None:
+        # Kombu takes what its pop has taken, lest it be lost, and waits for a broker
+        # that says nothing as long as for any answer; then it does not go on.
+        if self._in_poll:
+            self._in_poll.update_current_socket_timeout(_LAST_ANSWER_SECONDS)
+        with suppress(*self.connection_errors):
+            super().close()
+        if not self.closed:
+            super().close()
+
 
 class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types
     """Redis, through such channels."""
@@ -63,7 +76,7 @@ class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has 
     Channel = RedisChannel
 
 
-class AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
+class AmqpChannel(amqp_link.AmqpChannel):
     """A channel of RabbitMQ that leaves a body the bytes that it is."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -71,7 +84,7 @@ class AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
         super().__init__(*arguments, **{**options, "auto_decode": False})
 
 
-class AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # as above
+class AmqpConnection(amqp_link.AmqpConnection):
     """RabbitMQ, through such channels."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -81,13 +94,13 @@ class AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # as above
     Channel = AmqpChannel
 
 
-class AmqpTransport(pyamqp.Transport):  # type: ignore[misc]  # as above
-    """kombu's, with such connections."""
+class AmqpTransport(amqp_link.AmqpTransport):
+    """RabbitMQ's transport, with such connections."""
 
     Connection = AmqpConnection
 
 
-class AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # as above
+class AmqpTLSTransport(amqp_link.AmqpTLSTransport):
     """Likewise, with TLS."""
 
     Connection = AmqpConnection
@@ -95,14 +108,15 @@ class AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # as above
 
 _OURS: dict[type, type] = {
     kombu_redis.Transport: RedisTransport,
-    pyamqp.Transport: AmqpTransport,
-    pyamqp.SSLTransport: AmqpTLSTransport,
+    amqp_link.AmqpTransport: AmqpTransport,
+    amqp_link.AmqpTLSTransport: AmqpTLSTransport,
 }
 
 
-class NodeConnection(Connection):  # type: ignore[misc]  # kombu has no types
+class NodeConnection(amqp_link.BrokerConnection):
     """A connection to either broker."""
 
+    @override
     def get_transport_cls(self) -> Any:
         found = super().get_transport_cls()
         return _OURS.get(found, found)
