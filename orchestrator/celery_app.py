@@ -19,6 +19,8 @@ from celery.worker import state
 from typing_extensions import override
 
 from orchestrator.config import Settings, require
+from orchestrator.contracts.amqp_link import BrokerConnection
+from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.names import MAINTENANCE, TICK_TASK
 from orchestrator.contracts.node import refusals
 from orchestrator.contracts.node.connection import NodeConnection
@@ -35,7 +37,7 @@ def build_celery_app(settings: Settings) -> Celery:
         ConfigurationError: A setting that it needs is missing.
     """
     broker_url = require(settings.broker_url, "BROKER_URL")
-    app = Celery("assay", set_as_current=False)
+    app = Celery("assay", set_as_current=False, amqp=_Amqp)
     app.conf.update(
         celery_settings(broker_url),
         beat_schedule={
@@ -74,7 +76,7 @@ def run_beat(settings: Settings) -> None:
 def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     """Call *tick* whenever one is asked for, until stopped; any number may run."""
     app = build_celery_app(settings)
-    app.amqp_cls = _Amqp
+    app.amqp_cls = _NodeAmqp
     app.conf.worker_consumer = NodeConsumer
     app.takes = Takes(task=TICK_TASK, arguments=frozenset())
     app.task(name=TICK_TASK, ignore_result=True)(tick)
@@ -93,6 +95,10 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
 
 
 class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = BrokerConnection
+
+
+class _NodeAmqp(AMQP):  # type: ignore[misc]  # as above
     Connection = NodeConnection
 
 
@@ -114,6 +120,7 @@ class _QuietEnd(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no
 
 
 def _stop(_number: int, _frame: object) -> None:
+    end_within()
     state.should_stop = 0
 
 

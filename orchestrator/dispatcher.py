@@ -37,6 +37,10 @@ _TICK_SECONDS = 0.5
 #: us, and one round for several of them costs a fraction. An idle one starts at once.
 _PACE_SECONDS = 0.02
 
+#: Seconds from one question on the connection that listens to the next: silence on it
+#: is what it is for, and looks like the silence of one that is frozen.
+_ASK_SECONDS = 5.0
+
 #: Seconds from one look whether the broker knows the workers, and whether its queues
 #: are as they must be, to the next.
 _ADMIT_SECONDS = 5.0
@@ -88,8 +92,12 @@ class Dispatcher:
         ) as connection:
             connection.execute("LISTEN work")
             connection.execute("LISTEN stop")
+            ask_at = time.monotonic() + _ASK_SECONDS
             while not stopping.is_set():
                 began = time.monotonic()
+                if began >= ask_at:
+                    connection.execute("SELECT 1")
+                    ask_at = began + _ASK_SECONDS
                 self._admit(began)
                 self._round(stopping)
                 self._send_stops(_wait(connection, _TICK_SECONDS))

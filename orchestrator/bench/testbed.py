@@ -20,6 +20,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import psycopg
 
 import orchestrator
 from orchestrator.catalog.keys import KeyOrder, create_key
@@ -29,7 +30,7 @@ from orchestrator.client.output import tell
 from orchestrator.client.signals import ignore_endings
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
-from orchestrator.db.unit_of_work import Database
+from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.domain.errors import AssayError
 from orchestrator.domain.values import Actor, Role
 from orchestrator.embedded import launch, places, postgres, redis
@@ -96,7 +97,8 @@ class Testbed:
         migrate.upgrade(self._postgres.url)
         self.database = Database(self._postgres.url)
         self._leaving.callback(self.database.close)
-        self.sql = self.database.raw_connection(application_name="assay bench")
+        # Not one with a limit: what fills a history takes minutes.
+        self.sql = psycopg.connect(driver_url(self._postgres.url), autocommit=True)
         self._leaving.callback(self.sql.close)
 
     @property

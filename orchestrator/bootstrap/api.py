@@ -5,14 +5,17 @@ Runs the HTTP API.
 from __future__ import annotations
 
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
+from typing_extensions import override
 
 from orchestrator.api import deps
 from orchestrator.api.app import create_app
 from orchestrator.api.http.server import server_config
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
+from orchestrator.contracts.ending import end_within
 
 #: Threads of the API; each may hold one database connection.
 _API_CONNECTIONS = 20
@@ -26,7 +29,7 @@ def run_api(settings: Settings) -> None:
             database=services.database, store=services.store, engine=services.engine
         )
     )
-    server = uvicorn.Server(
+    server = _Server(
         server_config(
             app,
             host=settings.api_host,
@@ -39,3 +42,11 @@ def run_api(settings: Settings) -> None:
         server.run()
     if not server.started:
         raise SystemExit(1)
+
+
+class _Server(uvicorn.Server):
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # It waits for threads, and they for the database.
+        end_within()
+        super().handle_exit(sig, frame)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from orchestrator import consumer, dispatcher
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
+from orchestrator.contracts.ending import end_within
 from orchestrator.maintenance import ClockWatch, Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
@@ -60,8 +61,13 @@ def build_tick(settings: Settings) -> Callable[[], None]:
 
 
 def stop_signal() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set; soon after, the process is over."""
     stopping = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        end_within()
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     return stopping

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, pool, text
 
 from orchestrator.db import audit
 from orchestrator.db.audit import Action
+from orchestrator.db.link import KEPT_ALIVE
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import Actor
@@ -82,7 +83,10 @@ def _locked(connection: Connection) -> None:
 
 
 def _engine(database_url: str) -> Engine:
-    return create_engine(database_url, poolclass=pool.NullPool)
+    # Steps may take as long as they need; only a server that is gone is given up.
+    return create_engine(
+        database_url, poolclass=pool.NullPool, connect_args=dict(KEPT_ALIVE)
+    )
 
 
 def _config(connection: Connection | None) -> Config:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import psycopg
 
+from orchestrator.db.link import KEPT_ALIVE, LimitedConnection
 from orchestrator.domain.errors import ConfigurationError
 
 _SETTING = "ASSAY_DATABASE_DIRECT_URL"
@@ -25,8 +26,8 @@ def shares_sessions(url: str) -> bool:
         OperationalError: The database is away.
     """
     with (
-        psycopg.connect(url, autocommit=True, connect_timeout=5) as first,
-        psycopg.connect(url, autocommit=True, connect_timeout=5) as second,
+        LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE) as first,
+        LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE) as second,
     ):
         # Twice: somebody else may have had the session in between.
         return any(_session(first) == _session(second) for _ in range(2))

@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
+from orchestrator.db.link import KEPT_ALIVE, LimitedConnection, limit_waiting
 from orchestrator.db.service_clock import ServiceClock
 from orchestrator.db.sql_errors import (
     QUERY_CANCELED,
@@ -39,18 +40,6 @@ Channel = Literal["work", "stop"]
 #: Milliseconds. A batch that takes longer holds up everybody behind it.
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
-
-#: libpq's. A server that vanished without a word, or a firewall that forgot us, is
-#: noticed within half a minute: by silence where nothing is sent, by bytes that nobody
-#: confirms (milliseconds) where something is.
-_LINK: Final[Mapping[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
 
 _SESSION: Final[Mapping[str, str]] = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -192,14 +181,24 @@ class Database:
                     return
             self._clock.correct(self.engine)
 
-    def raw_connection(self, *, application_name: str) -> psycopg.Connection:
-        """Open an autocommit connection outside the pool: for LISTEN and for locks."""
-        return psycopg.connect(
+    def raw_connection(
+        self, *, application_name: str, answer_seconds: float | None = None
+    ) -> psycopg.Connection:
+        """
+        Open an autocommit connection outside the pool: for LISTEN and for locks.
+
+        Args:
+            answer_seconds: How long an answer may take, if not as long as any.
+        """
+        connection = LimitedConnection.connect(
             driver_url(self._direct_url),
             autocommit=True,
             application_name=application_name,
-            **_LINK,
+            **KEPT_ALIVE,
         )
+        if answer_seconds is not None:
+            connection.answer_seconds = answer_seconds
+        return connection
 
     def close(self) -> None:
         """Close every connection."""
@@ -281,7 +280,7 @@ def driver_url(url: str) -> str:
 
 
 def _engine(url: str, *, pool_size: int, is_pooled: bool) -> Engine:
-    connect_args: dict[str, Any] = dict(_LINK)
+    connect_args: dict[str, Any] = dict(KEPT_ALIVE)
     if is_pooled:
         # Its sessions are anybody's: nothing may be prepared in one, or set.
         connect_args["prepare_threshold"] = None
@@ -302,6 +301,7 @@ def _engine(url: str, *, pool_size: int, is_pooled: bool) -> Engine:
         hide_parameters=True,
         connect_args=connect_args,
     )
+    limit_waiting(engine)
     treat_away_alike(engine)
     return engine
 

@@ -16,7 +16,11 @@ from kombu.pidbox import Mailbox
 from orchestrator.contracts.assignment import celery_id
 from orchestrator.contracts.names import STOP_COMMAND
 from orchestrator.contracts.signature import joined, stop_signature
-from orchestrator.messaging.errors import BrokerError, broker_errors
+from orchestrator.messaging.errors import (
+    BrokerError,
+    BrokerUnavailableError,
+    broker_errors,
+)
 from orchestrator.messaging.link import Link
 
 #: The namespace of the mailbox that every Celery worker listens to (its setting
@@ -29,7 +33,8 @@ class Stopper:
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
-        self._link = Link(broker_url)
+        # Confirmed, or what goes into a connection that is frozen would seem sent.
+        self._link = Link(broker_url, confirm_each=True)
         self._exchange = Mailbox(_MAILBOX, type="fanout").exchange
         self._producer: Producer | None = None
 
@@ -57,17 +62,24 @@ class Stopper:
         )
         arguments = {"attempts": ids, "signature": signature}
         try:
-            with broker_errors(self._broker_url):
-                self._broadcast(arguments, node=replica)
-        except BrokerError:
-            self._producer = None
-            self._link.drop()
-            raise
+            self._send(arguments, node=replica)
+        except BrokerUnavailableError:
+            # Stops are rare: the broker may have given an idle connection up. Once more
+            # on a new one, for a second copy stops nothing twice.
+            self._send(arguments, node=replica)
 
     def close(self) -> None:
         """Take leave of the broker."""
         self._producer = None
         self._link.close()
+
+    def _send(self, arguments: dict[str, Any], *, node: str) -> None:
+        try:
+            with broker_errors(self._broker_url):
+                self._broadcast(arguments, node=node)
+        except BrokerError:
+            self.close()
+            raise
 
     def _broadcast(self, arguments: dict[str, Any], *, node: str) -> None:
         # Not ``app.control.broadcast``: it retries for ever while the broker is away.

@@ -22,6 +22,7 @@ from orchestrator.contracts.names import (
     report_queue,
     worker_queue,
 )
+from orchestrator.contracts.silence import ANSWER_SECONDS
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import (
     BrokerUnavailableError,
@@ -31,7 +32,7 @@ from orchestrator.messaging.errors import (
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from orchestrator.messaging.topology import SOCKET_TIMEOUT_SECONDS, declare_exchanges
+from orchestrator.messaging.topology import declare_exchanges
 
 
 class _Confirms:
@@ -81,7 +82,7 @@ class _Confirms:
 
     def refused(self) -> set[str]:
         """Wait for every confirm; return the correlation ids that nobody took."""
-        deadline = time.monotonic() + SOCKET_TIMEOUT_SECONDS
+        deadline = time.monotonic() + ANSWER_SECONDS
         while self._open:
             patience = max(deadline - time.monotonic(), 0)
             self.channel.connection.drain_events(timeout=patience)
@@ -204,7 +205,7 @@ class RabbitMQSender:
 
     def drop(self) -> None:
         self._confirms = None
-        self._link.drop()
+        self._link.close()
 
     def close(self) -> None:
         self._confirms = None

@@ -95,7 +95,6 @@ class RabbitMQReportSource:
         return int(declared.message_count) + len(self._arrived)
 
     def close(self) -> None:
-        self._link.close()
         self._disconnect()
 
     def _open_channel(self) -> Any:
@@ -121,7 +120,7 @@ class RabbitMQReportSource:
         self._arrived.clear()
         self._arrived_bytes = 0
         self._in_hand = []
-        self._link.drop()
+        self._link.close()
 
     def _on_delivery(self, message: Any) -> None:
         properties = message.properties

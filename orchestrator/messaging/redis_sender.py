@@ -101,7 +101,7 @@ class RedisSender:
 
     def drop(self) -> None:
         self._producer = None
-        self._link.drop()
+        self._link.close()
 
     def close(self) -> None:
         self._producer = None

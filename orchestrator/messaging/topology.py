@@ -7,12 +7,12 @@ Queues come from ``contracts/names.py``; nothing here sends or reads a message.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import redis
 from celery.events.event import event_exchange
-from kombu import Connection, Queue
+from kombu import Queue
 from kombu.pidbox import Mailbox
 from kombu.utils.url import parse_url
 from redis.backoff import NoBackoff
@@ -20,17 +20,16 @@ from redis.retry import Retry
 
 from orchestrator.contracts import names
 from orchestrator.contracts.amqp_headers import read_headers_safely
+from orchestrator.contracts.amqp_link import BrokerConnection
 from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.contracts.silence import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    HEARTBEAT_SECONDS,
+    broker_limits,
+)
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.errors import broker_errors, masked
-
-#: Seconds. A broker that accepts bytes and never answers stops the dispatcher for this
-#: long and no longer. Must stay above the longest wait that a reader asks Redis for.
-SOCKET_TIMEOUT_SECONDS: Final = 8.0
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
-#: Seconds. RabbitMQ closes a connection that is silent for two of them. Long enough for
-#: a batch that waits for the database's own timeouts.
-HEARTBEAT_SECONDS: Final = 20
 
 _UNIX_SOCKET = "redis+socket://"
 #: Of the other brokers that kombu knows, none has a report source here.
@@ -38,7 +37,7 @@ _READABLE = ("redis://", "rediss://", _UNIX_SOCKET, "amqp://", "amqps://", "pyam
 
 
 def redis_client(
-    broker_url: str, *, timeout_seconds: float = SOCKET_TIMEOUT_SECONDS
+    broker_url: str, *, timeout_seconds: float = ANSWER_SECONDS
 ) -> redis.Redis:
     """
     Return a client for any Redis URL that kombu understands.
@@ -63,7 +62,7 @@ def redis_client(
     return redis.Redis(
         host=parts["hostname"] or "127.0.0.1",
         port=parts["port"] or 6379,
-        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
         socket_keepalive=True,
         **_tls(parts, wanted=parts["transport"] == "rediss"),
         **shared,
@@ -90,25 +89,18 @@ def kombu_url(broker_url: str) -> str:
 
 def broker_options(broker_url: str) -> dict[str, object]:
     """Return kombu's transport options for our processes and for Celery's."""
-    if names.is_rabbitmq(broker_url):
-        return {
-            "confirm_publish": True,
-            "read_timeout": SOCKET_TIMEOUT_SECONDS,
-            "write_timeout": SOCKET_TIMEOUT_SECONDS,
-        }
+    rabbitmq = names.is_rabbitmq(broker_url)
+    limits = broker_limits(rabbitmq=rabbitmq)
+    if rabbitmq:
+        return {**limits, "confirm_publish": True}
     return {
-        # Without a timeout a half-open connection would hold a publisher for ever.
-        # ``retry_on_timeout`` stays unset: it would push twice, and disable batches.
-        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
+        **limits,
         # One list per queue: priorities are the database's business.
         "priority_steps": [0],
     }
 
 
-def open_connection(broker_url: str, *, confirm_each: bool = True) -> Connection:
+def open_connection(broker_url: str, *, confirm_each: bool = True) -> BrokerConnection:
     """
     Return a kombu connection that is not yet open.
 
@@ -124,11 +116,11 @@ def open_connection(broker_url: str, *, confirm_each: bool = True) -> Connection
     options = broker_options(broker_url)
     if not confirm_each:
         options.pop("confirm_publish", None)
-    return Connection(
+    return BrokerConnection(
         kombu_url(broker_url),
         **kombu_tls(broker_url)[1],
         transport_options=options,
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        connect_timeout=CONNECT_SECONDS,
         heartbeat=HEARTBEAT_SECONDS if names.is_rabbitmq(broker_url) else None,
     )
 
@@ -141,7 +133,7 @@ def celery_settings(broker_url: str) -> dict[str, object]:
         "broker_use_ssl": kombu_tls(broker_url)[1].get("ssl"),
         "broker_transport_options": broker_options(broker_url),
         "broker_heartbeat": HEARTBEAT_SECONDS,
-        "broker_connection_timeout": CONNECT_TIMEOUT_SECONDS,
+        "broker_connection_timeout": CONNECT_SECONDS,
         "broker_connection_retry_on_startup": True,
         # None is for ever: an operator restarts the broker, not every process.
         "broker_connection_max_retries": None,

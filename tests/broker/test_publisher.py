@@ -21,14 +21,13 @@ from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Outgoing, Publisher
 from orchestrator.messaging.topology import celery_settings, declare
 from tests.fixtures.brokers import (
-    RABBITMQ_ADDRESS,
     Broker,
     RabbitMQHost,
     RedisServer,
     eventually,
 )
 from tests.fixtures.foreign import spoil
-from tests.fixtures.stalling_proxy import stalling_proxy
+from tests.fixtures.freezing_proxy import freezing_link
 
 
 def outgoing(worker: str, number: int) -> Outgoing:
@@ -275,20 +274,20 @@ def test_declaring_makes_every_queue_and_may_be_repeated(rabbitmq: RabbitMQHost)
 def test_a_rabbitmq_that_goes_silent_holds_nobody_for_more_than_ten_seconds(
     rabbitmq: RabbitMQHost,
 ):
-    host, _, port = RABBITMQ_ADDRESS.partition(":")
-    with stalling_proxy(host, int(port)) as proxy:
-        url = rabbitmq.url.replace(RABBITMQ_ADDRESS, f"127.0.0.1:{proxy.port}")
-        with closing(Publisher(url)) as publisher:
-            publisher.publish([outgoing("pe", 1)])
-            publisher.queue_depths(["pe"])
-            proxy.stall()
+    with (
+        freezing_link(rabbitmq.url) as (proxy, url),
+        closing(Publisher(url)) as publisher,
+    ):
+        publisher.publish([outgoing("pe", 1)])
+        publisher.queue_depths(["pe"])
+        proxy.stall()
 
-            started = time.monotonic()
-            silent = publisher.publish([outgoing("pe", 2)])
-            published_seconds = time.monotonic() - started
-            with pytest.raises(BrokerUnavailableError):
-                publisher.queue_depths(["pe"])
-            connected_seconds = time.monotonic() - started - published_seconds
+        started = time.monotonic()
+        silent = publisher.publish([outgoing("pe", 2)])
+        published_seconds = time.monotonic() - started
+        with pytest.raises(BrokerUnavailableError):
+            publisher.queue_depths(["pe"])
+        connected_seconds = time.monotonic() - started - published_seconds
 
     assert len(silent.refused) == 1
     assert published_seconds < 10
@@ -298,15 +297,15 @@ def test_a_rabbitmq_that_goes_silent_holds_nobody_for_more_than_ten_seconds(
 def test_a_queue_length_is_not_waited_for_longer_than_ten_seconds(
     rabbitmq: RabbitMQHost,
 ):
-    host, _, port = RABBITMQ_ADDRESS.partition(":")
-    with stalling_proxy(host, int(port)) as proxy:
-        url = rabbitmq.url.replace(RABBITMQ_ADDRESS, f"127.0.0.1:{proxy.port}")
-        with closing(Publisher(url)) as publisher:
+    with (
+        freezing_link(rabbitmq.url) as (proxy, url),
+        closing(Publisher(url)) as publisher,
+    ):
+        publisher.queue_depths(["pe"])
+        proxy.stall()
+        started = time.monotonic()
+
+        with pytest.raises(BrokerUnavailableError):
             publisher.queue_depths(["pe"])
-            proxy.stall()
-            started = time.monotonic()
 
-            with pytest.raises(BrokerUnavailableError):
-                publisher.queue_depths(["pe"])
-
-            assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 10

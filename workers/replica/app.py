@@ -30,14 +30,16 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.control import control_command
 from jsonschema.exceptions import SchemaError
-from kombu.connection import Connection
 from typing_extensions import override
 
 from orchestrator.contracts import names
+from orchestrator.contracts.amqp_link import BrokerConnection
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
 from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.node.consumer import NodeConsumer
 from orchestrator.contracts.node.messages import Takes
+from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
@@ -57,6 +59,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds from one look for a queue that is missing to the next.
 _LOOK_SECONDS = 1.0
+
+#: Seconds for what Celery does after that.
+_LEAVE_SECONDS = 3
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
@@ -307,10 +312,12 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
     def stop(self, parent: Any) -> None:
         parent.app.replica.stop()
+        # All that matters is said: what is left is Celery's leave of the broker.
+        end_within(_LEAVE_SECONDS)
 
     def terminate(self, parent: Any) -> None:
         parent.app.replica.announce_stop(hurry=True)
-        parent.app.replica.stop()
+        self.stop(parent)
 
 
 def _take_work(parent: Any, may_work: bool) -> None:  # noqa: FBT001  (a callback)
@@ -419,11 +426,11 @@ control_command(name=names.STOP_COMMAND)(_stop_attempts)
 def _line(settings: Settings) -> Line:
     url, tls = kombu_tls(settings.broker_url)
     return Line(
-        connect=lambda: Connection(
+        connect=lambda: BrokerConnection(
             url,
             **tls,
             transport_options=settings.reporter_options,
-            connect_timeout=5,
+            connect_timeout=CONNECT_SECONDS,
         ),
         queue=names.report_queue(rabbitmq=settings.rabbitmq),
         one_by_one=settings.rabbitmq,
@@ -438,6 +445,8 @@ def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
         "broker_url": url,
         "broker_use_ssl": tls.get("ssl"),
         "broker_transport_options": settings.transport_options,
+        "broker_heartbeat": HEARTBEAT_SECONDS,
+        "broker_connection_timeout": CONNECT_SECONDS,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,

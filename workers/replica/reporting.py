@@ -33,7 +33,8 @@ _BATCH_REPORTS = 200
 _FIRST_PAUSE_SECONDS = 0.1
 #: A broker that is back is noticed within this time.
 _LONGEST_PAUSE_SECONDS = 2.0
-_CONFIRM_SECONDS = 10.0
+#: A heartbeat that hangs longer would cost the lease; a new connection may save it.
+_CONFIRM_SECONDS = 5.0
 _MANIFEST_SECONDS = 60.0
 
 

@@ -62,7 +62,8 @@ EXECUTING_AFTER_SECONDS = 0.25
 
 #: A killed sandbox is gone well within this time.
 _KILL_SECONDS = 5.0
-_FLUSH_SECONDS = 5.0
+#: Longer than it takes to find that the connection is frozen, and to speak on another.
+_FLUSH_SECONDS = 7.0
 _LOOK_SECONDS = 0.1
 
 _REASONS: dict[type, FailureReason] = {

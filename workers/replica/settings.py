@@ -17,28 +17,18 @@ from urllib.parse import urlsplit
 
 from orchestrator.contracts import names
 from orchestrator.contracts.broker_tls import check_broker_options
+from orchestrator.contracts.silence import broker_limits
 from workers.replica.sources import Host, Sources
 
 _MOST_SLOTS_BY_DEFAULT = 4
 
-_REDIS_OPTIONS = {
-    "priority_steps": [0],
-    # Without a timeout a broken network leaves a replica deaf for ever.
-    "socket_timeout": 15,
-    "socket_connect_timeout": 5,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-}
-
 #: A heartbeat that hangs longer would cost the lease; a new connection may save it.
-_PUBLISH_SECONDS = 5
+_ANSWER_SECONDS = 5
 
 _BETWEEN_PATHS = re.compile(r":(?=/)")
 
 #: No wildcard, no path, no user: what is named is asked, and nobody else.
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
-
-_RABBITMQ_OPTIONS = {"confirm_publish": True}
 
 
 class SettingsError(Exception):
@@ -106,15 +96,19 @@ class Settings:
 
     @property
     def transport_options(self) -> dict[str, Any]:
-        """Return kombu's options for this broker."""
-        return dict(_RABBITMQ_OPTIONS if self.rabbitmq else _REDIS_OPTIONS)
+        """Return kombu's options for the connections of Celery."""
+        limits = broker_limits(rabbitmq=self.rabbitmq)
+        if self.rabbitmq:
+            # Nothing that Celery says by itself is worth waiting for its confirm.
+            return limits
+        return {**limits, "socket_timeout": _ANSWER_SECONDS, "priority_steps": [0]}
 
     @property
     def reporter_options(self) -> dict[str, Any]:
-        """Return them for the connection that speaks: it never waits for a message."""
+        """Return them for the connection that speaks."""
         if self.rabbitmq:
-            return self.transport_options
-        return {**self.transport_options, "socket_timeout": _PUBLISH_SECONDS}
+            return {**self.transport_options, "confirm_publish": True}
+        return self.transport_options
 
 
 def _required(environment: Mapping[str, str], name: str, example: str) -> str:

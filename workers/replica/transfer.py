@@ -34,8 +34,13 @@ from workers.replica.watched import WatchedTransport, watched
 RETRY_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 4.0
-#: The answer comes only when a store far away has the last byte.
-_UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: Seconds of silence. A connection that is frozen costs a sample this long, not its run
+#: time: it is asked for again on another.
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+#: An upload is answered when a store, perhaps far away, has the last byte: so many
+#: seconds, and as many more as so many bytes a second make of its size.
+_STORED_SECONDS = 20.0
+_STORED_BYTES_A_SECOND = 5 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 #: The API answers an upload with a hash and a size.
 _ANSWER_MAX_BYTES = 65_536
@@ -144,7 +149,7 @@ class Transfer:
             max_connections=slots * 2, max_keepalive_connections=slots
         )
         self._client = httpx.Client(
-            timeout=httpx.Timeout(10.0, connect=5.0),
+            timeout=_TIMEOUT,
             transport=WatchedTransport(limits),
             # Proxies and .netrc of the machine are for people, not for samples.
             trust_env=False,
@@ -206,7 +211,7 @@ class Transfer:
                     params=parameters,
                     headers=headers,
                     content=_chunks(content, size),
-                    timeout=_UPLOAD_TIMEOUT,
+                    timeout=_upload_timeout(size),
                 ) as answer,
             ):
                 _check_status(answer, what=f"upload of a file of kind {upload.kind}")
@@ -340,6 +345,11 @@ def _chunks(
             look()
         left -= len(chunk)
         yield chunk
+
+
+def _upload_timeout(size: int) -> httpx.Timeout:
+    read = _STORED_SECONDS + size / _STORED_BYTES_A_SECOND
+    return httpx.Timeout(10.0, connect=5.0, read=read)
 
 
 def _answered(answer: httpx.Response) -> bytes:

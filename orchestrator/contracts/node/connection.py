@@ -9,15 +9,16 @@ what was delivered and not yet acknowledged is noted here; RabbitMQ notes that i
 from __future__ import annotations
 
 import logging
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import redis
-from kombu.connection import Connection
-from kombu.transport import pyamqp, virtual
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from redis.exceptions import RedisError
 from typing_extensions import override
 
+from orchestrator.contracts import amqp_link
 from orchestrator.contracts.amqp_headers import read_headers_safely
 from orchestrator.contracts.node.messages import (
     UnreadableError,
@@ -26,6 +27,9 @@ from orchestrator.contracts.node.messages import (
 )
 
 log = logging.getLogger(__name__)
+
+#: Seconds for what a blocking pop that waits for one second may still bring.
+_LAST_ANSWER_SECONDS: Final = 1.5
 
 #: Kombu's, between a queue's name and a priority.
 _SEPARATOR = b"\x06\x16"
@@ -112,6 +116,16 @@ class RedisChannel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no t
             self._do_restore_message(raw, *where, pipe, leftmost)
             pipe.execute()
 
+    def close(self) -> None:
+        # Kombu takes what its pop has taken, lest it be lost, and waits for a broker
+        # that says nothing as long as for any answer; then it does not go on.
+        if self._in_poll:
+            self._in_poll.update_current_socket_timeout(_LAST_ANSWER_SECONDS)
+        with suppress(*self.connection_errors):
+            super().close()
+        if not self.closed:
+            super().close()
+
 
 class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types
     """Redis, through such channels."""
@@ -119,7 +133,7 @@ class RedisTransport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has 
     Channel = RedisChannel
 
 
-class AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
+class AmqpChannel(amqp_link.AmqpChannel):
     """A channel of RabbitMQ that leaves a body the bytes that it is."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -127,7 +141,7 @@ class AmqpChannel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
         super().__init__(*arguments, **{**options, "auto_decode": False})
 
 
-class AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # as above
+class AmqpConnection(amqp_link.AmqpConnection):
     """RabbitMQ, through such channels."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -137,13 +151,13 @@ class AmqpConnection(pyamqp.Connection):  # type: ignore[misc]  # as above
     Channel = AmqpChannel
 
 
-class AmqpTransport(pyamqp.Transport):  # type: ignore[misc]  # as above
-    """kombu's, with such connections."""
+class AmqpTransport(amqp_link.AmqpTransport):
+    """RabbitMQ's transport, with such connections."""
 
     Connection = AmqpConnection
 
 
-class AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # as above
+class AmqpTLSTransport(amqp_link.AmqpTLSTransport):
     """Likewise, with TLS."""
 
     Connection = AmqpConnection
@@ -151,14 +165,15 @@ class AmqpTLSTransport(pyamqp.SSLTransport):  # type: ignore[misc]  # as above
 
 _OURS: dict[type, type] = {
     kombu_redis.Transport: RedisTransport,
-    pyamqp.Transport: AmqpTransport,
-    pyamqp.SSLTransport: AmqpTLSTransport,
+    amqp_link.AmqpTransport: AmqpTransport,
+    amqp_link.AmqpTLSTransport: AmqpTLSTransport,
 }
 
 
-class NodeConnection(Connection):  # type: ignore[misc]  # kombu has no types
+class NodeConnection(amqp_link.BrokerConnection):
     """A connection to either broker."""
 
+    @override
     def get_transport_cls(self) -> Any:
         found = super().get_transport_cls()
         return _OURS.get(found, found)
