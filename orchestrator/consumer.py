@@ -182,6 +182,8 @@ def _step(
     """Apply one batch; return whether it has to be read again for it took too long."""
     try:
         batch = source.batch(wait_seconds=_WAIT_SECONDS)
+        if source.was_interrupted():
+            _open_gap(database)
         if not batch:
             return False
         done = ingest(database, batch, engine=engine, patient=patient)
@@ -203,6 +205,13 @@ def _step(
     else:
         _log_refused(done)
     return False
+
+
+def _open_gap(database: Database) -> None:
+    # However short it was: canaries may have come through before and after, and what
+    # was reported in between is gone with the broker.
+    with database.uow() as tx:
+        stream.open_gap(tx)
 
 
 def _log_refused(done: Ingested) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from orchestrator.db.tables import stream
 from orchestrator.db.unit_of_work import Transaction
@@ -46,6 +46,12 @@ def move_watermark(tx: Transaction, sent_at: datetime) -> None:
             watermark_at=moved.at, gap_ended_at=moved.gap_ended_at, canary_at=tx.now
         )
     )
+
+
+def open_gap(tx: Transaction) -> None:
+    """Note that reading stood still until now: nobody pays for what it lost."""
+    newest = func.greatest(stream.c.gap_ended_at, tx.now)
+    tx.connection.execute(update(stream).values(gap_ended_at=newest))
 
 
 def get_deployment(tx: Transaction) -> str:

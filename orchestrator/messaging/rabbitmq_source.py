@@ -50,6 +50,7 @@ class RabbitMQReportSource:
         self._arrived: deque[_Delivery] = deque()
         self._arrived_bytes = 0
         self._in_hand: list[_Delivery] = []
+        self._is_interrupted = False
         with suppress(BrokerError), broker_errors(broker_url):
             self._connect()
 
@@ -66,6 +67,10 @@ class RabbitMQReportSource:
                 self._receive_or_disconnect(deadline)
         self._in_hand = self._next_in_hand()
         return [delivery.message for delivery in self._in_hand]
+
+    def was_interrupted(self) -> bool:
+        said, self._is_interrupted = self._is_interrupted, False
+        return said
 
     def ack(self) -> None:
         done, self._in_hand = self._in_hand, []
@@ -116,6 +121,7 @@ class RabbitMQReportSource:
         self._channel = channel
 
     def _disconnect(self) -> None:
+        self._is_interrupted = True
         self._channel = None
         self._arrived.clear()
         self._arrived_bytes = 0

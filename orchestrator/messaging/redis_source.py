@@ -108,6 +108,11 @@ class RedisReportSource:
         self._take = self._client.register_script(_TAKE)
         self._acknowledge = self._client.register_script(_ACKNOWLEDGE)
         self._in_hand = 0
+        self._is_interrupted = False
+        self._is_connected = False
+        # It replaces a broken connection by itself, without an error.
+        given = self._client.connection_pool.connection_kwargs
+        given["redis_connect_func"] = self._note_connection
         with suppress(BrokerError):
             self._taken(most=0)
 
@@ -120,6 +125,10 @@ class RedisReportSource:
             messages = self._taken(most=BATCH_MAX_MESSAGES)
         self._in_hand = len(messages)
         return [_decoded(message) for message in messages]
+
+    def was_interrupted(self) -> bool:
+        said, self._is_interrupted = self._is_interrupted, False
+        return said
 
     def ack(self) -> None:
         done, self._in_hand = self._in_hand, 0
@@ -140,6 +149,11 @@ class RedisReportSource:
 
     def close(self) -> None:
         self._client.close()
+
+    def _note_connection(self, connection: Any) -> None:
+        self._is_interrupted = self._is_connected
+        self._is_connected = True
+        connection.on_connect()
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

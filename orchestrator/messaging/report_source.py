@@ -37,6 +37,12 @@ class ReportSource(Protocol):
             SupersededError: A reader with a newer epoch has taken over; stop.
         """
 
+    def was_interrupted(self) -> bool:
+        """
+        Whether the connection broke since this was asked last: of what was reported
+        meanwhile, and of what waited, something may be gone.
+        """
+
     def ack(self) -> None:
         """
         The last batch is done. Call it after the commit.

@@ -233,8 +233,8 @@ def test_no_item_of_a_queue_ends_a_process_or_is_printed(nodes: Nodes):
         for line in map(json.loads, logs.splitlines())
         if line["event"] == "message.discarded" and "sha256" in line
     ]
-    # Of the worker's queue, of each fault one a minute; of maintenance's each round drops
-    # what waits, unread.
+    # Of the worker's queue, of each fault one a minute; of maintenance's each round
+    # drops what waits, unread.
     assert len({line["reason"] for line in discarded}) > 15
     assert all({"reason", "size_bytes", "sha256"} <= set(line) for line in discarded)
     # Nothing was inflated.

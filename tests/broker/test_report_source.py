@@ -325,13 +325,19 @@ def test_reading_goes_on_after_an_empty_restart(redis_server: RedisServer):
             assert bodies(read(source, 1)) == [b"1"]
 
 
-def test_a_restart_between_two_batches_is_not_even_noticed(redis_server: RedisServer):
+def test_a_restart_between_two_batches_is_no_error_and_is_told(
+    redis_server: RedisServer,
+):
     with reading(redis_server.url) as source:
         source.batch(wait_seconds=0)
+        assert not source.was_interrupted()
         redis_server.stop()
         redis_server.start()
 
         assert list(source.batch(wait_seconds=0)) == []
+
+        assert source.was_interrupted()
+        assert not source.was_interrupted()
 
 
 def test_a_reader_opened_before_its_broker_reads_when_it_is_there(
@@ -353,9 +359,11 @@ def test_an_unacknowledged_batch_is_delivered_again_after_a_closed_connection(
         publish(*numbered(5))
     with reading(rabbitmq.url) as source:
         read_unacknowledged(source, 5)
+        assert not source.was_interrupted()
         rabbitmq.close_connections()
 
         assert bodies(read(source, 5)) == numbered(5)
+        assert source.was_interrupted()
 
 
 def test_reading_goes_on_when_the_connection_ends_before_the_acknowledgement(
