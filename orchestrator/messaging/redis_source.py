@@ -39,7 +39,7 @@ EPOCH: Final = "reports.epoch"
 
 #: Seconds of one blocking call; well below the socket's timeout, so that silence of the
 #: broker and silence of the queue stay different things.
-_BLOCK_SECONDS: Final = 4.0
+_BLOCK_SECONDS: Final = 2.0
 
 #: Begins every script: false if another reader is newer; else this epoch is the newest
 #: (which a flushed or restarted Redis has forgotten).
