@@ -76,9 +76,7 @@ class ActiveLock:
         """Whether this process is the active one from now on."""
         if self._connection is None:
             self._connection = self._database.raw_connection(
-                application_name="assay consumer lock",
-                # Later than that, it is somebody else's.
-                answer_seconds=_IDLE_TIMEOUT_SECONDS,
+                application_name="assay consumer lock"
             )
             self._connection.execute(
                 f"SET idle_session_timeout = '{_IDLE_TIMEOUT_SECONDS}s'"

@@ -10,17 +10,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-#: Seconds for an answer. A broker that accepts bytes and never answers holds up whoever
-#: asked for this long and no longer. Above the longest wait that a reader asks Redis
-#: for (4 s), and short enough to end within the ten seconds of most supervisors.
-ANSWER_SECONDS: Final = 8.0
+#: Seconds for an answer of RabbitMQ, also for the confirms of a whole batch, each of
+#: which is on its disk by then. Who accepts bytes and never answers holds up whoever
+#: asked for this long and no longer. A process has several connections, and what
+#: freezes all costs it these times one after the other: half a minute, all in all.
+ANSWER_SECONDS: Final = 6.0
+
+#: Seconds for one of Redis, which has nothing to do for it but what was asked. Above
+#: the longest wait that a reader asks it for, and so short that a heartbeat which hangs
+#: does not cost the lease.
+REDIS_ANSWER_SECONDS: Final = 5.0
 
 CONNECT_SECONDS: Final = 5.0
 
 #: Seconds between RabbitMQ's heartbeats. Both sides give a connection up that is silent
-#: for two or three of them: it takes 16 to 24 s until what was delivered on a frozen
-#: one is delivered again.
-HEARTBEAT_SECONDS: Final = 8
+#: for two or three of them: after 10 to 15 s what was delivered on a frozen one is
+#: delivered again. Longer than the database may hold up whoever has to send them.
+HEARTBEAT_SECONDS: Final = 5
 
 #: Seconds. Redis has no heartbeats: kombu looks this often whether a blocking pop is
 #: overdue, and drops a subscription that left two questions unanswered.
@@ -33,7 +39,7 @@ def broker_limits(*, rabbitmq: bool) -> dict[str, Any]:
         return {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
     return {
         # ``retry_on_timeout`` stays unset: it would push twice, and disable batches.
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": REDIS_ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": _LOOK_SECONDS,

@@ -18,9 +18,12 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Engine, event
 from typing_extensions import override
 
-#: Seconds for one answer: twice what the server lets a statement take, so that a busy
-#: one is not taken for a silent one.
-ANSWER_SECONDS: Final = 10.0
+#: Seconds for one answer: well above what the server lets a statement take, so that a
+#: busy one is not taken for a silent one.
+ANSWER_SECONDS: Final = 8.0
+
+#: Seconds where only small things are asked: for a lock, and whether it is there.
+SMALL_ANSWER_SECONDS: Final = 5.0
 
 #: libpq's. A server that vanished without a word, or a firewall that forgot us, is
 #: noticed within half a minute: by silence where nothing is sent, by bytes that nobody
@@ -61,6 +64,12 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
             raise psycopg.OperationalError(
                 f"the database did not answer within {self.answer_seconds:g} s"
             ) from None
+
+
+class BriefConnection(LimitedConnection):
+    """One on which only small things are asked."""
+
+    answer_seconds = SMALL_ANSWER_SECONDS
 
 
 def limit_waiting(engine: Engine) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
-from orchestrator.db.link import KEPT_ALIVE, LimitedConnection, limit_waiting
+from orchestrator.db.link import KEPT_ALIVE, BriefConnection, limit_waiting
 from orchestrator.db.service_clock import ServiceClock
 from orchestrator.db.sql_errors import (
     QUERY_CANCELED,
@@ -181,24 +181,14 @@ class Database:
                     return
             self._clock.correct(self.engine)
 
-    def raw_connection(
-        self, *, application_name: str, answer_seconds: float | None = None
-    ) -> psycopg.Connection:
-        """
-        Open an autocommit connection outside the pool: for LISTEN and for locks.
-
-        Args:
-            answer_seconds: How long an answer may take, if not as long as any.
-        """
-        connection = LimitedConnection.connect(
+    def raw_connection(self, *, application_name: str) -> psycopg.Connection:
+        """Open an autocommit connection outside the pool: for LISTEN and for locks."""
+        return BriefConnection.connect(
             driver_url(self._direct_url),
             autocommit=True,
             application_name=application_name,
             **KEPT_ALIVE,
         )
-        if answer_seconds is not None:
-            connection.answer_seconds = answer_seconds
-        return connection
 
     def close(self) -> None:
         """Close every connection."""

@@ -46,7 +46,7 @@ from orchestrator.messaging.topology import redis_client
 
 #: Seconds of one blocking call; well below the socket's timeout, so that silence of the
 #: broker and silence of the queue stay different things.
-_BLOCK_SECONDS: Final = 4.0
+_BLOCK_SECONDS: Final = 2.0
 
 #: Seconds from one question to the next while Redis is too full to let anybody wait.
 _ASK_SECONDS: Final = 0.2

@@ -23,9 +23,9 @@ from orchestrator.contracts.amqp_headers import read_headers_safely
 from orchestrator.contracts.amqp_link import BrokerConnection
 from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.contracts.silence import (
-    ANSWER_SECONDS,
     CONNECT_SECONDS,
     HEARTBEAT_SECONDS,
+    REDIS_ANSWER_SECONDS,
     broker_limits,
 )
 from orchestrator.domain.errors import ConfigurationError
@@ -37,7 +37,7 @@ _READABLE = ("redis://", "rediss://", _UNIX_SOCKET, "amqp://", "amqps://", "pyam
 
 
 def redis_client(
-    broker_url: str, *, timeout_seconds: float = ANSWER_SECONDS
+    broker_url: str, *, timeout_seconds: float = REDIS_ANSWER_SECONDS
 ) -> redis.Redis:
     """
     Return a client for any Redis URL that kombu understands.

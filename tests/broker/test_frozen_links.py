@@ -80,7 +80,7 @@ def test_closing_waits_for_nothing(link: Link):
 
 @pytest.fixture
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(silence, "REDIS_ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(amqp_link, "ANSWER_SECONDS", 1.0)
 
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,23 @@ from celery import Celery
 from kombu import Connection
 from redis.exceptions import RedisError
 
+from orchestrator.contracts import amqp_link
 from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.messaging.errors import BrokerUnavailableError
+from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import (
     celery_settings,
     open_connection,
     redis_client,
 )
-from tests.fixtures.brokers import Broker, eventually, start_process
+from tests.fixtures.brokers import (
+    RABBITMQ_ADDRESS,
+    Broker,
+    RabbitMQHost,
+    eventually,
+    start_process,
+)
+from tests.fixtures.freezing_proxy import freezing_link
 from tests.fixtures.servers import free_port
 
 #: Of what was refused the libraries leave the sockets to the collector.
@@ -197,3 +208,39 @@ def test_rabbitmq_is_spoken_to_if_it_is_trusted(
     url = f"amqps://{user}@{host}:{amqps_port}/{virtual_host}"
 
     assert _answers(url + (f"?{query}" if query else "")) is is_trusted
+
+
+def test_closing_waits_for_no_goodbye_of_tls(amqps_port: int, rabbitmq: RabbitMQHost):
+    to_tls = rabbitmq.url.replace("amqp://", "amqps://").replace(
+        RABBITMQ_ADDRESS, f"localhost:{amqps_port}"
+    )
+    with freezing_link(to_tls) as (proxy, url):
+        publisher = Publisher(f"{url}?ssl_cert_reqs=none")
+        publisher.publish_report_body(b"{}", {})
+        proxy.freeze()
+        started = time.monotonic()
+
+        publisher.close()
+
+    assert time.monotonic() - started < 1
+
+
+def test_an_answer_that_never_comes_is_waited_for_so_long_with_tls_too(
+    amqps_port: int, rabbitmq: RabbitMQHost, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(amqp_link, "ANSWER_SECONDS", 1.0)
+    to_tls = rabbitmq.url.replace("amqp://", "amqps://").replace(
+        RABBITMQ_ADDRESS, f"localhost:{amqps_port}"
+    )
+    with (
+        freezing_link(to_tls) as (proxy, url),
+        contextlib.closing(Publisher(f"{url}?ssl_cert_reqs=none")) as publisher,
+    ):
+        publisher.queue_depths(["pe"])
+        proxy.freeze()
+        started = time.monotonic()
+
+        with pytest.raises(BrokerUnavailableError):
+            publisher.queue_depths(["pe"])
+        assert time.monotonic() - started < 2
+        publisher.queue_depths(["pe"])

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.db.link import ANSWER_SECONDS, LimitedConnection
+from orchestrator.db.link import ANSWER_SECONDS, BriefConnection, LimitedConnection
 from orchestrator.db.unit_of_work import STATEMENT_TIMEOUT_MS, Database, Transaction
 from tests.fixtures.freezing_proxy import FreezingProxy, freezing_link
 
@@ -27,6 +27,7 @@ def link(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[FreezingProxy, Database]]:
     monkeypatch.setattr(LimitedConnection, "answer_seconds", _ANSWER_SECONDS)
+    monkeypatch.setattr(BriefConnection, "answer_seconds", _ANSWER_SECONDS)
     with (
         freezing_link(fresh_database_url) as (proxy, url),
         closing(Database(url)) as database,

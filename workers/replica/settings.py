@@ -22,9 +22,6 @@ from workers.replica.sources import Host, Sources
 
 _MOST_SLOTS_BY_DEFAULT = 4
 
-#: A heartbeat that hangs longer would cost the lease; a new connection may save it.
-_ANSWER_SECONDS = 5
-
 _BETWEEN_PATHS = re.compile(r":(?=/)")
 
 #: No wildcard, no path, no user: what is named is asked, and nobody else.
@@ -101,7 +98,7 @@ class Settings:
         if self.rabbitmq:
             # Nothing that Celery says by itself is worth waiting for its confirm.
             return limits
-        return {**limits, "socket_timeout": _ANSWER_SECONDS, "priority_steps": [0]}
+        return {**limits, "priority_steps": [0]}
 
     @property
     def reporter_options(self) -> dict[str, Any]:

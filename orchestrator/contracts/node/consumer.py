@@ -9,9 +9,11 @@ attribute ``takes``.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
+from amqp.exceptions import ResourceLocked
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.control import Control
 from celery.worker.pidbox import Pidbox
@@ -37,16 +39,26 @@ log = logging.getLogger(__name__)
 _NOT_OURS = (":Control", ":Gossip", ":DelayedDelivery")
 
 
+#: Seconds from one try to have the mailbox to the next, while it is ours of before.
+_LOCKED_SECONDS = 1.0
+
+
 class _Box(Pidbox):  # type: ignore[misc]  # Celery has no types
     """The mailbox of this node."""
 
     def start(self, c: Any) -> None:
         self.node.channel = c.connection.channel()
-        # ``on_message`` is called before kombu decodes anything.
-        self.consumer = self.node.Consumer(
-            on_message=self._receive, on_decode_error=self._drop
-        )
-        self.consumer.consume()
+        try:
+            # ``on_message`` is called before kombu decodes anything.
+            self.consumer = self.node.Consumer(
+                on_message=self._receive, on_decode_error=self._drop
+            )
+            self.consumer.consume()
+        except ResourceLocked:
+            # RabbitMQ still believes in our connection of before, which is frozen.
+            # Celery would try again at once, and for ever.
+            time.sleep(_LOCKED_SECONDS)
+            raise
 
     def _receive(self, message: Any) -> None:
         self._forward_clock()
