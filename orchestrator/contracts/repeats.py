@@ -21,6 +21,9 @@ _PAUSE_SECONDS = 60.0
 #: Kinds of trouble that are remembered; above it the oldest are said anew.
 _REMEMBERED = 1_000
 
+#: Each line of these is about a message of its own, however much two are alike.
+_OF_MESSAGES: Final = "orchestrator.contracts.node.messages"
+
 #: What the standard library puts into a record; the rest are a line's own fields.
 _STANDARD: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
@@ -69,18 +72,19 @@ class OncePerMinuteRecords(logging.Filter):
     Drops a library's warning or error that is, field by field, one of the last minute.
 
     Args:
-        but: The logger whose lines, and those of all below it, are always written.
+        but: Loggers whose lines, and those of all below them, are always written. Those
+            about a message that was dropped are so anyway.
     """
 
-    def __init__(self, *, but: str | None = None) -> None:
+    def __init__(self, *but: str) -> None:
         super().__init__()
-        self._but = but
+        self._but = tuple(f"{name}." for name in (*but, _OF_MESSAGES))
         self._repeats = Repeats()
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether *record* is to be written."""
-        is_left_alone = self._but and f"{record.name}.".startswith(f"{self._but}.")
+        is_left_alone = f"{record.name}.".startswith(self._but)
         if record.levelno < logging.WARNING or is_left_alone:
             return True
         kind = record.exc_info[0] if record.exc_info else None

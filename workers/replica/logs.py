@@ -40,7 +40,7 @@ def configure(*, worker: str, replica: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Text() if sys.stderr.isatty() else _JSON(who))
     # Of what libraries say; ours is said once as it is, or is about an attempt.
-    handler.addFilter(OncePerMinuteRecords(but="workers"))
+    handler.addFilter(OncePerMinuteRecords("workers"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
