@@ -67,6 +67,9 @@ def show(name: Name, as_json: AsJSON = False) -> None:
             **{name: found[name] for name in set_by_hand},
             "created": moment(found["createdTimestamp"]),
             "paused": moment(found["pausedTimestamp"]),
+            **{
+                f"aside {one['replica']}": _aside(one) for one in found.get("aside", ())
+            },
         }
     )
 
@@ -136,7 +139,14 @@ def worker_state(worker: Mapping[str, Any]) -> str:
         return "deleted"
     if worker["pausedTimestamp"]:
         return "paused"
-    return "live" if worker["replicas"] else "nobody home"
+    if not worker["replicas"]:
+        return "nobody home"
+    all_aside = len(worker.get("aside", ())) >= worker["replicas"]
+    return "aside" if all_aside else "live"
+
+
+def _aside(one: Mapping[str, Any]) -> str:
+    return f"since {moment(one['sinceTimestamp'])}: {one['why']}"
 
 
 def _command(name: str, verb: str, outcome: str, *, as_json: bool) -> None:

@@ -41,6 +41,22 @@ def _few(texts: object) -> object:
     return texts
 
 
+#: Characters of why a replica stands aside: a sentence with a place and a remedy.
+ASIDE_MAX = 500
+
+
+def _told(text: object) -> object:
+    # What it says for people must not cost it its heartbeat.
+    if not isinstance(text, str):
+        return None
+    return text.replace("\0", "\ufffd")[:ASIDE_MAX] or None
+
+
+_Told = Annotated[
+    Annotated[str, StringConstraints(max_length=ASIDE_MAX)] | None,
+    BeforeValidator(_told),
+]
+
 _Texts = Annotated[
     dict[Word, Line], Field(max_length=_LANGUAGES_MAX), BeforeValidator(_few)
 ]
@@ -83,7 +99,8 @@ class Alive(Wire):
     Sent every heartbeat. ``sequence`` grows by one; one not above the last is stale.
 
     ``manifest`` comes in the first and then once a minute. ``leaving`` is true in the
-    last one of a replica that stops: it wants no more work.
+    last one of a replica that stops: it wants no more work. ``aside`` is why it takes
+    none for now, and what to do about it; of more than 500 characters these count.
     """
 
     version: Literal[1] = MESSAGE_VERSION
@@ -96,6 +113,7 @@ class Alive(Wire):
     holds: Annotated[tuple[Held, ...], Field(max_length=_HELD_MAX), FailFast()] = ()
     manifest: Manifest | None = None
     leaving: bool = False
+    aside: _Told = None
 
 
 class Canary(Wire):

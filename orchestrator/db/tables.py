@@ -280,6 +280,9 @@ replica = Table(
     Column("holds", ARRAY(Text), nullable=False, server_default="{}"),
     _at("seen_before_at"),
     Column("held_before", ARRAY(Text), nullable=False, server_default="{}"),
+    #: Why it takes no work, and since when it says so.
+    Column("aside", Text),
+    _at("aside_at"),
     _created(),
     CheckConstraint("slots >= 1", name="slots_is_positive"),
     Index(None, "worker_id", "seen_at"),

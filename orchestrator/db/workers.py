@@ -167,7 +167,10 @@ def _texts(manifest: Manifest) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heartbeat:
-    """One heartbeat to be applied; ``holds`` as ``<task_id>.<attempt>``."""
+    """
+    One heartbeat to be applied; ``holds`` as ``<task_id>.<attempt>``. ``aside``: why it
+    takes no work.
+    """
 
     replica: str
     worker_id: UUID
@@ -176,6 +179,7 @@ class Heartbeat:
     sequence: int
     holds: Sequence[str]
     leaving: bool
+    aside: str | None = None
 
 
 def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
@@ -190,14 +194,20 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
         text(
             """
             INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,
-                                 holds, leaving)
+                                 holds, leaving, aside, aside_at)
             SELECT :id, CAST(:worker_id AS uuid), :version, :slots, :sequence,
-                   CAST(:now AS timestamptz), CAST(:holds AS text[]), :leaving
+                   CAST(:now AS timestamptz), CAST(:holds AS text[]), :leaving,
+                   CAST(:aside AS text),
+                   CASE WHEN CAST(:aside AS text) IS NOT NULL
+                        THEN CAST(:now AS timestamptz) END
              WHERE EXISTS (SELECT FROM replica WHERE id = :id)
                 OR (SELECT count(*) FROM replica WHERE worker_id = :worker_id) < :most
             ON CONFLICT (id) DO UPDATE
                SET version = excluded.version, slots = excluded.slots,
                    sequence = excluded.sequence, leaving = excluded.leaving,
+                   aside = excluded.aside,
+                   aside_at = CASE WHEN excluded.aside IS NOT NULL
+                       THEN coalesce(replica.aside_at, excluded.aside_at) END,
                    seen_before_at = replica.seen_at, held_before = replica.holds,
                    seen_at = excluded.seen_at, holds = excluded.holds
              WHERE replica.sequence < excluded.sequence
@@ -213,6 +223,7 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
             "sequence": heartbeat.sequence,
             "holds": list(heartbeat.holds),
             "leaving": heartbeat.leaving,
+            "aside": heartbeat.aside,
             "now": tx.now,
             "most": REPLICAS_MAX,
         },

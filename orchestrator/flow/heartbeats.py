@@ -78,6 +78,7 @@ def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
             sequence=alive.sequence,
             holds=[celery_id(held.task_id, held.attempt) for held in alive.holds],
             leaving=alive.leaving,
+            aside=alive.aside,
         ),
     )
     if saved and alive.manifest is not None:

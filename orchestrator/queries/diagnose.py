@@ -159,6 +159,7 @@ def _workers(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
         yield warn("workers", "none is registered; jobs have no task", remedy)
     for view in page.items:
         yield _worker(view)
+        yield from _aside(tx, view)
 
 
 def _worker(view: WorkerView) -> Finding:
@@ -176,6 +177,16 @@ def _worker(view: WorkerView) -> Finding:
         return warn(what, "no replica lives; its tasks will wait", start)
     living = f"{view.replicas} replicas with {view.slots} slots live"
     return ok(what, f"{living}; {waiting}")
+
+
+def _aside(tx: Transaction, view: WorkerView) -> Iterator[Finding]:
+    # One that is down is the others' work; all of them are nobody's.
+    level = fail if len(view.aside) >= view.replicas else warn
+    for one in view.aside:
+        seconds = (tx.now - one.since).total_seconds()
+        detail = f"stands aside for {seconds:.0f} s: {one.why}"
+        remedy = "mend that; it looks again by itself, half a minute later at most"
+        yield level(f"replica {one.replica}", detail, remedy)
 
 
 def _poison(tx: Transaction) -> Finding:

@@ -8,7 +8,7 @@ nothing; how the numbers are written is ``api/routes/metrics.py``'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from orchestrator.db.stream import Stream
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.window import PACE, window
+from orchestrator.queries.aside import Aside, list_aside
 
 #: Tasks of a worker's backlog that a scrape counts one by one. A backlog that is longer
 #: is derived from the counters, so that its length costs nothing.
@@ -43,6 +44,7 @@ class WorkerMeasures:
     ``backlog``: enqueued and not published. ``published``: at the broker or in a
     replica's hands, of which ``executing`` have started. ``window``: at most so many
     are published. ``oldest_enqueued_at``: of its open tasks, ``None`` without one.
+    ``aside``: those of its live replicas that take no work.
     """
 
     short_name: str
@@ -55,6 +57,7 @@ class WorkerMeasures:
     executing: int
     oldest_enqueued_at: datetime | None
     poisoned: int
+    aside: Sequence[Aside]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +97,20 @@ def measure(tx: Transaction, *, limits: Limits) -> Measures:
         },
     ).all()
     correction, clock = get_correction(tx.connection)
+    aside = list_aside(tx, [row.id for row in rows], lease=limits.lease)
     return Measures(
         at=tx.now,
         jumps=correction.epoch,
         correction=correction.left_at(clock),
         stream=stream.get_stream(tx),
         workers=tuple(
-            _worker(row, counts, limits=limits, poisoned=poisoned.get(row.id, 0))
+            _worker(
+                row,
+                counts,
+                limits=limits,
+                poisoned=poisoned.get(row.id, 0),
+                aside=aside.get(row.id, ()),
+            )
             for row in rows
             if not row.is_deleted
         ),
@@ -110,7 +120,12 @@ def measure(tx: Transaction, *, limits: Limits) -> Measures:
 
 
 def _worker(
-    row: Row[Any], counts: Mapping[Series, float], *, limits: Limits, poisoned: int
+    row: Row[Any],
+    counts: Mapping[Series, float],
+    *,
+    limits: Limits,
+    poisoned: int,
+    aside: Sequence[Aside],
 ) -> WorkerMeasures:
     slots = 0 if row.is_paused else row.slots
     return WorkerMeasures(
@@ -129,6 +144,7 @@ def _worker(
         executing=row.executing,
         oldest_enqueued_at=row.oldest_enqueued_at,
         poisoned=poisoned,
+        aside=aside,
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.db.users import UserView, find_users
 from orchestrator.db.workers import is_named
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import TaskState
+from orchestrator.queries.aside import Aside, list_aside
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
 
@@ -50,9 +51,10 @@ class WorkerView:
     A registered worker.
 
     ``version``: of its newest manifest, ``None`` until one came. ``replicas`` and
-    ``slots``: alive now. ``backlog``: open tasks that are not in the broker, counted up
-    to :data:`BACKLOG_MAX`. ``run_seconds``, ``max_losses`` and ``window_cap``: what an
-    administrator has set over the manifest and the settings.
+    ``slots``: alive now, of which ``aside`` take no work. ``backlog``: open tasks that
+    are not in the broker, counted up to :data:`BACKLOG_MAX`. ``run_seconds``,
+    ``max_losses`` and ``window_cap``: what an administrator has set over the manifest
+    and the settings.
     """
 
     id: UUID
@@ -73,6 +75,7 @@ class WorkerView:
     deleted_at: datetime | None
     replicas: int
     slots: int
+    aside: Sequence[Aside]
     backlog: int
 
 
@@ -91,7 +94,7 @@ def list_workers(
     conditions = [] if include_deleted else [worker.c.deleted_at.is_(None)]
     statement = _workers(tx.now - lease)
     rows, total = fetch_page(tx, _LISTING, statement, *conditions, paging=paging)
-    return Page(items=_views(tx, rows), total=total)
+    return Page(items=_views(tx, rows, lease=lease), total=total)
 
 
 def get_worker(tx: Transaction, id_or_name: str, *, lease: timedelta) -> WorkerView:
@@ -106,7 +109,7 @@ def get_worker(tx: Transaction, id_or_name: str, *, lease: timedelta) -> WorkerV
     ).all()
     if not rows:
         raise _unknown(id_or_name)
-    return _views(tx, rows)[0]
+    return _views(tx, rows, lease=lease)[0]
 
 
 def get_short_name(tx: Transaction, id_or_name: str) -> str:
@@ -176,15 +179,20 @@ def _backlog() -> ColumnElement[int]:
     return select(func.count()).select_from(waiting).scalar_subquery()
 
 
-def _views(tx: Transaction, rows: Sequence[Row[Any]]) -> tuple[WorkerView, ...]:
+def _views(
+    tx: Transaction, rows: Sequence[Row[Any]], *, lease: timedelta
+) -> tuple[WorkerView, ...]:
     named = {row.created_by for row in rows}
     named |= {row.updated_by for row in rows}
     named |= {row.deleted_by for row in rows}
     users = find_users(tx, named)
-    return tuple(_view(row, users) for row in rows)
+    aside = list_aside(tx, [row.id for row in rows], lease=lease)
+    return tuple(_view(row, users, aside.get(row.id, ())) for row in rows)
 
 
-def _view(row: Row[Any], users: Mapping[UUID | None, UserView]) -> WorkerView:
+def _view(
+    row: Row[Any], users: Mapping[UUID | None, UserView], aside: Sequence[Aside]
+) -> WorkerView:
     return WorkerView(
         id=row.id,
         short_name=row.short_name,
@@ -204,6 +212,7 @@ def _view(row: Row[Any], users: Mapping[UUID | None, UserView]) -> WorkerView:
         deleted_at=row.deleted_at,
         replicas=row.replicas,
         slots=row.slots,
+        aside=aside,
         backlog=row.backlog,
     )
 

@@ -194,6 +194,27 @@ def test_what_runs_and_what_waits_is_shown(api: API):
     assert (shown["replicas"], shown["slots"], shown["backlog"]) == (1, 4, 1)
 
 
+def test_replicas_that_stand_aside_say_since_when_and_why(api: API):
+    name = api.add_worker()
+    worker = api.admin.get(f"/worker/{name}").json()["data"]
+    rows = (("well", 1, None), ("full", 1, "/tmp"), ("gone", 60, "away"))
+    for replica, ago, why in rows:
+        api.run(
+            "INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,"
+            " aside, aside_at) VALUES (:id, :worker, '1', 4, 1,"
+            " now() - make_interval(secs => :ago), :why, now())",
+            id=f"{name}-{replica}",
+            worker=UUID(worker["id"]),
+            ago=ago,
+            why=why,
+        )
+
+    (aside,) = api.admin.get(f"/worker/{name}").json()["data"]["aside"]
+
+    assert (aside["replica"], aside["why"]) == (f"{name}-full", "/tmp")
+    assert aside["sinceTimestamp"] > worker["createdTimestamp"]
+
+
 def test_a_worker_whose_name_looks_like_an_id_goes_by_its_name(api: API):
     name = api.add_worker(secrets.token_hex(16))
     worker_id = api.admin.get(f"/worker/{name}").json()["data"]["id"]

@@ -41,6 +41,32 @@ def test_a_worker_that_nobody_runs_is_bad_only_when_tasks_wait(rig: Rig):
     assert waiting.remedy == "start a replica: assay worker run alpha"
 
 
+def test_a_replica_that_stands_aside_says_why_and_all_of_them_are_bad(rig: Rig):
+    rig.worker("alpha")
+    rig.heartbeat("alpha-1@host")
+    rig.heartbeat("alpha-2@host", aside="/tmp is full: make room")
+    one = examine(rig)["replica alpha-2@host"]
+    rig.execute("DELETE FROM replica WHERE aside IS NULL")
+
+    all_of_them = examine(rig)["replica alpha-2@host"]
+
+    assert (one.level, all_of_them.level) == (Level.WARN, Level.FAIL)
+    assert "/tmp is full: make room" in one.detail
+    assert one.remedy
+
+
+def test_since_when_is_kept_until_it_works_again(rig: Rig):
+    rig.worker("alpha")
+    rig.heartbeat("alpha-1@host", aside="one trouble")
+    first = rig.execute("SELECT * FROM replica WHERE aside IS NOT NULL")[0]
+    rig.heartbeat("alpha-1@host", aside="another")
+    second = rig.execute("SELECT * FROM replica WHERE aside IS NOT NULL")[0]
+    rig.heartbeat("alpha-1@host")
+
+    assert (second.aside, second.aside_at) == ("another", first.aside_at)
+    assert rig.execute("SELECT * FROM replica WHERE aside_at IS NOT NULL") == []
+
+
 def test_a_paused_worker_is_said_to_be(rig: Rig):
     rig.worker("alpha")
     with rig.database.uow() as tx:

@@ -132,6 +132,21 @@ def test_what_may_happen_is_told_before_it_did(rig: Rig, prometheus: Prometheus)
     assert prometheus.value("tasks_ended_total", **ended) == 0
 
 
+def test_a_replica_that_stands_aside_is_told_with_why(rig: Rig, prometheus: Prometheus):
+    rig.worker("alpha")
+    rig.heartbeat("alpha-7@host", aside="/tmp is full")
+    rig.execute("UPDATE replica SET aside_at = aside_at - interval '90 seconds'")
+
+    seconds = prometheus.value(
+        "replica_aside_seconds",
+        worker="alpha",
+        replica="alpha-7@host",
+        why="/tmp is full",
+    )
+
+    assert 90 <= seconds < 120
+
+
 def test_a_queue_that_is_none_of_ours_is_told_with_what_mends_it(
     rig: Rig, prometheus: Prometheus
 ):

@@ -147,12 +147,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     [
         ({}, "live"),
         ({"replicas": 0}, "nobody home"),
+        ({"aside": [{}]}, "live"),
+        ({"aside": [{}, {}]}, "aside"),
         ({"replicas": 0, "pausedTimestamp": 1}, "paused"),
         ({"pausedTimestamp": 1, "deletedTimestamp": 2}, "deleted"),
     ],
 )
 def test_a_workers_state_is_what_keeps_its_tasks_from_moving(
-    fields: dict[str, int], word: str
+    fields: dict[str, object], word: str
 ):
     known = {"replicas": 2, "pausedTimestamp": None, "deletedTimestamp": None}
 

@@ -18,17 +18,17 @@ def test_a_pause_stays_within_bounds_however_long_it_goes_on():
 def test_a_success_begins_the_count_anew():
     aside = Aside()
     for _ in range(5):
-        aside.note_trouble()
+        aside.note_trouble("full")
 
     aside.note_success()
 
-    assert aside.note_trouble() == 0
+    assert aside.note_trouble("full") == 0
 
 
 def test_all_slots_step_aside():
     aside = Aside()
     for _ in range(3):
-        aside.note_trouble()
+        aside.note_trouble("full")
 
     assert 0 < aside.seconds_left() <= 1
 

@@ -43,10 +43,13 @@ from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
+from workers.replica.aside import Aside
 from workers.replica.attempts import Attempts
+from workers.replica.door import Door
 from workers.replica.enrolment import Enrolment, Watch
 from workers.replica.gate import Gate
 from workers.replica.identity import Identity
+from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
 from workers.replica.runtime import Runtime
@@ -212,12 +215,17 @@ class _Replica:
             secret=self.settings.secret,
         )
         every = self.settings.enrolment_seconds
-        watch = Watch(enrolment.ask, on_standing, every_seconds=every)
+        door = Door(on_standing)
+        watch = Watch(
+            enrolment.ask,
+            lambda may_work: door.set("enrolment", is_open=may_work),
+            every_seconds=every,
+        )
         watch.wait_until_not_refused(lambda: self._asked_to_stop)
         if self._asked_to_stop:
             raise WorkerShutdown(0)
         try:
-            self._start(slots)
+            self._start(slots, enrolment, door)
             self._watch = watch
             watch.start()
         except BaseException:
@@ -225,14 +233,15 @@ class _Replica:
             self._leftovers.close()
             raise
 
-    def _start(self, slots: int) -> None:
+    def _start(self, slots: int, enrolment: Enrolment, door: Door) -> None:
         identity = Identity(replica=self.name, analyzer=self.analyzer, slots=slots)
         scratch = Path(tempfile.mkdtemp(prefix="assay-replica-"))
         self._leftovers.callback(shutil.rmtree, scratch, ignore_errors=True)
         sandbox = self._start_sandbox(slots, scratch)
+        aside = Aside()
         reporter = Reporter(
             _line(self.settings),
-            partial(identity.alive, self.attempts),
+            partial(identity.alive, self.attempts, aside),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             capacity=4 * slots + _SPARE_REPORTS,
         )
@@ -249,6 +258,9 @@ class _Replica:
             sandbox=sandbox,
             check=self._check,
             scratch=scratch,
+            standing=aside,
+            probe=Probe(sandbox, scratch, enrolment.ask),
+            door=door,
         )
         reporter.start()
         log.info("replica.started", extra={"slots": slots})

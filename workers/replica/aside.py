@@ -2,8 +2,8 @@
 When a replica steps aside: after troubles of its own in a row, for a while.
 
 What it cannot do goes back to the backlog, free, and would come to it again at once.
-So it waits before it takes more, and somebody else gets a chance. Gives nothing back by
-itself.
+So it waits, and then until a probe succeeds, before it takes more, and somebody else
+gets a chance. Gives nothing back by itself.
 """
 
 from __future__ import annotations
@@ -27,15 +27,23 @@ class Aside:
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._until = 0.0
+        self._last: str | None = None
+        self._is_aside = False
 
     def note_success(self) -> None:
         """Something worked: the count begins anew."""
         with self._lock:
             self._in_a_row = 0
+            self._until = 0.0
 
-    def note_trouble(self) -> float:
+    def note_trouble(self, why: str) -> float:
         """Count a trouble; return for how many seconds to take nothing."""
         with self._lock:
+            self._last = why
+            left = self._until - time.monotonic()
+            if left > 0:
+                # Of another slot, at the same time: it is the same trouble.
+                return left
             self._in_a_row += 1
             seconds = pause_seconds(self._in_a_row)
             self._until = time.monotonic() + seconds
@@ -45,6 +53,22 @@ class Aside:
         """Return for how long to take nothing, from now on."""
         with self._lock:
             return max(0.0, self._until - time.monotonic())
+
+    def step(self) -> bool:
+        """Step aside; return ``False`` if it stands there already."""
+        with self._lock:
+            stands, self._is_aside = self._is_aside, True
+            return not stands
+
+    def come_back(self) -> None:
+        """Stand aside no more; the next trouble is one more in the row."""
+        with self._lock:
+            self._is_aside = False
+
+    def why(self) -> str | None:
+        """Return why it stands aside: the last trouble; ``None`` if it does not."""
+        with self._lock:
+            return self._last if self._is_aside else None
 
 
 def pause_seconds(in_a_row: int) -> float:

@@ -19,6 +19,7 @@ from orchestrator.contracts.report import (
     ReportKind,
 )
 from workers.analyzer import Analyzer
+from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.results import clean_text
 
@@ -61,7 +62,13 @@ class Identity:
         )
 
     def alive(
-        self, attempts: Attempts, *, sequence: int, manifest: bool, leaving: bool
+        self,
+        attempts: Attempts,
+        aside: Aside,
+        *,
+        sequence: int,
+        manifest: bool,
+        leaving: bool,
     ) -> Alive:
         """Return the heartbeat of this moment."""
         return Alive(
@@ -73,6 +80,7 @@ class Identity:
             holds=attempts.held(),
             manifest=manifest_of(self.analyzer) if manifest else None,
             leaving=leaving,
+            aside=aside.why(),
         )
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -22,26 +20,30 @@ from pydantic_core import to_json
 from orchestrator.contracts.assignment import Assignment
 from orchestrator.contracts.report import (
     FailureReason,
-    Reference,
     Report,
     ReportedAnalysis,
 )
 from workers.analysis import Classification, File
-from workers.replica import aside, logs
+from workers.replica import logs
+from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
+from workers.replica.bystander import Bystander
+from workers.replica.door import Door
+from workers.replica.fault import MAY_BE_THE_MACHINES, Trouble, untransferred
 from workers.replica.identity import Identity, wall_clock
+from workers.replica.probe import Probe, of_this_machine
 from workers.replica.reporting import Reporter
 from workers.replica.results import INLINE_MAX_BYTES, RejectedResultError, ResultCheck
 from workers.replica.slots import Slots
 from workers.replica.sources import RefusedSourceError
 from workers.replica.transfer import (
     AbandonedError,
-    Grant,
     OutOfTimeError,
     Transfer,
     TransferError,
     Upload,
 )
+from workers.replica.work import Work
 from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
@@ -51,6 +53,7 @@ from workers.sandbox.sandbox import (
     Raised,
     Run,
     Sandbox,
+    SandboxError,
     Stopped,
     TimedOut,
 )
@@ -73,34 +76,6 @@ _REASONS: dict[type, FailureReason] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Trouble:
-    """The replica, not the sample, is why there is no analysis."""
-
-    message: str
-
-
-@dataclass(kw_only=True, slots=True)
-class _Work:
-    """``deadline``: on ``time.monotonic``, once it has a slot."""
-
-    assignment: Assignment
-    attempt: Attempt
-    report: Callable[..., Report]
-    references: list[Reference] = field(default_factory=list)
-    deadline: float = 0.0
-
-    @property
-    def grant(self) -> Grant:
-        return Grant(
-            task_id=self.attempt.task_id,
-            attempt=self.attempt.number,
-            token=self.attempt.token,
-            stopped=self.attempt.stopped,
-            deadline=self.deadline,
-        )
-
-
 class Runtime:
     """
     The working part of a replica.
@@ -110,6 +85,9 @@ class Runtime:
         sandbox: Already started, with as many slots as *identity* says.
         check: Of the analyzer's results.
         scratch: A folder of its own, for results too large for a message.
+        standing: Its troubles; the heartbeat tells of them.
+        probe: Looks whether they are over.
+        door: Kept shut until they are.
     """
 
     def __init__(  # noqa: PLR0913  (its parts, by name)
@@ -122,6 +100,9 @@ class Runtime:
         sandbox: Sandbox,
         check: ResultCheck,
         scratch: Path,
+        standing: Aside,
+        probe: Probe,
+        door: Door,
     ) -> None:
         self._identity = identity
         self._attempts = attempts
@@ -134,7 +115,13 @@ class Runtime:
         self._stopping = False
         self._hurry = False
         self._discarded = 0
-        self._aside = aside.Aside()
+        self._bystander = Bystander(
+            standing,
+            probe,
+            door,
+            release=self._release_unstarted,
+            is_leaving=lambda: self._stopping,
+        )
 
     def perform(self, message: object, token: object) -> Report | None:
         """
@@ -166,7 +153,7 @@ class Runtime:
                 return None
             report = self._take_up(assignment, attempt, slot)
         # The attempt is somebody else's by now; this slot waits.
-        aside.wait(self._aside.seconds_left(), unless=lambda: self._stopping)
+        self._bystander.hold()
         return report
 
     def _take_up(
@@ -200,8 +187,7 @@ class Runtime:
         Returns when the last heartbeat is out, or the broker stayed away too long.
         """
         self._stopping = True
-        for attempt in self._attempts.drop_unstarted():
-            self._reporter.put(self._identity.report(attempt, "released"), lambda: None)
+        self._release_unstarted(None)
         self._wait_for_the_running(grace_seconds)
         self._attempts.interrupt()
         if not self._attempts.wait_until_idle(_KILL_SECONDS):
@@ -209,15 +195,20 @@ class Runtime:
         self._reporter.close(_FLUSH_SECONDS)
         self._transfer.close()
 
+    def _release_unstarted(self, why: str | None) -> None:
+        for attempt in self._attempts.drop_unstarted():
+            report = self._identity.report(attempt, "released", message=why)
+            self._reporter.put(report, lambda: None)
+
     def _wait_for_the_running(self, grace_seconds: float) -> None:
         deadline = time.monotonic() + grace_seconds
         while not self._hurry and time.monotonic() < deadline:
             if self._attempts.wait_until_idle(_LOOK_SECONDS):
                 return
 
-    def _new_run(self, assignment: Assignment, attempt: Attempt) -> _Work:
+    def _new_run(self, assignment: Assignment, attempt: Attempt) -> Work:
         report = partial(self._identity.report, attempt, started_at=wall_clock())
-        return _Work(assignment=assignment, attempt=attempt, report=report)
+        return Work(assignment=assignment, attempt=attempt, report=report)
 
     def _read(self, message: object) -> Assignment | None:
         try:
@@ -231,7 +222,7 @@ class Runtime:
         fields = {"reason": why, "so_far": self._discarded}
         log.warning("message.discarded", extra=fields)
 
-    def _guarded(self, work: _Work, slot: int) -> Report | None:
+    def _guarded(self, work: Work, slot: int) -> Report | None:
         try:
             return self._run(work, slot)
         except Exception as error:
@@ -239,20 +230,33 @@ class Runtime:
             message = f"the replica failed: {type(error).__name__}: {error}"
             return _fail(work, "error", message, recoverable=True)
 
-    def _run(self, work: _Work, slot: int) -> Report | None:
-        if self._stopping:
-            return work.report("released")
+    def _run(self, work: Work, slot: int) -> Report | None:
+        why = self._bystander.why()
+        if self._stopping or why:
+            return work.report("released", message=why)
         self._reporter.put_later(
             EXECUTING_AFTER_SECONDS, partial(self._executing, work)
         )
-        return self._conclude(work, self._analyse(work, slot))
+        outcome = self._analyse(work, slot)
+        report = self._conclude(work, self._at_fault(outcome))
+        if report is not None and report.kind != "released":
+            self._bystander.note_success()
+        return report
 
-    def _executing(self, work: _Work) -> Report | None:
+    def _at_fault(self, outcome: Outcome | Trouble) -> Outcome | Trouble:
+        """Blame the scratch, not the sample, where nothing can be written any more."""
+        if isinstance(outcome, MAY_BE_THE_MACHINES):
+            # The slot is clean again: what fills it now was not this analysis.
+            why = self._bystander.scratch()
+            return outcome if why is None else Trouble(message=why)
+        return outcome
+
+    def _executing(self, work: Work) -> Report | None:
         if work.attempt.phase != "running" or work.attempt.over:
             return None
         return work.report("executing")
 
-    def _analyse(self, work: _Work, slot: int) -> Outcome | _Trouble:
+    def _analyse(self, work: Work, slot: int) -> Outcome | Trouble:
         assignment = work.assignment
         work.deadline = time.monotonic() + assignment.timeout_seconds
         sample = assignment.sample
@@ -278,17 +282,19 @@ class Runtime:
         except OutOfTimeError:
             return _out_of_time(work)
         except RefusedSourceError as error:
-            return _Trouble(message=str(error))
+            return Trouble(message=str(error))
         except TransferError as error:
-            return _untransferred(error)
+            return untransferred(error)
         except OSError as error:
-            return _Trouble(message=_of_this_machine(error))
+            return Trouble(message=of_this_machine(error, self._scratch))
+        except SandboxError as error:
+            # No child could be made, so no sample was looked at.
+            return Trouble(message=f"this replica's sandbox: {error}")
 
-    def _deliver(self, work: _Work, target: Path) -> None:
+    def _deliver(self, work: Work, target: Path) -> None:
         self._transfer.deliver(work.assignment.sample, target, work.grant)
-        self._aside.note_success()
 
-    def _collect(self, work: _Work, file: File, path: Path) -> None:
+    def _collect(self, work: Work, file: File, path: Path) -> None:
         upload = Upload(
             kind=file.kind,
             source=path,
@@ -297,9 +303,9 @@ class Runtime:
         )
         work.references.append(self._transfer.upload(upload, work.grant))
 
-    def _conclude(self, work: _Work, outcome: Outcome | _Trouble) -> Report | None:
+    def _conclude(self, work: Work, outcome: Outcome | Trouble) -> Report | None:
         match outcome:
-            case _Trouble(message=message):
+            case Trouble(message=message):
                 return self._give_back(work, message)
             case Finished():
                 return self._succeed(work, outcome)
@@ -316,13 +322,12 @@ class Runtime:
             case _:
                 assert_never(outcome)
 
-    def _give_back(self, work: _Work, why: str) -> Report:
+    def _give_back(self, work: Work, why: str) -> Report:
         # Not the sample's fault, so that it must not pay; another replica may do it.
-        seconds = self._aside.note_trouble()
-        log.warning("replica.trouble", extra={"reason": why, "aside_seconds": seconds})
+        self._bystander.note_trouble(why)
         return work.report("released", message=why)
 
-    def _succeed(self, work: _Work, outcome: Finished) -> Report | None:
+    def _succeed(self, work: Work, outcome: Finished) -> Report | None:
         try:
             checked = self._check(outcome.analysis)
             analysis = checked.analysis
@@ -331,9 +336,10 @@ class Runtime:
         except RejectedResultError as error:
             return _fail(work, "bad_result", str(error))
         except TransferError as error:
-            return self._conclude(work, _untransferred(error))
+            return self._conclude(work, untransferred(error))
         except OSError as error:
-            return self._conclude(work, _Trouble(message=_of_this_machine(error)))
+            why = of_this_machine(error, self._scratch)
+            return self._conclude(work, Trouble(message=why))
         except AbandonedError:
             return self._conclude(work, Stopped())
         except OutOfTimeError:
@@ -346,7 +352,7 @@ class Runtime:
             ),
         )
 
-    def _offload(self, work: _Work, analysis: ReportedAnalysis) -> ReportedAnalysis:
+    def _offload(self, work: Work, analysis: ReportedAnalysis) -> ReportedAnalysis:
         rest = analysis.model_copy(update={"result": None})
         if len(rest.model_dump_json()) > INLINE_MAX_BYTES:
             raise RejectedResultError(
@@ -363,28 +369,13 @@ class Runtime:
         return rest.model_copy(update={"references": (stored,)})
 
 
-def _out_of_time(work: _Work) -> TimedOut:
+def _out_of_time(work: Work) -> TimedOut:
     seconds = work.assignment.timeout_seconds
     return TimedOut(message=f"after {seconds:g} s its bytes were still under way")
 
 
-def _untransferred(error: TransferError) -> _Trouble | Raised:
-    """Say whose fault it is: not the sample's, if another attempt may fare better."""
-    if error.recoverable:
-        return _Trouble(message=str(error))
-    kind: Literal["sample_missing", "error"] = (
-        "sample_missing" if error.missing else "error"
-    )
-    return Raised(kind=kind, recoverable=False, message=str(error))
-
-
-def _of_this_machine(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"this replica's machine: {where}{error.strerror or type(error).__name__}"
-
-
 def _fail(
-    work: _Work, reason: FailureReason, message: str, *, recoverable: bool = False
+    work: Work, reason: FailureReason, message: str, *, recoverable: bool = False
 ) -> Report:
     return work.report(
         "failed", reason=reason, message=message, recoverable=recoverable

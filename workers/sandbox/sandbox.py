@@ -148,9 +148,7 @@ class Sandbox:
         Raises:
             SandboxError: With the traceback of the import.
         """
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        # Others pass through to what is theirs below; they cannot list it.
-        self._scratch.chmod(0o711)
+        self._open_scratch()
         warnings = self._claim_users()
         for slot in self._slots:
             uid = self._users[slot.number].uid if self._users else None
@@ -184,6 +182,21 @@ class Sandbox:
         with self._slots[slot].lock:
             return self._run(self._slots[slot], run, stopped, collect)
 
+    def mend(self) -> None:
+        """
+        Make again what somebody has removed from the scratch; leave alone what runs.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self._open_scratch()
+        for slot in self._slots:
+            if slot.lock.acquire(blocking=False):
+                try:
+                    slot.mend()
+                finally:
+                    slot.lock.release()
+
     def close(self) -> None:
         """
         Kill everything; return when nothing is left. Further calls do nothing.
@@ -200,6 +213,11 @@ class Sandbox:
                 slot.close()
         while self._users:
             self._users.pop().release()
+
+    def _open_scratch(self) -> None:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        # Others pass through to what is theirs below; they cannot list it.
+        self._scratch.chmod(0o711)
 
     def _claim_users(self) -> tuple[str, ...]:
         if os.geteuid() != 0 or not can_change_user() or self._users:

@@ -104,6 +104,10 @@ class SlotDirectory:
             os.chown(self.directory, -1, self._uid)
             os.chown(self.work, self._uid, self._uid)
 
+    def is_there(self) -> bool:
+        """Whether all of it is, as :meth:`create` made it."""
+        return self.work.is_dir() and self._staged.is_dir()
+
     def put_sample(self, deliver: Callable[[Path], None]) -> None:
         """Have *deliver* write the sample, and let the child read it, not write it."""
         deliver(self.sample)

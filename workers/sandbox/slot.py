@@ -202,6 +202,13 @@ class Slot:
         self.directory = SlotDirectory(root, self.number, uid)
         self.directory.create()
 
+    def mend(self) -> None:
+        """Make its directory again if it is gone, and what was in it with it."""
+        if self.directory.is_there():
+            return
+        self.discard()
+        self.directory.create()
+
     def fork(self, spawner: Spawner) -> Child:
         """
         Make a child and wait until it is confined.

@@ -147,6 +147,7 @@ class Exposition(Collector):
             for worker in self._measures.workers:
                 family.add_metric([worker.short_name], value(worker))
             yield family
+        yield self._aside()
         yield self._foreign_queues()
         for counted, text in _COUNTERS.items():
             yield self._counter(counted, text)
@@ -209,6 +210,18 @@ class Exposition(Collector):
             since = worker.oldest_enqueued_at
             age = self._age(since) if since else 0
             family.add_metric([worker.short_name], age)
+        return family
+
+    def _aside(self) -> Metric:
+        family = GaugeMetricFamily(
+            f"{_PREFIX}replica_aside_seconds",
+            "Since a live replica stands aside, and why",
+            labels=["worker", "replica", "why"],
+        )
+        for worker in self._measures.workers:
+            for one in worker.aside:
+                labels = [worker.short_name, one.replica, one.why]
+                family.add_metric(labels, self._age(one.since))
         return family
 
     def _foreign_queues(self) -> Metric:

@@ -130,6 +130,14 @@ class WorkerUpdateRequest(_WorkerSettings):
         )
 
 
+class AsideResponse(Shape):
+    """A replica that lives and takes no work; ``why`` says what to do about it."""
+
+    replica: str
+    why: str
+    since_timestamp: Millis
+
+
 class WorkerResponse(Shape):
     """A registered worker, and what runs of it now."""
 
@@ -154,6 +162,7 @@ class WorkerResponse(Shape):
     paused_timestamp: Millis | None
     replicas: int
     slots: int
+    aside: tuple[AsideResponse, ...]
     backlog: int
 
     @classmethod
@@ -175,6 +184,12 @@ class WorkerResponse(Shape):
             deleted_timestamp=view.deleted_at,
             flags=("deleted",) if view.deleted_at else (),
             paused_timestamp=view.paused_at,
+            aside=tuple(
+                AsideResponse(
+                    replica=one.replica, why=one.why, since_timestamp=one.since
+                )
+                for one in view.aside
+            ),
         )
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from orchestrator.contracts.alive import ASIDE_MAX, Alive
 from orchestrator.contracts.wire import Wire
 from orchestrator.flow.intake import _Envelope
 from tests.contracts.messages.test_messages import GOLDEN, MODELS
 
-#: Free text about an attempt, and a result: U+0000 in them is replaced when stored.
-_REPLACED = ("message", "analysis.result")
+#: Free text about an attempt, and a result: U+0000 in them is replaced when stored. Why
+#: a replica stands aside: when it is read.
+_REPLACED = ("message", "analysis.result", "aside")
 
 ALL: dict[str, type[Wire]] = {**MODELS, "envelope": _Envelope}
 SCHEMAS = {name: model.model_json_schema() for name, model in ALL.items()}
@@ -46,6 +48,26 @@ def test_no_text_holds_a_nul(path):
 
     assert texts
     assert accepted == []
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("full\0", "full\ufffd"),
+        ("x" * 5_000, "x" * ASIDE_MAX),
+        ("", None),
+        (7, None),
+        ({"why": "full"}, None),
+    ],
+)
+def test_what_a_heartbeat_says_for_people_never_costs_it_the_heartbeat(
+    said: object, read: str | None
+):
+    message = json.loads((GOLDEN / "alive-v1.json").read_text())
+
+    alive = Alive.model_validate_json(json.dumps({**message, "aside": said}))
+
+    assert alive.aside == read
 
 
 def _parts(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:

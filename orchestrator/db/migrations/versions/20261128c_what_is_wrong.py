@@ -1,5 +1,5 @@
 """
-what is wrong in the broker reaches those who speak to none.
+what is wrong in the broker, and with a replica, reaches those who speak to neither.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_foreign_queue")),
     )
+    op.add_column("replica", sa.Column("aside", sa.Text()))
+    op.add_column("replica", sa.Column("aside_at", sa.DateTime(timezone=True)))
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_column("replica", "aside_at")
+    op.drop_column("replica", "aside")
     op.drop_table("foreign_queue")
