@@ -74,16 +74,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     from tests.fixtures.ledger import PROPERTY, table  # noqa: PLC0415  (asserts)
 
     reports = chain(*map(terminalreporter.getreports, ("passed", "failed")))
-    rows = [
-        value
+    # A test that balances twice ends with the sum.
+    rows = {
+        report.nodeid: value
         for report in reports
         if report.when == "call"
         for name, value in report.user_properties
         if name == PROPERTY
-    ]
+    }
     if rows:
         terminalreporter.section("what faults cost")
-        for line in table(rows):
+        for line in table(list(rows.values())):
             terminalreporter.line(line)
 
 

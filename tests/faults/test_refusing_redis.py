@@ -13,6 +13,7 @@ import pytest
 
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field, eventually
+from tests.fixtures.ledger import Ledger
 
 #: Longer than a lease of the field, so that clocks would run out that should not.
 _REFUSED_SECONDS = 9
@@ -45,11 +46,11 @@ def field(
     ("refuse", "mend"), [("fill", "make_room"), ("demote", "promote")]
 )
 def test_everybody_lives_through_it_and_nothing_is_lost(
-    field: Field, redis_server: RedisServer, refuse: str, mend: str
+    field: Field, redis_server: RedisServer, ledger: Ledger, refuse: str, mend: str
 ):
     field.start()
     field.replicas({"slow": SOURCE}, slots=4)
-    field.count_by_trigger()
+    ledger.open(field)
     for number in range(JOBS):
         field.job(f"before {number}".encode())
     eventually(lambda: field.count("state = 'executing'") > 0, within=30)
@@ -61,11 +62,7 @@ def test_everybody_lives_through_it_and_nothing_is_lost(
     getattr(redis_server, mend)()
 
     field.wait_until_done(within=90)
-    total = 2 * JOBS
-    assert field.endings() == {"success": total}
-    assert field.count("losses > 0") == 0
-    assert field.counted("ending") == [1] * total
-    assert field.counted("analysis") == [1] * total
+    ledger.close(field, tasks=2 * JOBS)
     require_quiet(field)
 
 
