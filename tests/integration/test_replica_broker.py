@@ -20,6 +20,7 @@ from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
 from tests.fixtures.servers import RedisServer, eventually
 from workers import Analysis, Analyzer
 from workers.replica import broker
+from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity
 from workers.replica.reporting import Line, Reporter
@@ -182,7 +183,7 @@ def _reporter(server: RedisServer, *, capacity: int) -> Reporter:
     )
     reporter = Reporter(
         line,
-        partial(_identity().alive, Attempts()),
+        partial(_identity().alive, Attempts(), Aside()),
         heartbeat_seconds=0.2,
         capacity=capacity,
     )
