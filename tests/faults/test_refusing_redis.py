@@ -14,6 +14,7 @@ import pytest
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field, eventually
 from tests.fixtures.ledger import Ledger
+from tests.fixtures.rounds import only_long
 
 #: Longer than a lease of the field, so that clocks would run out that should not.
 _REFUSED_SECONDS = 9
@@ -66,6 +67,7 @@ def test_everybody_lives_through_it_and_nothing_is_lost(
     require_quiet(field)
 
 
+@only_long
 @pytest.mark.timeout(300)
 def test_everybody_starts_at_one_that_takes_no_writes(
     field: Field, redis_server: RedisServer
