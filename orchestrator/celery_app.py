@@ -124,6 +124,19 @@ def _stop(_number: int, _frame: object) -> None:
     state.should_stop = 0
 
 
+def _end_beat_soon(**_: object) -> None:
+    # Celery's own handler raises, which is lost where a library ignores it.
+    def end(_number: int, _frame: object) -> None:
+        end_within()
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+signals.beat_init.connect(_end_beat_soon, weak=False)
+
+
 def _leave_the_logs_alone(**_: object) -> None:
     """Celery sets up none of its own when somebody listens."""
 

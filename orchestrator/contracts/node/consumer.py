@@ -54,11 +54,11 @@ class _Box(Pidbox):  # type: ignore[misc]  # Celery has no types
                 on_message=self._receive, on_decode_error=self._drop
             )
             self.consumer.consume()
-        except ResourceLocked:
-            # RabbitMQ still believes in our connection of before, which is frozen.
-            # Celery would try again at once, and for ever.
+        except ResourceLocked as error:
+            # RabbitMQ still believes in our connection of before, which is frozen. With
+            # this error Celery would end, or try again at once and for ever.
             time.sleep(_LOCKED_SECONDS)
-            raise
+            raise ConnectionResetError("the mailbox is still locked") from error
 
     def _receive(self, message: Any) -> None:
         self._forward_clock()
