@@ -46,11 +46,13 @@ def whats(parts: list[dict[str, Any]]) -> set[str]:
     return {part["what"] for part in parts}
 
 
-def mend_all(field: Field, broker: Broker) -> None:
+def mend_all(field: Field, broker: Broker) -> set[str]:
+    """Do what is said to be done, and return that."""
     with field.database.uow() as tx:
         found = list_foreign(tx)
     for queue in found:
         mend(broker, queue)
+    return {queue.remedy for queue in found}
 
 
 def foreign(field: Field) -> set[str]:
@@ -75,7 +77,7 @@ def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
     )
     assert "assay_foreign_queue{" in ask(field, "/metrics").text
 
-    mend_all(field, broker)
+    remedies = mend_all(field, broker)
     spoil(broker, "worker.alone")
     field.replicas({name: SOURCE.format(name=name) for name in WORKERS}, slots=2)
     for number in range(JOBS):
@@ -88,22 +90,24 @@ def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
     troubles = ask(field, "/health/ready").json()["data"]["troubles"]
     assert whats(troubles) == {"queue worker.alone"}
 
-    mend_all(field, broker)
+    remedies |= mend_all(field, broker)
     field.wait_until_done(within=60)
 
     assert field.endings() == {"success": JOBS * len(WORKERS)}
     assert field.count("losses > 0") == 0
     eventually(lambda: foreign(field) == set(), within=30)
     assert {member.starts for member in field.keeper.members.values()} == {1}
-    require_quiet(field)
+    require_quiet(field, remedies)
 
 
-def require_quiet(field: Field) -> None:
+def require_quiet(field: Field, remedies: set[str]) -> None:
     """One clear line about each thing, from each that meets it, and no traceback."""
     for name in field.keeper.members:
         lines = field.said(name)
-        about = [line["queue"] for line in lines if line["event"] == "queue.foreign"]
+        foreign = field.said(name, "queue.foreign")
+        about = [line["queue"] for line in foreign]
         assert len(about) == len(set(about)), (name, about)
+        assert {line["hint"] for line in foreign} <= remedies
         assert not [line for line in lines if "exception" in line], name
     for name in ("consume-0", "maintain-0", "beat-0"):
         assert "unavailable" not in str(field.said(name)), name

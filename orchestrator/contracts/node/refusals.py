@@ -6,6 +6,7 @@ it takes no writes, its memory is full, or a queue is none of ours.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: Where Celery's consumer says that it lost its connection.
 _CELERYS_LOG = logging.getLogger("celery.worker.consumer.consumer")
+
+#: Of Redis, in a URL. Kombu itself does not know it of a socket's.
+_DATABASE = re.compile(r"[?&]virtual_host=(\d+)|://[^/]*/(\d+)(?:\?|$)")
 
 #: Seconds from one try to the next. Soon after it was mended elsewhere, work goes on.
 _PAUSE_SECONDS = 1.0
@@ -36,7 +40,8 @@ def complain(error: BaseException, app: Any) -> None:
     queue = app.conf.task_default_queue
     foreign = read_refusal(str(error))
     if foreign is None and "WRONGTYPE" in str(error):
-        database = str(app.connection_for_read().virtual_host or 0)
+        named = _DATABASE.search(app.conf.broker_url)
+        database = (named[1] or named[2]) if named else "0"
         foreign = foreign_key(queue, wanted="list", present="?", database=database)
     if foreign is not None:
         log.warning("queue.foreign", extra=foreign.told())
