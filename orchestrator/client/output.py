@@ -116,6 +116,6 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max(len(name) for name in fields)
     for name, value in fields.items():
         console.print(
-            Text.assemble((f"{name:<{width}}", "bold"), "  ", cell(value)),
+            Text.assemble((f"{shown(name):<{width}}", "bold"), "  ", cell(value)),
             soft_wrap=True,
         )

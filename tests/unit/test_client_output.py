@@ -10,6 +10,7 @@ from orchestrator.client.output import (
     cell,
     moment,
     plain_lines,
+    print_fields,
     print_json,
     seconds_between,
     shown,
@@ -83,3 +84,14 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]):
     print_json({"file": "é\x1b"})
 
     assert json.loads(capsys.readouterr().out) == {"file": "é\x1b"}
+
+
+def test_neither_a_fields_name_nor_its_value_does_anything_to_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+):
+    """A replica names itself."""
+    print_fields({"aside \x1b[2J-1@host": "\x1b]0;owned\x07 [red]full[/red]"})
+
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "[red]full[/red]" in said
