@@ -158,15 +158,13 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         return
     database: Database | None = None
     try:
-        url, direct_url = (
-            settings.database_url.get_secret_value(),
-            settings.direct_url(),
-        )
+        url = settings.database_url.get_secret_value()
+        direct_url = settings.direct_url()
+        database = Database(url, direct_url=direct_url, pool_size=1)
         sessions = _sessions(url, direct_url)
         yield sessions
         if sessions.level is Level.FAIL:
             return
-        database = Database(url, direct_url=direct_url, pool_size=1)
         yield _clock(database)
         yield from diagnose(database, lease=settings.limits().lease)
     except (DBAPIError, psycopg.Error) as error:

@@ -134,6 +134,7 @@ def test_nothing_is_lost_or_doubled_by_kills_of_every_kind(
         )
         ledger.close(field, tasks=2 * JOBS * len(WORKERS), may_charge=True)
         assert again > 0
-        assert storm <= calm + 30
+        # A lease, and the back-off of what was lost twice; the rest is the machine's.
+        assert storm <= 2 * calm + 30
     finally:
         field.close()

@@ -364,7 +364,7 @@ def test_what_waits_for_a_lock_is_tried_again_before_it_is_set_apart(
     rig: Rig, job, monkeypatch
 ):
     message = rig.report(rig.task(job), "success")
-    monkeypatch.setattr(unit_of_work, "STATEMENT_TIMEOUT_MS", 500)
+    monkeypatch.setitem(unit_of_work._SESSION, "statement_timeout", "500")
     database = Database(rig.database.url)
 
     with rig.database.engine.connect() as other:

@@ -33,6 +33,7 @@ from orchestrator.queries.measure import BACKLOG_COUNTED_MAX
 from orchestrator.store import SampleStore
 from tests.fixtures.api import serve
 from tests.fixtures.engine import Rig, raw
+from tests.fixtures.patience import be_patient
 
 OPERATOR = Actor("test")
 
@@ -596,7 +597,7 @@ def _copy_tasks(rig: Rig, job: UUID, copies: int, *, ended: bool = False) -> Non
     """Copy a job and its tasks, as rows."""
     values = {"job": job, "copies": copies, "state": "done" if ended else "enqueued"}
     with rig.database.uow() as tx:
-        tx.connection.execute(text("SET LOCAL statement_timeout = 120000"))
+        be_patient(tx.connection)
         # The copies refer to what the first one does.
         tx.connection.execute(text("SET LOCAL session_replication_role = replica"))
         tx.connection.execute(_COPY_ENDED if ended else _COPY_OPEN, values)

@@ -83,7 +83,8 @@ def test_nothing_is_obeyed_that_is_not_signed_to_the_letter(actor: Stage):
     }
     log = actor.replicas[0].log.read_text()
     assert "not signed with this worker's secret" in log
-    assert log.count("message.discarded") == len(wrong)
+    # Alike in their fault, they are one line a minute.
+    assert 1 <= log.count("message.discarded") < len(wrong)
 
 
 def test_what_no_one_signed_neither_delays_nor_ends_an_attempt(actor: Stage):
