@@ -44,7 +44,11 @@ def field(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("refuse", "mend"), [("fill", "make_room"), ("demote", "promote")]
+    ("refuse", "mend"),
+    [
+        ("fill", "make_room"),
+        pytest.param("demote", "promote", marks=only_long),
+    ],
 )
 def test_everybody_lives_through_it_and_nothing_is_lost(
     field: Field, redis_server: RedisServer, ledger: Ledger, refuse: str, mend: str
