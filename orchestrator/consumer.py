@@ -181,7 +181,7 @@ def _step(
     try:
         batch = source.batch(wait_seconds=_WAIT_SECONDS)
         if source.was_interrupted():
-            _open_gap(database)
+            _open_gap(database, stopping)
         if not batch:
             return False
         done = ingest(database, batch, engine=engine, patient=patient)
@@ -205,11 +205,19 @@ def _step(
     return False
 
 
-def _open_gap(database: Database) -> None:
+def _open_gap(database: Database, stopping: threading.Event) -> None:
     # However short it was: canaries may have come through before and after, and what
-    # was reported in between is gone with the broker.
-    with database.uow() as tx:
-        stream.open_gap(tx)
+    # was reported in between is gone with the broker. The source says it once, so a
+    # database that is away at the same time is waited for.
+    while not stopping.is_set():
+        try:
+            with database.uow() as tx:
+                stream.open_gap(tx)
+        except OperationalError as error:
+            log.warning("consumer.database_unavailable", **told(error))
+            stopping.wait(0.2)
+        else:
+            return
 
 
 def _log_refused(done: Ingested) -> None:

@@ -82,8 +82,8 @@ def told(error: BaseException) -> dict[str, str]:
 
 _HINTS: Final = {
     "25006": "it takes no writes: a standby, or default_transaction_read_only",
-    "42P05": "whoever stands between gives us others' sessions; connect directly",
-    "26000": "whoever stands between gives us others' sessions; connect directly",
+    "42P05": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
+    "26000": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
     "42501": "our role lacks a right there",
     "42": "its tables are of another version: assay db upgrade",
     "53100": "its disk is full",
