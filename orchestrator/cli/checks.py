@@ -259,7 +259,8 @@ def _workers_of(settings: Settings) -> list[str]:
     if not settings.database_url:
         return []
     try:
-        database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        url, direct_url = settings.database_url, settings.direct_url()
+        database = Database(url.get_secret_value(), direct_url=direct_url, pool_size=1)
         with database.uow() as tx:
             names = [row.short_name for row in list_workers(tx) if not row.is_deleted]
         database.close()
