@@ -34,6 +34,7 @@ from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.domain.errors import AssayError
 from orchestrator.domain.values import Actor, Role
 from orchestrator.embedded import launch, places, postgres, redis
+from orchestrator.embedded.ports import free_port
 
 BENCH = Actor("bench")
 
@@ -78,7 +79,7 @@ class Testbed:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secret_key = f"bench:{os.urandom(32).hex()}"
         self.keys = KeyRing.parse(self._secret_key)
-        self._api_port = redis.free_port()
+        self._api_port = free_port()
         self._places = places.places(folder)
         # From the last to the first, also when only some of it was begun.
         self._leaving = ExitStack()
@@ -241,7 +242,7 @@ class Testbed:
         }
 
     def _start_redis(self) -> str:
-        plan = redis.prepare(self._places, port=redis.free_port())
+        plan = redis.prepare(self._places, port=free_port())
         user = self._places.broker_user
         words = launch.command(*plan.command, parent=os.getpid(), user=user)
         self._open("redis", words, {})

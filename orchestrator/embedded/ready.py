@@ -1,10 +1,9 @@
 """
-Whether a stack may start, and whether all of it works. Starts and waits for nothing.
+Whether all of a stack works. Starts and waits for nothing.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -12,25 +11,9 @@ import httpx
 from sqlalchemy import text
 
 from orchestrator.db.unit_of_work import Database
-from orchestrator.domain.errors import ConfigurationError
 
 #: Two heartbeats.
 _HEARD_WITHIN = timedelta(seconds=10)
-
-
-def check_port(port: int, setting: str) -> None:
-    """Raise an error if somebody has it: they would be taken for ours."""
-    with socket.socket() as probe:
-        # As servers do: what lingers of the last one's connections is nobody.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"{setting}: {port}: {(error.strerror or 'taken').lower()}; set it to a"
-                " free port, or to 0 for any",
-                field=setting,
-            ) from None
 
 
 def api_client(api_url: str) -> httpx.Client:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -103,13 +102,6 @@ def wait_until_ready(url: str, *, seconds: float = _START_SECONDS) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _quoted(path: Path) -> str:

@@ -40,7 +40,8 @@ from orchestrator.embedded.places import (
     private_file,
     remove_transient,
 )
-from orchestrator.embedded.ready import api_client, check_port, missing_parts
+from orchestrator.embedded.ports import check_port, free_port
+from orchestrator.embedded.ready import api_client, missing_parts
 from orchestrator.embedded.session import wait_until_empty
 from orchestrator.embedded.supervisor import (
     Control,
@@ -98,10 +99,10 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
     ) -> None:
         self._places = places(data_dir)
-        self._api_port = api_port or redis.free_port()
+        self._api_port = api_port or free_port()
         self._workers = workers
         self._slots = slots
-        self._flower_port = redis.free_port() if flower_port == 0 else flower_port
+        self._flower_port = free_port() if flower_port == 0 else flower_port
         self._extra_env = dict(extra_env or {})
         self._secrets: dict[str, str] = {}
         self._broker_urls: dict[str, str] = {}
@@ -135,7 +136,7 @@ class Stack:
             check_port(self._flower_port, "ASSAY_FLOWER_PORT")
         on_progress("starting PostgreSQL and Redis")
         database = postgres.prepare(self._places)
-        broker = redis.prepare(self._places, port=redis.free_port())
+        broker = redis.prepare(self._places, port=free_port())
         stores = programs.stores(
             self._places, database=database.command, broker=broker.command
         )

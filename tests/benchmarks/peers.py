@@ -19,7 +19,7 @@ import redis
 
 from orchestrator.bench.fanout import Plan
 from orchestrator.bench.testbed import Testbed, wait_until
-from orchestrator.embedded.redis import free_port
+from orchestrator.embedded.ports import free_port
 from tests.benchmarks.bench_python import bench_python
 
 _HERE = Path(__file__).parent

@@ -46,7 +46,7 @@ def share_of_ideal(field: Field) -> float:
     """
     field.replicas({"short": _SOURCE}, slots=SLOTS)
     fill_backlog(field, "short", TASKS)
-    field.wait_until_done(within=120)
+    field.wait_until_done()
     (row,) = field.rows(_RATE, skip=TASKS // 5)
     return float(row.rate) / (SLOTS / ANALYSIS_SECONDS)
 

@@ -25,6 +25,7 @@ from orchestrator.contracts.names import REPORTS, worker_queue
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.embedded.ports import free_port
 from orchestrator.messaging import policy
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.control import Stopper
@@ -32,17 +33,12 @@ from orchestrator.messaging.outgoing import Outgoing
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import open_report_source
 from orchestrator.messaging.topology import declare, redis_client
-from tests.fixtures.brokers import (
-    Broker,
-    RabbitMQHost,
-    RedisServer,
-    eventually,
-    redis_executable,
-)
+from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer, redis_executable
 from tests.fixtures.rabbitmq_node import RabbitMQNode
 from tests.fixtures.replica import ACTOR, ROOT, Replica, write_module
 from tests.fixtures.rounds import only_long
-from tests.fixtures.servers import StoreServer, free_port
+from tests.fixtures.servers import StoreServer
+from tests.fixtures.waiting import eventually
 
 DEPLOYMENT = secrets.token_hex(4)
 KEYS = KeyRing.parse(f"new:{'5a' * 32},old:{'a5' * 32}")
@@ -157,7 +153,7 @@ def test_a_replica_waits_for_a_queue_that_nobody_has_made_yet(
         declare(rabbitmq.url, ["actor"])
 
         app = Celery(broker=rabbitmq.url, set_as_current=False)
-        eventually(lambda: app.control.inspect(timeout=1).ping(), within_seconds=30)
+        eventually(lambda: app.control.inspect(timeout=1).ping())
         with closing(open_report_source(rabbitmq.url, epoch=1)) as source:
             eventually(lambda: source.batch(wait_seconds=1))
 

@@ -24,7 +24,8 @@ from orchestrator.contracts.signature import stop_signature
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Outgoing, Publisher
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from tests.fixtures.brokers import Broker, eventually, start_child, start_process
+from tests.fixtures.brokers import Broker, start_child, start_process
+from tests.fixtures.waiting import eventually
 
 JOB, TASK = UUID(int=1), UUID(int=2)
 SHA256 = "a" * 64
@@ -83,7 +84,7 @@ def node(broker: Broker, tmp_path: Path) -> Iterator[Node]:
                 "TEST_OUTPUT": str(output),
             },
         )
-    eventually(lambda: "echo-1@here ready" in log.read_text(), within_seconds=30)
+    eventually(lambda: "echo-1@here ready" in log.read_text())
     yield Node(output)
     process.kill()
     process.wait()
@@ -169,7 +170,7 @@ def test_two_maintenance_processes_are_told_apart_and_name_their_machine(
         return len(found) == 2
 
     try:
-        eventually(both_answer, within_seconds=60)
+        eventually(both_answer)
     finally:
         for process in processes:
             process.kill()

@@ -23,9 +23,10 @@ from tornado.routing import URLSpec
 from tornado.web import RequestHandler
 
 from orchestrator.contracts.node.commands import REFUSED
-from orchestrator.embedded.redis import free_port
+from orchestrator.embedded.ports import free_port
 from tests.fixtures.brokers import Broker, RedisServer, start_child
-from tests.fixtures.field import Field, Member, bare, eventually
+from tests.fixtures.field import Field, Member, bare
+from tests.fixtures.waiting import eventually
 
 USER, PASSWORD = "operator", "fl0wer-s3cret"
 
@@ -84,7 +85,7 @@ def flower(field: Field) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}", auth=(USER, PASSWORD), timeout=10
     ) as client:
-        eventually(lambda: _answers(client), within=30)
+        eventually(lambda: _answers(client))
         yield client
 
 
@@ -107,15 +108,14 @@ def _online(client: httpx.Client) -> dict[str, bool]:
 
 @pytest.mark.timeout(180)
 def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Client):
-    eventually(lambda: len(_online(flower)) >= 2, within=30)
+    eventually(lambda: len(_online(flower)) >= 2)
     field.job(b"0.01")
     field.job(b"bad")
-    field.wait_until_done(within=60)
+    field.wait_until_done()
 
     # A fanned-out task by its worker, one that failed by its state.
     eventually(
         lambda: len(_tasks(flower, taskname="assay.analyze.flower_yara")) == 2,
-        within=20,
     )
     of_yara = _tasks(flower, taskname="assay.analyze.flower_yara")
     assert {task["name"] for task in of_yara.values()} == {"assay.analyze.flower_yara"}
@@ -126,7 +126,7 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
 
     # A replica in the middle of a long analysis is not offline.
     field.job(str(OFFLINE_SECONDS + 6).encode())
-    eventually(lambda: field.count("state = 'executing'") == 2, within=20)
+    eventually(lambda: field.count("state = 'executing'") == 2)
     seen = []
     while field.count("state = 'executing'"):
         seen.append(_online(flower))
@@ -153,9 +153,7 @@ def test_its_buttons_say_that_they_were_refused(
     form = {"n": "1", "min": "1", "max": "2", "queue": "stolen", "terminate": "true"}
     form |= {"ratelimit": "1/h", "hard": "1", "soft": "1", "workername": replica}
     with _alone(broker, tmp_path, "--allow-control") as client:
-        eventually(
-            lambda: replica in client.get("/api/workers?refresh=true").json(), within=30
-        )
+        eventually(lambda: replica in client.get("/api/workers?refresh=true").json())
         paths = _control_paths(replica)
         answers = {path: client.post(path, data=form) for path in paths}
 
@@ -242,7 +240,7 @@ def _alone(broker: Broker, folder: Path, *words: str) -> Iterator[httpx.Client]:
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", auth=(USER, PASSWORD), timeout=10
         ) as client:
-            eventually(lambda: _answers(client), within=30)
+            eventually(lambda: _answers(client))
             yield client
     finally:
         process.terminate()

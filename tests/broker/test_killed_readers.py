@@ -6,8 +6,9 @@ from pathlib import Path
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import open_report_source
 from tests.broker.reader_process import MOMENTS
-from tests.fixtures.brokers import Broker, eventually, start_child
+from tests.fixtures.brokers import Broker, start_child
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.waiting import eventually
 
 #: Each moment at least once; in the long rounds each of them several times.
 KILLS = 14 if IS_LONG else len(MOMENTS)

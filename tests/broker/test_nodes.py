@@ -30,8 +30,9 @@ from orchestrator.contracts.node.commands import ANSWERED, REFUSED
 from orchestrator.messaging.topology import redis_client
 from tests.fixtures import garbage
 from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.garbage import MARK, Item
+from tests.fixtures.waiting import eventually
 
 WORKER = """
 from workers import Analysis, Sample, analyzer
@@ -124,8 +125,8 @@ class Nodes:
         """Work goes on: jobs end, ticks come, both answer, and neither was replaced."""
         before = self._watermark()
         self.field.job(str(time.monotonic()).encode())
-        self.field.wait_until_done(within=60)
-        eventually(lambda: self._watermark() > before, within=30)
+        self.field.wait_until_done()
+        eventually(lambda: self._watermark() > before)
         assert set(self.field.endings()) == {"success"}
         assert self.ask("ping") == {name: {"ok": "pong"} for name in self.both}
         assert self.starts() == dict.fromkeys(self.starts(), 1)
@@ -149,7 +150,7 @@ def nodes(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[N
         field.replicas({NAME: WORKER}, slots=2)
         app = Celery(broker=broker.url, set_as_current=False)
         channel = stack.enter_context(Connection(broker.url)).channel()
-        eventually(lambda: len(app.control.ping(timeout=2)) == 2, within=30)
+        eventually(lambda: len(app.control.ping(timeout=2)) == 2)
         names = sorted(name for answer in app.control.ping() for name in answer)
         maintenance, replica = names
         found = Nodes(field, app, replica, maintenance, channel)
@@ -223,7 +224,7 @@ def test_no_item_of_a_queue_ends_a_process_or_is_printed(nodes: Nodes):
         assert sent > 250
 
     nodes.require_alive()
-    eventually(lambda: _waiting(nodes) == 0, within=60)
+    eventually(lambda: _waiting(nodes) == 0)
     nodes.require_alive()
     logs = nodes.logs()
     assert MARK not in logs

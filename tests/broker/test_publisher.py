@@ -20,14 +20,10 @@ from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Outgoing, Publisher
 from orchestrator.messaging.topology import celery_settings, declare
-from tests.fixtures.brokers import (
-    Broker,
-    RabbitMQHost,
-    RedisServer,
-    eventually,
-)
+from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer
 from tests.fixtures.foreign import spoil
 from tests.fixtures.freezing_proxy import freezing_link
+from tests.fixtures.waiting import eventually
 
 
 def outgoing(worker: str, number: int) -> Outgoing:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.field import bare, eventually
+from tests.fixtures.field import bare
+from tests.fixtures.waiting import eventually
 
 #: After its first complaint: long enough for some more tries.
 _SECONDS = 2
@@ -36,7 +37,7 @@ def said_by(command: str, folder: Path, **settings: str) -> list[dict[str, Any]]
             },
             stderr=log,
         )
-        eventually(lambda: '"warning"' in said.read_text(), within=60)
+        eventually(lambda: '"warning"' in said.read_text())
         time.sleep(_SECONDS)
         process.terminate()
         process.wait(30)

@@ -18,7 +18,8 @@ from orchestrator.messaging.limits import BATCH_MAX_BYTES, BATCH_MAX_MESSAGES
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import ReportSource, open_report_source
 from orchestrator.messaging.topology import declare
-from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer, eventually
+from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer
+from tests.fixtures.waiting import eventually
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.contracts import amqp_link
 from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.embedded.ports import free_port
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import (
@@ -29,15 +30,9 @@ from orchestrator.messaging.topology import (
     open_connection,
     redis_client,
 )
-from tests.fixtures.brokers import (
-    RABBITMQ_ADDRESS,
-    Broker,
-    RabbitMQHost,
-    eventually,
-    start_process,
-)
+from tests.fixtures.brokers import RABBITMQ_ADDRESS, Broker, RabbitMQHost, start_process
 from tests.fixtures.freezing_proxy import freezing_link
-from tests.fixtures.servers import free_port
+from tests.fixtures.waiting import eventually
 
 #: Of what was refused the libraries leave the sockets to the collector.
 pytestmark = pytest.mark.filterwarnings(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.embedded.ports import free_port
 from tests.fixtures.brokers import redis_server
 from tests.fixtures.embedded import ODD_NAME, Up, World, cleared
 from tests.fixtures.ordinary import (
@@ -20,7 +21,6 @@ from tests.fixtures.ordinary import (
     reachable_interpreter,
     reachable_packages,
 )
-from tests.fixtures.servers import free_port
 
 __all__ = ["redis_server"]
 

@@ -27,7 +27,8 @@ from sqlalchemy import create_engine, text
 from orchestrator.domain.values import Role
 from orchestrator.messaging.topology import redis_client
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES
-from tests.fixtures.brokers import RedisServer, eventually
+from tests.fixtures.brokers import RedisServer
+from tests.fixtures.waiting import eventually
 
 
 class Assay:

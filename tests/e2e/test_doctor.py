@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.db.unit_of_work import Database
+from orchestrator.embedded.ports import free_port
 from tests.fixtures.brokers import (
     Broker,
     RabbitMQHost,
@@ -28,7 +29,6 @@ from tests.fixtures.brokers import (
 )
 from tests.fixtures.engine import Rig
 from tests.fixtures.foreign import spoil
-from tests.fixtures.servers import free_port
 
 __all__ = ["rabbitmq", "rabbitmq_hosts", "redis_server"]
 

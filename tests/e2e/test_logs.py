@@ -20,7 +20,7 @@ from orchestrator.client.submit import submit_files
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import TOKEN_HEADER
 from tests.fixtures.containers import Composed, composed
-from tests.fixtures.field import eventually
+from tests.fixtures.waiting import eventually
 
 #: Ids of what a line is about; those of a task name all three.
 IDS = ("job", "task", "attempt")
@@ -73,7 +73,7 @@ def _live(stack: Composed, sample: Path) -> tuple[list[dict[str, Any]], list[str
         key = client._http.headers["Argus-API-Key"]
         (job,) = submit_files(client, [sample])
         path = f"/job/{job['id']}"
-        eventually(lambda: client.get(path)["state"] == "done", within=60)
+        eventually(lambda: client.get(path)["state"] == "done")
         tasks: list[dict[str, Any]] = client.get(f"{path}/tasks")
     password = (stack.secrets / "flower_password").read_text()
     workers = f"{stack.flower_url}/api/workers"
@@ -111,7 +111,7 @@ def _attack(stack: Composed, task: str, *, token: str) -> None:
     with redis.Redis(unix_socket_path=found[2], password=found[1]) as client:
         client.lpush("reports", json.dumps(envelope), b"garbage")
     log = stack.logs / "consume.log"
-    eventually(lambda: log.read_text().count("report.rejected") >= 2, within=20)
+    eventually(lambda: log.read_text().count("report.rejected") >= 2)
 
 
 def _passwords(stack: Composed) -> list[str]:

@@ -16,9 +16,10 @@ from orchestrator.db.migrate import upgrade
 from tests.fixtures import jumping_clock
 from tests.fixtures.brokers import Broker
 from tests.fixtures.faketime import find_library, postgres_with_a_clock
-from tests.fixtures.field import Field, descendants, eventually, kill
+from tests.fixtures.field import Field, descendants, kill
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import IS_LONG, only_long
+from tests.fixtures.waiting import eventually
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 JUMPS = [-MINUTE, DAY]
@@ -115,7 +116,7 @@ def work_through_jumps(field: Field, jump: Jump, ledger: Ledger) -> None:
     ledger.open(field)
     for number in range(JOBS):
         field.job(str(number).encode(), options=until(number))
-    eventually(lambda: field.count("state = 'executing'") == SLOTS, within=30)
+    eventually(lambda: field.count("state = 'executing'") == SLOTS)
 
     for number, seconds in enumerate(JUMPS, start=1):
         jump(seconds)
@@ -136,7 +137,7 @@ def work_through_jumps(field: Field, jump: Jump, ledger: Ledger) -> None:
     parent = field.keeper.pid("replica-patient")
     assert parent is not None
     kill([*descendants(parent), parent])
-    eventually(lambda: field.count("losses = 1") == SLOTS, within=30)
+    eventually(lambda: field.count("losses = 1") == SLOTS)
     field.wait_until_done(within=_LOOK_SECONDS + 60)
     ledger.close(field, tasks=JOBS + len(JUMPS), may_charge=True)
     assert jumps(field) == len(JUMPS)

@@ -14,10 +14,11 @@ import pytest
 
 from orchestrator.db.queues import list_foreign
 from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.foreign import mend, spoil
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.waiting import eventually
 
 SOURCE = """
 from workers import Analysis, Sample, analyzer
@@ -76,9 +77,9 @@ def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
         spoil(broker, name)
     field.start()
 
-    eventually(lambda: foreign(field) == {"reports", "maintenance"}, within=30)
-    eventually(lambda: bool(field.said("consume-0", "queue.foreign")), within=30)
-    eventually(lambda: bool(field.said("maintain-0", "queue.foreign")), within=30)
+    eventually(lambda: foreign(field) == {"reports", "maintenance"})
+    eventually(lambda: bool(field.said("consume-0", "queue.foreign")))
+    eventually(lambda: bool(field.said("maintain-0", "queue.foreign")))
     ready = ask(field, "/health/ready")
     assert ready.status_code == 503
     assert {"queue reports", "queue maintenance"} <= whats(
@@ -94,17 +95,17 @@ def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
         field.job(str(number).encode())
 
     # One worker's trouble is no other's.
-    eventually(lambda: field.endings().get("success") == JOBS, within=60)
-    eventually(lambda: foreign(field) == {"worker.alone"}, within=30)
-    eventually(lambda: ask(field, "/health/ready").status_code == 200, within=30)
+    eventually(lambda: field.endings().get("success") == JOBS)
+    eventually(lambda: foreign(field) == {"worker.alone"})
+    eventually(lambda: ask(field, "/health/ready").status_code == 200)
     troubles = ask(field, "/health/ready").json()["data"]["troubles"]
     assert whats(troubles) == {"queue worker.alone"}
 
     remedies |= mend_all(field, broker)
-    field.wait_until_done(within=60)
+    field.wait_until_done()
 
     ledger.close(field, tasks=JOBS * len(WORKERS))
-    eventually(lambda: foreign(field) == set(), within=30)
+    eventually(lambda: foreign(field) == set())
     assert {member.starts for member in field.keeper.members.values()} == {1}
     require_quiet(field, remedies)
 

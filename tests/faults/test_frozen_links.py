@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.freezing_proxy import FreezingProxy, freezing_link
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.waiting import eventually
 
 JOBS = 30
 SLOTS = 4
@@ -74,7 +75,7 @@ class Engine:
         before = self.field.count(done)
         for number in range(JOBS):
             self.field.job(f"{round_number} {number}".encode())
-        eventually(lambda: self.field.count(done) > before, within=30)
+        eventually(lambda: self.field.count(done) > before)
 
     def end(self) -> dict[str, float]:
         """Tell every process to end; return how long each took, in seconds."""

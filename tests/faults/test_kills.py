@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, descendants, eventually, kill
+from tests.fixtures.field import Field, descendants, kill
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.waiting import PATIENCE_SECONDS, eventually
 
 JOBS = 200 if IS_LONG else 40
 WORKERS = [f"w{n}" for n in range(8 if IS_LONG else 3)]
@@ -99,8 +100,8 @@ def _consumers_with_epoch(field: Field, epoch: int) -> list[int]:
 
 def strike(field: Field, kind: str, dice: random.Random) -> None:
     """Kill one of this kind while much is under way."""
-    eventually(lambda: field.count("state = 'executing'") >= BUSY, within=60)
-    eventually(lambda: kill(victims(field, kind, dice)) > 0, within=30)
+    eventually(lambda: field.count("state = 'executing'") >= BUSY)
+    eventually(lambda: kill(victims(field, kind, dice)) > 0)
 
 
 @pytest.mark.timeout(420)
@@ -114,7 +115,7 @@ def test_nothing_is_lost_or_doubled_by_kills_of_every_kind(
         start(field)
         ledger.open(field)
         submit(field, f"calm {seed}")
-        calm = field.wait_until_done(within=120)
+        calm = field.wait_until_done()
 
         submit(field, f"storm {seed}")
         began = time.monotonic()
@@ -124,7 +125,7 @@ def test_nothing_is_lost_or_doubled_by_kills_of_every_kind(
         for kind in plan:
             strike(field, kind, dice)
             killed[kind] += 1
-        field.wait_until_done(within=calm + 120)
+        field.wait_until_done(within=calm + PATIENCE_SECONDS)
         storm = time.monotonic() - began
 
         again = field.count("attempt > 1")

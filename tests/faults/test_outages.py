@@ -17,10 +17,11 @@ import pytest
 from orchestrator.db.migrate import upgrade
 from orchestrator.embedded.postgres import RunningPostgres, start_postgres
 from tests.fixtures.brokers import Broker
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rabbitmq_node import rabbitmq_node
 from tests.fixtures.rounds import IS_LONG
+from tests.fixtures.waiting import eventually
 
 __all__ = ["rabbitmq_node"]
 
@@ -91,8 +92,8 @@ def submit(field: Field, round_number: int) -> None:
         field.job(f"{round_number} {number}".encode())
     field.rows("UPDATE worker SET paused_at = NULL RETURNING id")
     busy = "published_at IS NOT NULL AND state IN ('enqueued', 'executing')"
-    eventually(lambda: field.count(busy) >= MANY, within=30)
-    eventually(lambda: field.count("state = 'success'") > 0, within=30)
+    eventually(lambda: field.count(busy) >= MANY)
+    eventually(lambda: field.count("state = 'success'") > 0)
 
 
 def check_logs(field: Field) -> None:
@@ -120,7 +121,7 @@ def test_a_broker_that_comes_back_empty_and_a_database_that_restarts_lose_nothin
         time.sleep(seconds)
         mortal_broker.start()
 
-        field.wait_until_done(within=60)
+        field.wait_until_done()
     ledger.close(field, tasks=2 * ROUNDS * JOBS * len(WORKERS))
 
     for number in range(2 * ROUNDS, 3 * ROUNDS):
@@ -128,6 +129,6 @@ def test_a_broker_that_comes_back_empty_and_a_database_that_restarts_lose_nothin
         postgres.kill()
         postgres.start()
 
-        field.wait_until_done(within=60)
+        field.wait_until_done()
     ledger.close(field, tasks=3 * ROUNDS * JOBS * len(WORKERS))
     check_logs(field)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.brokers import RedisServer
-from tests.fixtures.field import Field, bare, eventually, kill
+from tests.fixtures.field import Field, bare, kill
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.fixtures.waiting import eventually
 
 pytestmark = needs_pgbouncer
 
@@ -82,12 +83,12 @@ def test_with_it_two_consumers_take_turns_and_nothing_is_lost(
             ledger.open(field)
             for number in range(JOBS):
                 field.job(str(number).encode())
-            eventually(lambda: field.count("state = 'success'") > JOBS // 4, within=60)
+            eventually(lambda: field.count("state = 'success'") > JOBS // 4)
 
             first = epoch(field)
             kill(pid for name in ("consume-0",) if (pid := field.keeper.pid(name)))
             kill(pid for name in ("dispatch-0",) if (pid := field.keeper.pid(name)))
-            field.wait_until_done(within=90)
+            field.wait_until_done()
 
             assert epoch(field) <= first + 1
             ledger.close(field, tasks=JOBS)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.brokers import RedisServer
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import only_long
+from tests.fixtures.waiting import eventually
 
 #: Longer than a lease of the field, so that clocks would run out that should not.
 _REFUSED_SECONDS = 9
@@ -58,7 +59,7 @@ def test_everybody_lives_through_it_and_nothing_is_lost(
     ledger.open(field)
     for number in range(JOBS):
         field.job(f"before {number}".encode())
-    eventually(lambda: field.count("state = 'executing'") > 0, within=30)
+    eventually(lambda: field.count("state = 'executing'") > 0)
 
     getattr(redis_server, refuse)()
     for number in range(JOBS):
@@ -66,7 +67,7 @@ def test_everybody_lives_through_it_and_nothing_is_lost(
     time.sleep(_REFUSED_SECONDS)
     getattr(redis_server, mend)()
 
-    field.wait_until_done(within=90)
+    field.wait_until_done()
     ledger.close(field, tasks=2 * JOBS)
     require_quiet(field)
 
@@ -78,12 +79,12 @@ def test_everybody_starts_at_one_that_takes_no_writes(
 ):
     redis_server.demote()
     field.start()
-    eventually(lambda: bool(field.said("maintain-0", "broker.refused")), within=60)
+    eventually(lambda: bool(field.said("maintain-0", "broker.refused")))
     redis_server.promote()
 
     field.replicas({"slow": SOURCE}, slots=4)
     field.job(b"one")
-    field.wait_until_done(within=60)
+    field.wait_until_done()
 
     assert field.endings() == {"success": 1}
     require_quiet(field)

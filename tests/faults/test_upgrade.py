@@ -18,7 +18,8 @@ from orchestrator.flow.submit import JobOrder, create_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.engine import KEYS, Rig
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
+from tests.fixtures.waiting import eventually
 
 GOLDEN = Path(__file__).parents[1] / "contracts" / "messages" / "golden"
 
@@ -62,13 +63,13 @@ def _restart_engine(field: Field, keys: str) -> None:
 @pytest.mark.timeout(180)
 def test_keys_are_rotated_while_tasks_run(field: Field):
     field.job(b"6 with the old key")
-    eventually(lambda: field.count("state = 'executing'") == 1, within=20)
+    eventually(lambda: field.count("state = 'executing'") == 1)
 
     # As the manual says: the new key signs, the old one still verifies.
     old = field.environment["ASSAY_SECRET_KEY"]
     _restart_engine(field, f"{_NEW},{old}")
     field.job(b"0.1 with the new key")
-    field.wait_until_done(within=60)
+    field.wait_until_done()
 
     assert field.endings() == {"success": 2}
     assert field.rows("SELECT sum(losses) AS n FROM job_task")[0].n == 0
@@ -79,14 +80,14 @@ def test_keys_are_rotated_while_tasks_run(field: Field):
 def test_a_sample_whose_bytes_are_gone_fails_with_that_reason(field: Field):
     lost = b"0.1 lost"
     field.job(lost)
-    field.wait_until_done(within=30)
+    field.wait_until_done()
     (row,) = field.rows("SELECT sha256 FROM sample")
     field.store.delete(row.sha256)
 
     job_id = field.job(b"0.1 kept")
     again = field.rows("SELECT submitter_id, customer_id FROM job LIMIT 1")[0]
     _order_again(field, row.sha256, again)
-    field.wait_until_done(within=30)
+    field.wait_until_done()
 
     (task,) = field.rows("SELECT * FROM job_task WHERE state = 'failed'")
     assert (task.reason, task.attempt) == ("sample_missing", 1)

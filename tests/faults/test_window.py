@@ -18,9 +18,10 @@ from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
 from tests.benchmarks.throughput import fill_backlog
 from tests.fixtures.brokers import RabbitMQHosts, running_redis
-from tests.fixtures.field import Field, eventually
+from tests.fixtures.field import Field
 from tests.fixtures.rounds import IS_LONG
 from tests.fixtures.stack import DatabaseServer
+from tests.fixtures.waiting import eventually
 
 SLOTS = 4
 
@@ -101,10 +102,10 @@ def test_a_deep_backlog_costs_the_broker_no_more_than_the_window(
     sampler = Sampler(broker_url)
     try:
         fill_backlog(field, "w0", QUEUED)
-        eventually(lambda: field.count("state = 'success'") > 50, within=60)
+        eventually(lambda: field.count("state = 'success'") > 50)
         ahead = published(field)
         late = field.job(b"urgent", priority=9, workers=("w0",))
-        eventually(lambda: state_of(field, late) == "success", within=30)
+        eventually(lambda: state_of(field, late) == "success")
         started_before = field.rows(
             "SELECT count(*) AS n FROM job_task t, job_task u WHERE u.job_id = :late"
             " AND t.published_at < u.published_at AND t.published_at > u.enqueued_at",
@@ -138,7 +139,7 @@ def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
     resume(field, "w1")
     last = field.job(b"last", workers=("w1",))
 
-    eventually(lambda: state_of(field, last) == "success", within=30)
+    eventually(lambda: state_of(field, last) == "success")
 
     assert field.count("state = 'cancelled' AND published_at IS NULL") == len(jobs)
     assert of_worker(field, "w1", "attempt > 1") == 0
@@ -162,13 +163,11 @@ def test_what_redis_forgets_comes_back(field: Field, broker_url: str):
         assert deleted == 20
         eventually(
             lambda: of_worker(field, "w2", "state = 'success'") > FORGOTTEN // 3,
-            within=60,
         )
         client.flushall()
 
     eventually(
         lambda: of_worker(field, "w2", "state = 'success'") == FORGOTTEN,
-        within=60,
         every=0.2,
     )
     assert of_worker(field, "w2") == FORGOTTEN

@@ -20,7 +20,7 @@ from argus_api.session import ArgusAPISession
 
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
-from tests.fixtures.brokers import eventually
+from tests.fixtures.waiting import eventually
 
 
 def _chunks(total: int, size: int = 65_536) -> Iterator[bytes]:

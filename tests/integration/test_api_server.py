@@ -31,11 +31,11 @@ from orchestrator.api.http.strict_head import HEAD_MAX_BYTES
 from orchestrator.api.http.threads import in_thread
 from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
+from orchestrator.embedded.ports import free_port
 from orchestrator.store import SampleStore
 from tests.fixtures.api import API, PREFIX, first_message, open_services, run_api, serve
-from tests.fixtures.brokers import eventually
-from tests.fixtures.servers import free_port
 from tests.fixtures.stack import DatabaseServer
+from tests.fixtures.waiting import eventually
 
 #: Seconds; longer than a busy machine takes to answer.
 _SHORT = 0.6

@@ -23,9 +23,9 @@ from typing_extensions import override
 from orchestrator.client.http import Client, ClientError
 from orchestrator.client.loopback import is_loopback
 from orchestrator.domain.values import Role
+from orchestrator.embedded.ports import free_port
 from orchestrator.embedded.ready import api_client, missing_parts
 from tests.fixtures.api import API
-from tests.fixtures.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 _NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

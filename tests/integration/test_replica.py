@@ -16,7 +16,7 @@ import pytest
 from orchestrator.contracts.assignment import AssignedSample, Where
 from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, Stage, stage
-from tests.fixtures.servers import eventually
+from tests.fixtures.waiting import eventually
 
 #: The worker of the README, to the letter.
 EIGHT_LINES = """

@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.contracts.assignment import Assignment
 from tests.fixtures.replica import Stage, stage
-from tests.fixtures.servers import eventually
 from tests.fixtures.tmpfs import small_folder
+from tests.fixtures.waiting import eventually
 
 #: Writes as many bytes as its option says.
 SOURCE = """

@@ -17,7 +17,8 @@ from orchestrator.contracts import names
 from orchestrator.contracts.assignment import Assignment, celery_id
 from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
-from tests.fixtures.servers import RedisServer, eventually
+from tests.fixtures.servers import RedisServer
+from tests.fixtures.waiting import eventually
 from workers import Analysis, Analyzer
 from workers.replica import broker
 from workers.replica.aside import Aside
@@ -43,7 +44,7 @@ def test_after_a_restart_of_the_broker_it_consumes_and_beats_again(scene: Stage)
     scene.redis.kill()
     scene.redis.start()
 
-    eventually(lambda: len(scene.desk.heartbeats()) > beats, within=15)
+    eventually(lambda: len(scene.desk.heartbeats()) > beats)
     after = scene.desk.assign("actor", options={"give": None})
     assert scene.desk.end_of(after).kind == "success"
     assert scene.desk.end_of(during).kind == "success"

@@ -16,7 +16,7 @@ from orchestrator.contracts.assignment import celery_id, celery_task_name
 from orchestrator.contracts.signature import assignment_signature, attempt_proof
 from orchestrator.contracts.wire import SIGNATURE_HEADER, TOKEN_HEADER
 from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
-from tests.fixtures.servers import eventually
+from tests.fixtures.waiting import eventually
 
 
 @pytest.fixture

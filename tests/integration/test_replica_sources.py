@@ -14,7 +14,7 @@ import pytest
 from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
 from tests.fixtures.hostile_server import HEAD, HostileServer, dripping
 from tests.fixtures.replica import ACTOR, Stage, stage
-from tests.fixtures.servers import eventually
+from tests.fixtures.waiting import eventually
 
 CONTENT = b"sample"
 SIZE = b"content-length: %d\r\n\r\n" % len(CONTENT)
@@ -162,7 +162,7 @@ def test_a_stop_holds_while_the_sample_comes(scene: Stage, trickle: HostileServe
     eventually(lambda: trickle.heads)
     scene.desk.stop(name, coming)
 
-    eventually(lambda: scene.desk.heartbeats()[-1].holds == (), within=10)
+    eventually(lambda: scene.desk.heartbeats()[-1].holds == ())
     # The slot is free again.
     released = scene.desk.end_of(assign(scene, "path", "/etc/passwd"))
     assert released.kind == "released"

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Where
+from orchestrator.embedded.ports import free_port
 from tests.fixtures.hostile_server import (
     HEAD,
     HostileServer,
@@ -22,7 +23,7 @@ from tests.fixtures.hostile_server import (
     silent,
     sipping,
 )
-from tests.fixtures.servers import StoreServer, free_port
+from tests.fixtures.servers import StoreServer
 from workers.replica.sources import Host, RefusedSourceError, Sources
 from workers.replica.transfer import (
     AbandonedError,
