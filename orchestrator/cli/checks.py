@@ -27,6 +27,7 @@ from orchestrator.db.pooler import refuse_shared_sessions
 from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.db.workers import list_workers
 from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
+from orchestrator.domain.service_time import SKEW_WARN, certain_skew
 from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
@@ -44,7 +45,6 @@ _NEEDED = "server"
 
 #: This host's clock against the database's. Nothing in Assay decides by a host's clock;
 #: signed URLs and TLS do, and people who read logs.
-_SKEW_WARN = timedelta(seconds=2)
 _SKEW_FAIL = timedelta(minutes=5)
 
 #: Reports waiting that one consumer does not take away in a second or two.
@@ -198,12 +198,10 @@ def _clock(database: Database) -> Finding:
         before = datetime.now(UTC)  # noqa: TID251
         theirs = connection.execute(select(func.clock_timestamp())).scalar_one()
         after = datetime.now(UTC)  # noqa: TID251
-    # Their moment lies between ours; only what is outside is certain.
-    ahead, behind = before - theirs, theirs - after
-    skew = max(ahead, behind, timedelta())
-    where = "ahead of" if ahead > behind else "behind"
+    ahead = certain_skew(theirs, asked=before, answered=after)
+    where, skew = ("ahead of" if ahead > timedelta() else "behind"), abs(ahead)
     detail = f"this host is {skew.total_seconds():.1f} s {where} the database"
-    if skew < _SKEW_WARN:
+    if skew < SKEW_WARN:
         return ok("clock", detail)
     level = warn if skew < _SKEW_FAIL else fail
     return level("clock", detail, "let both keep time by NTP")

@@ -57,6 +57,21 @@ _Told = Annotated[
     BeforeValidator(_told),
 ]
 
+#: Seconds: a clock that is further away is as wrong.
+_SKEW_MAX = 1e9
+
+
+def _measured(seconds: object) -> object:
+    if not isinstance(seconds, int | float) or seconds != seconds:  # noqa: PLR0124
+        return None
+    return max(-_SKEW_MAX, min(seconds, _SKEW_MAX))
+
+
+_Skew = Annotated[
+    Annotated[float, Field(ge=-_SKEW_MAX, le=_SKEW_MAX)] | None,
+    BeforeValidator(_measured),
+]
+
 _Texts = Annotated[
     dict[Word, Line], Field(max_length=_LANGUAGES_MAX), BeforeValidator(_few)
 ]
@@ -101,6 +116,7 @@ class Alive(Wire):
     ``manifest`` comes in the first and then once a minute. ``leaving`` is true in the
     last one of a replica that stops: it wants no more work. ``aside`` is why it takes
     none for now, and what to do about it; of more than 500 characters these count.
+    ``skew_seconds`` is by how much its host's clock is ahead of the API's, for people.
     """
 
     version: Literal[1] = MESSAGE_VERSION
@@ -114,6 +130,7 @@ class Alive(Wire):
     manifest: Manifest | None = None
     leaving: bool = False
     aside: _Told = None
+    skew_seconds: _Skew = None
 
 
 class Canary(Wire):

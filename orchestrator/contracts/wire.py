@@ -29,6 +29,8 @@ TOKEN_HEADER = "assay-token"  # noqa: S105  (a name, not a token)
 SIGNATURE_HEADER = "signature"
 #: Over HTTP, beside the token.
 PROOF_HEADER = "assay-proof"
+#: Which replica asks whether it may work.
+REPLICA_HEADER = "assay-replica"
 
 #: Of content about which nothing else is known.
 OPAQUE_MIME_TYPE = "application/octet-stream"

@@ -9,21 +9,27 @@ and nothing is stored, by a time from beyond a jump.
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Row, TextClause, text, update
 
 from orchestrator.db.tables import service_clock, stream
 from orchestrator.domain.service_time import (
+    SKEW_WARN,
     Correction,
     Reading,
+    certain_skew,
     find_jump,
     is_doubtful,
 )
 
 #: Goes on while the machine sleeps, as the database's clock seems to. Seconds.
 _OWN_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+#: From one look at the host's clock to the next. Seconds.
+_HOST_CLOCK_SECONDS = 60.0
 
 #: A reading that took longer says too little to compare later ones with. Seconds.
 _EXACT_SECONDS = 1.0
@@ -41,6 +47,8 @@ _READ_NEWEST = text(
 )
 _LOCK = text("SELECT 1 FROM stream FOR UPDATE")
 
+log = structlog.get_logger(__name__)
+
 
 class ServiceClock:
     """
@@ -49,6 +57,7 @@ class ServiceClock:
 
     def __init__(self) -> None:
         self._former: Reading | None = None
+        self._watch = _HostClock()
 
     def read(self, connection: Connection) -> datetime | None:
         """
@@ -57,7 +66,9 @@ class ServiceClock:
         ``None``: the database's clock has jumped, and :meth:`correct` has to come
         first.
         """
+        asked = self._watch.ask()
         row, present = _read(connection, _READ)
+        self._watch.compare(row.clock, asked)
         if is_doubtful(present, self._former):
             row, present = _read(connection, _READ_NEWEST)
             if find_jump(present, self._former, newest=row.newest):
@@ -95,6 +106,40 @@ class ServiceClock:
         is_exact = present.answered - present.asked <= _EXACT_SECONDS
         if is_exact or former is None or former.epoch != present.epoch:
             self._former = present
+
+
+class _HostClock:
+    """
+    Says once a minute that this host's clock is wrong: the times in its log are, and
+    those that Flower shows.
+    """
+
+    def __init__(self) -> None:
+        # A command is over before.
+        self._next = time.monotonic() + _HOST_CLOCK_SECONDS
+
+    def ask(self) -> datetime | None:
+        """Return this host's time if a minute is over."""
+        if time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + _HOST_CLOCK_SECONDS
+        return _host_time()
+
+    def compare(self, theirs: datetime, asked: datetime | None) -> None:
+        """Compare with what the database's clock showed after *asked*."""
+        if asked is None:
+            return
+        ahead = certain_skew(theirs, asked=asked, answered=_host_time())
+        if abs(ahead) >= SKEW_WARN:
+            log.warning(
+                "clock.skewed",
+                ahead_seconds=round(ahead.total_seconds(), 1),
+                remedy="let this host and the database's keep time by NTP",
+            )
+
+
+def _host_time() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  (the clock in question)
 
 
 def get_correction(connection: Connection) -> tuple[Correction, datetime]:

@@ -283,6 +283,8 @@ replica = Table(
     #: Why it takes no work, and since when it says so.
     Column("aside", Text),
     _at("aside_at"),
+    #: By how much its host's clock is ahead of the API's, as it says.
+    Column("skew_seconds", Double),
     _created(),
     CheckConstraint("slots >= 1", name="slots_is_positive"),
     Index(None, "worker_id", "seen_at"),

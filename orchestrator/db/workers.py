@@ -169,7 +169,7 @@ def _texts(manifest: Manifest) -> dict[str, str]:
 class Heartbeat:
     """
     One heartbeat to be applied; ``holds`` as ``<task_id>.<attempt>``. ``aside``: why it
-    takes no work.
+    takes no work. ``skew_seconds``: by how much its clock is ahead.
     """
 
     replica: str
@@ -180,6 +180,7 @@ class Heartbeat:
     holds: Sequence[str]
     leaving: bool
     aside: str | None = None
+    skew_seconds: float | None = None
 
 
 def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
@@ -194,12 +195,13 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
         text(
             """
             INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,
-                                 holds, leaving, aside, aside_at)
+                                 holds, leaving, aside, aside_at, skew_seconds)
             SELECT :id, CAST(:worker_id AS uuid), :version, :slots, :sequence,
                    CAST(:now AS timestamptz), CAST(:holds AS text[]), :leaving,
                    CAST(:aside AS text),
                    CASE WHEN CAST(:aside AS text) IS NOT NULL
-                        THEN CAST(:now AS timestamptz) END
+                        THEN CAST(:now AS timestamptz) END,
+                   CAST(:skew_seconds AS float8)
              WHERE EXISTS (SELECT FROM replica WHERE id = :id)
                 OR (SELECT count(*) FROM replica WHERE worker_id = :worker_id) < :most
             ON CONFLICT (id) DO UPDATE
@@ -208,6 +210,7 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
                    aside = excluded.aside,
                    aside_at = CASE WHEN excluded.aside IS NOT NULL
                        THEN coalesce(replica.aside_at, excluded.aside_at) END,
+                   skew_seconds = excluded.skew_seconds,
                    seen_before_at = replica.seen_at, held_before = replica.holds,
                    seen_at = excluded.seen_at, holds = excluded.holds
              WHERE replica.sequence < excluded.sequence
@@ -224,11 +227,25 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
             "holds": list(heartbeat.holds),
             "leaving": heartbeat.leaving,
             "aside": heartbeat.aside,
+            "skew_seconds": heartbeat.skew_seconds,
             "now": tx.now,
             "most": REPLICAS_MAX,
         },
     )
     return saved.first() is not None
+
+
+def has_room_for_replica(tx: Transaction, short_name: str, replica: str) -> bool:
+    """Whether a heartbeat of this replica of a worker would be saved."""
+    row = tx.connection.execute(
+        text(
+            "SELECT count(*) AS replicas, bool_or(r.id = :replica) AS is_known"
+            " FROM replica r JOIN worker w ON w.id = r.worker_id"
+            " WHERE w.short_name = :short_name"
+        ),
+        {"short_name": short_name, "replica": replica},
+    ).one()
+    return bool(row.is_known) or row.replicas < REPLICAS_MAX
 
 
 def is_known_replica(tx: Transaction, replica: str) -> bool:

@@ -23,6 +23,9 @@ _WORN_OFF_PER_SECOND = 0.01
 #: they run at different speeds, and corrections wear off.
 _DRIFT_PER_SECOND = 0.02
 
+#: From here on people should know that a host's clock is wrong.
+SKEW_WARN = timedelta(seconds=2)
+
 _NONE = timedelta()
 
 
@@ -121,3 +124,16 @@ def _bounds(present: Reading, former: Reading) -> tuple[datetime, datetime]:
         former.time + timedelta(seconds=shortest - drift),
         former.time + timedelta(seconds=longest + drift),
     )
+
+
+def certain_skew(theirs: datetime, *, asked: datetime, answered: datetime) -> timedelta:
+    """
+    Return by how much a host's clock is at least ahead of the database's.
+
+    Args:
+        theirs: What the database's showed at some moment between the two others, which
+            are the host's.
+    """
+    ahead, behind = asked - theirs, theirs - answered
+    certain = max(ahead, behind, timedelta())
+    return certain if ahead > behind else -certain

@@ -79,6 +79,7 @@ def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
             holds=[celery_id(held.task_id, held.attempt) for held in alive.holds],
             leaving=alive.leaving,
             aside=alive.aside,
+            skew_seconds=alive.skew_seconds,
         ),
     )
     if saved and alive.manifest is not None:

@@ -20,6 +20,7 @@ from orchestrator.db.tables import poison, rejected_report, stream
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.queries.health import Missing, find_unusable, look
 from orchestrator.queries.lists import Paging
+from orchestrator.queries.skew import list_skewed
 from orchestrator.queries.workers import BACKLOG_MAX, WorkerView, list_workers
 
 #: As the processes call their connections to the database.
@@ -97,6 +98,7 @@ def _look(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
     yield _process(tx, "dispatcher", works=dispatch is None)
     yield _as_finding("backlog", dispatch, healthy="is dispatched")
     yield from _workers(tx, lease=lease)
+    yield from _clocks(tx, lease=lease)
     yield _poison(tx)
     yield _rejected(tx)
 
@@ -187,6 +189,13 @@ def _aside(tx: Transaction, view: WorkerView) -> Iterator[Finding]:
         detail = f"stands aside for {seconds:.0f} s: {one.why}"
         remedy = "mend that; it looks again by itself, half a minute later at most"
         yield level(f"replica {one.replica}", detail, remedy)
+
+
+def _clocks(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+    for name, ahead in list_skewed(tx, lease=lease):
+        where = "ahead of" if ahead > timedelta() else "behind"
+        detail = f"its clock is {abs(ahead).total_seconds():.0f} s {where} the API's"
+        yield warn(f"replica {name}", detail, "let its host keep time by NTP")
 
 
 def _poison(tx: Transaction) -> Finding:

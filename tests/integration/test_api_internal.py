@@ -11,10 +11,12 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from orchestrator.catalog.workers import enrol_worker
 from orchestrator.contracts.signature import attempt_proof, enrolment_proof
 from orchestrator.contracts.token import StoredClaim
+from orchestrator.db.workers import REPLICAS_MAX
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
@@ -225,3 +227,28 @@ def test_a_replica_may_ask_whether_it_is_enrolled(attempt: Attempt):
 
     attempt.api.admin.delete(f"/worker/{attempt.worker}")
     assert ask(attempt.worker, present) == 401
+
+
+def test_a_replica_whose_heartbeats_would_be_refused_is_told(attempt: Attempt):
+    services = attempt.api.services
+    with services.database.uow() as tx:
+        enrol_worker(tx, attempt.worker, keys=services.engine.keys, actor=Actor("test"))
+        tx.connection.execute(
+            text(
+                "INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at)"
+                " SELECT 'r' || n, w.id, '1', 1, 1, now() FROM worker w,"
+                " generate_series(1, :most) AS n WHERE w.short_name = :worker"
+            ),
+            {"most": REPLICAS_MAX, "worker": attempt.worker},
+        )
+    proof = enrolment_proof(attempt.secret(), attempt.worker)
+
+    def ask(replica: str) -> httpx.Response:
+        headers = {"assay-proof": proof, "assay-replica": replica}
+        url = f"/internal/worker/{attempt.worker}"
+        return attempt.api.bare.get(url, headers=headers)
+
+    assert ask("r1").status_code == 204
+    refused = ask("one more")
+    assert refused.status_code == 412
+    assert f"{REPLICAS_MAX} replicas" in first_message(refused)["message"]

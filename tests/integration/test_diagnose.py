@@ -55,6 +55,19 @@ def test_a_replica_that_stands_aside_says_why_and_all_of_them_are_bad(rig: Rig):
     assert one.remedy
 
 
+def test_a_replica_whose_clock_is_wrong_is_named(rig: Rig):
+    rig.worker("alpha")
+    rig.heartbeat("alpha-1@host", skew_seconds=1.0)
+    rig.heartbeat("alpha-2@host", skew_seconds=-75.4)
+
+    found = examine(rig)
+
+    assert "replica alpha-1@host" not in found
+    named = found["replica alpha-2@host"]
+    assert named.level is Level.WARN
+    assert named.detail == "its clock is 75 s behind the API's"
+
+
 def test_since_when_is_kept_until_it_works_again(rig: Rig):
     rig.worker("alpha")
     rig.heartbeat("alpha-1@host", aside="one trouble")

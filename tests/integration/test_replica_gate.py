@@ -134,8 +134,11 @@ def test_a_stop_that_is_not_signed_stops_nothing(actor: Stage):
     assert actor.desk.end_of(assignment).kind == "success"
 
 
-def test_a_replica_that_is_refused_binds_nothing_until_it_is_not(scene: Stage):
-    scene.store.refuses = True
+@pytest.mark.parametrize("refusal", [401, 412])
+def test_a_replica_that_is_refused_binds_nothing_until_it_is_not(
+    scene: Stage, refusal: int
+):
+    scene.store.refuses, scene.store.refusal = True, refusal
     replica = scene.start(ACTOR)
     eventually(lambda: scene.store.asked >= 3)
     waiting = scene.desk.assign("actor", options={"sleep": 0})
@@ -147,6 +150,15 @@ def test_a_replica_that_is_refused_binds_nothing_until_it_is_not(scene: Stage):
 
     scene.store.refuses = False
     assert scene.desk.end_of(waiting).kind == "success"
+
+
+def test_a_replica_says_how_far_its_clock_is_from_the_apis(scene: Stage):
+    scene.store.ahead = 3_600
+    scene.run(ACTOR)
+
+    (heartbeat, *_) = scene.desk.heartbeats()
+    assert heartbeat.skew_seconds is not None
+    assert -3_600 <= heartbeat.skew_seconds < -3_500
 
 
 def test_a_replica_that_is_refused_ends_when_it_is_told(scene: Stage):

@@ -7,10 +7,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
+from orchestrator.db import service_clock
 from orchestrator.db.unit_of_work import Database
 from tests.fixtures import jumping_clock
 from tests.fixtures.engine import Rig
@@ -60,6 +63,19 @@ def test_time_goes_on_and_the_jump_is_written_down(jumpy, clock, jump):
     assert row.epoch == 1
     assert abs(row.jump.total_seconds() - jump) < 1
     assert row.correction == -row.jump
+
+
+def test_a_process_says_that_its_hosts_clock_is_another(jumpy, clock, monkeypatch):
+    monkeypatch.setattr(service_clock, "_HOST_CLOCK_SECONDS", 0.0)
+    clock.jump(-3_600)
+    # Its first transaction ever: there is no jump that it could have seen.
+    database = Database(jumpy.database.url)
+    with closing(database), capture_logs() as said:
+        now(database)
+
+    line, *_ = [line for line in said if line["event"] == "clock.skewed"]
+    assert abs(line["ahead_seconds"] - 3_600) < 60
+    assert "NTP" in line["remedy"]
 
 
 @pytest.mark.parametrize("jump", JUMPS)

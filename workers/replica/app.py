@@ -213,6 +213,7 @@ class _Replica:
             api_url=self.settings.api_url,
             worker=self.analyzer.name,
             secret=self.settings.secret,
+            replica=self.name,
         )
         every = self.settings.enrolment_seconds
         door = Door(on_standing)
@@ -241,7 +242,7 @@ class _Replica:
         aside = Aside()
         reporter = Reporter(
             _line(self.settings),
-            partial(identity.alive, self.attempts, aside),
+            partial(identity.alive, self.attempts, aside, enrolment.skew),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             capacity=4 * slots + _SPARE_REPORTS,
         )

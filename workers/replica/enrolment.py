@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from urllib.parse import quote
@@ -20,7 +20,9 @@ from urllib.parse import quote
 import httpx
 
 from orchestrator.contracts.signature import enrolment_proof
-from orchestrator.contracts.wire import PROOF_HEADER
+from orchestrator.contracts.wire import PROOF_HEADER, REPLICA_HEADER
+from workers.replica.identity import wall_clock
+from workers.replica.skew import Skew
 from workers.replica.watched import WatchedTransport, watched
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,9 @@ _UNANSWERED_SECONDS = 5.0
 
 #: Seconds for the whole of an answer.
 _ANSWER_SECONDS = 5.0
+
+#: Not enrolled any more; more replicas than a worker may have.
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PRECONDITION_FAILED)
 
 #: Bytes of an answer that are shown; what is above is not read.
 _SHOWN_BYTES = 2_000
@@ -49,17 +54,22 @@ class Standing(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolment:
-    """One replica's question."""
+    """One replica's question. ``skew``: what the answers say of our clock."""
 
     api_url: str
     worker: str
-    secret: str
+    secret: str = field(repr=False)
+    replica: str
+    skew: Skew = field(default_factory=Skew)
 
     def ask(self) -> Standing:
         """Ask once; say in the log what is wrong, if something is."""
         name = quote(self.worker, safe="")
         url = f"{self.api_url.rstrip('/')}/internal/worker/{name}"
-        proof = {PROOF_HEADER: enrolment_proof(self.secret, self.worker)}
+        shown = {
+            PROOF_HEADER: enrolment_proof(self.secret, self.worker),
+            REPLICA_HEADER: self.replica,
+        }
         until = time.monotonic() + _ANSWER_SECONDS
 
         def look() -> float:
@@ -69,6 +79,7 @@ class Enrolment:
                 raise _TooLongError
             return left
 
+        asked = wall_clock()
         transport = WatchedTransport(httpx.Limits(max_connections=1))
         try:
             with (
@@ -76,8 +87,10 @@ class Enrolment:
                 httpx.Client(
                     timeout=_ANSWER_SECONDS, transport=transport, trust_env=False
                 ) as client,
-                client.stream("GET", url, headers=proof) as answer,
+                client.stream("GET", url, headers=shown) as answer,
             ):
+                date, answered = answer.headers.get("date"), wall_clock()
+                self.skew.note(date, asked=asked, answered=answered)
                 return _standing(answer)
         except (httpx.HTTPError, httpx.InvalidURL, _TooLongError) as error:
             log.info("enrolment.unanswered", extra={"error": type(error).__name__})
@@ -88,7 +101,7 @@ def _standing(answer: httpx.Response) -> Standing:
     status = answer.status_code
     if status == HTTPStatus.NO_CONTENT:
         return Standing.ACCEPTED
-    if status != HTTPStatus.UNAUTHORIZED:
+    if status not in _REFUSALS:
         log.warning("enrolment.unanswered", extra={"status": status})
         return Standing.UNANSWERED
     said = next(answer.iter_raw(_SHOWN_BYTES), b"").decode("utf-8", "replace")

@@ -22,6 +22,7 @@ from workers.analyzer import Analyzer
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.results import clean_text
+from workers.replica.skew import Skew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,7 @@ class Identity:
         self,
         attempts: Attempts,
         aside: Aside,
+        skew: Skew,
         *,
         sequence: int,
         manifest: bool,
@@ -81,6 +83,7 @@ class Identity:
             manifest=manifest_of(self.analyzer) if manifest else None,
             leaving=leaving,
             aside=aside.why(),
+            skew_seconds=skew.seconds,
         )
 
 

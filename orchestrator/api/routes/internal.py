@@ -29,8 +29,14 @@ from orchestrator.contracts.signature import (
     is_one_of,
 )
 from orchestrator.contracts.token import StoredClaim
-from orchestrator.contracts.wire import PROOF_HEADER, TOKEN_HEADER, ShortName
-from orchestrator.domain.errors import AuthenticationError
+from orchestrator.contracts.wire import (
+    PROOF_HEADER,
+    REPLICA_HEADER,
+    TOKEN_HEADER,
+    ShortName,
+)
+from orchestrator.db.workers import REPLICAS_MAX, has_room_for_replica
+from orchestrator.domain.errors import AuthenticationError, ConflictError
 from orchestrator.queries.tasks import AttemptView, get_attempt
 from orchestrator.queries.workers import find_enrolment
 from orchestrator.store import Digests
@@ -114,11 +120,15 @@ async def write_file(
 
 @enrolment_router.get("/{name}", status_code=HTTPStatus.NO_CONTENT)
 def check_enrolment(
-    name: ShortName, services: ServicesDep, proof: Proof = None
+    name: ShortName,
+    services: ServicesDep,
+    proof: Proof = None,
+    replica: Annotated[str, Header(alias=REPLICA_HEADER, max_length=255)] = "",
 ) -> None:
-    """Tell a replica whether it still speaks for its worker."""
+    """Tell a replica whether it may work: its heartbeats do not come back to it."""
     with services.database.uow() as tx:
         found = find_enrolment(tx, name)
+        has_room = has_room_for_replica(tx, name, replica)
     generation = found.generation if found and not found.is_deleted else 0
     secrets = services.engine.keys.enrolment_secrets(name, generation)
     expected = [enrolment_proof(secret, name) for secret in secrets]
@@ -126,6 +136,11 @@ def check_enrolment(
         raise AuthenticationError(
             f"the header {PROOF_HEADER} is not made with the present secret of {name};"
             f" set ASSAY_WORKER_SECRET to what 'assay worker register {name}' prints"
+        )
+    if not has_room:
+        raise ConflictError(
+            f"{name} has {REPLICAS_MAX} replicas, and more would not be heard; stop"
+            " some, or give each more slots"
         )
 
 

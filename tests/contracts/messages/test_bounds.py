@@ -70,6 +70,17 @@ def test_what_a_heartbeat_says_for_people_never_costs_it_the_heartbeat(
     assert alive.aside == read
 
 
+@pytest.mark.parametrize(
+    ("said", "read"), [(-3, -3.0), (1e300, 1e9), ("late", None), ([], None)]
+)
+def test_nor_does_what_it_measures_for_them(said: object, read: float | None):
+    message = json.loads((GOLDEN / "alive-v1.json").read_text())
+
+    alive = Alive.model_validate_json(json.dumps({**message, "skew_seconds": said}))
+
+    assert alive.skew_seconds == read
+
+
 def _parts(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(schema, dict):
         if "type" in schema and not isinstance(schema["type"], dict):

@@ -34,10 +34,12 @@ def upgrade() -> None:
     )
     op.add_column("replica", sa.Column("aside", sa.Text()))
     op.add_column("replica", sa.Column("aside_at", sa.DateTime(timezone=True)))
+    op.add_column("replica", sa.Column("skew_seconds", sa.Double()))
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_column("replica", "skew_seconds")
     op.drop_column("replica", "aside_at")
     op.drop_column("replica", "aside")
     op.drop_table("foreign_queue")
