@@ -11,9 +11,9 @@ FILES ?=
 # Hundreds of processes are started: none has to compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Two at a time, for two cores; a file's tests in one of them, for what they share.
+# Three at a time, for two cores: one always waits; a file in one of them, for what they share.
 PYTEST := $(BIN)/python -m pytest -q
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults bench migrate lock docs clean
 
@@ -64,7 +64,7 @@ test-slow: setup ## Run the tests that start processes: minutes
 	@$(PYTEST) -m alone tests/faults
 
 faults: setup ## Kill and cut things, many times over: long rounds
-	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/broker/test_hostile_messages.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py
+	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/broker/test_hostile_messages.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py tests/e2e/test_demo.py
 
 check: setup ## What CI runs
 	@# What uses one core beside what waits now and then; each says all of its own at once.

@@ -26,6 +26,7 @@ from orchestrator.contracts.node.commands import REFUSED
 from orchestrator.embedded.ports import free_port
 from tests.fixtures.brokers import Broker, RedisServer, start_child
 from tests.fixtures.field import Field, Member, bare
+from tests.fixtures.stack import DatabaseServer
 from tests.fixtures.waiting import eventually
 
 USER, PASSWORD = "operator", "fl0wer-s3cret"
@@ -49,12 +50,17 @@ def analyse(sample: Sample) -> Analysis:
 OFFLINE_SECONDS = 2 * HEARTBEAT_EXPIRE_WINDOW // 100
 
 
-@pytest.fixture
-def field(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Field]:
+@pytest.fixture(scope="module")
+def field(
+    database_server: DatabaseServer,
+    module_broker: Broker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Field]:
+    """One engine for all tests of this file, on each broker."""
     field = Field(
-        fresh_database_url,
-        broker.url,
-        tmp_path / "field",
+        database_server.url_of(database_server.create()),
+        module_broker.url,
+        tmp_path_factory.mktemp("field"),
         settings={"ASSAY_WORKER_EVENTS": "1"},
     )
     try:
@@ -146,13 +152,13 @@ def test_operators_see_in_flower_what_replicas_do(field: Field, flower: httpx.Cl
 
 @pytest.mark.timeout(180)
 def test_its_buttons_say_that_they_were_refused(
-    field: Field, broker: Broker, tmp_path: Path
+    field: Field, module_broker: Broker, tmp_path: Path
 ):
     """``revoke`` and ``shutdown`` too, to whose answers Flower does not listen."""
     (replica, *_) = [row.id for row in field.rows("SELECT id FROM replica")]
     form = {"n": "1", "min": "1", "max": "2", "queue": "stolen", "terminate": "true"}
     form |= {"ratelimit": "1/h", "hard": "1", "soft": "1", "workername": replica}
-    with _alone(broker, tmp_path, "--allow-control") as client:
+    with _alone(module_broker, tmp_path, "--allow-control") as client:
         eventually(lambda: replica in client.get("/api/workers?refresh=true").json())
         paths = _control_paths(replica)
         answers = {path: client.post(path, data=form) for path in paths}

@@ -32,6 +32,7 @@ from tests.fixtures import garbage
 from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field
 from tests.fixtures.garbage import MARK, Item
+from tests.fixtures.stack import DatabaseServer
 from tests.fixtures.waiting import eventually
 
 WORKER = """
@@ -141,10 +142,16 @@ def _peak_bytes(pid: int | None) -> int:
     return int(line.split()[1]) * 1024
 
 
-@pytest.fixture
-def nodes(fresh_database_url: str, broker: Broker, tmp_path: Path) -> Iterator[Nodes]:
+@pytest.fixture(scope="module")
+def nodes(
+    database_server: DatabaseServer,
+    module_broker: Broker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Nodes]:
+    broker = module_broker
+    url = database_server.url_of(database_server.create())
     with contextlib.ExitStack() as stack:
-        field = Field(fresh_database_url, broker.url, tmp_path / "field")
+        field = Field(url, broker.url, tmp_path_factory.mktemp("field"))
         stack.callback(field.close)
         field.start()
         field.replicas({NAME: WORKER}, slots=2)

@@ -27,7 +27,7 @@ __all__ = ["redis_server"]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """``assay up`` in a folder of an odd name, below one that is its owner's alone."""
     folder = tmp_path_factory.mktemp("up")

@@ -20,6 +20,7 @@ import pytest
 from orchestrator.embedded import launch
 from orchestrator.embedded.places import Places, places
 from tests.fixtures.embedded import STOP_SECONDS, all_gone, end, everything_of
+from tests.fixtures.rounds import only_long
 
 _SECONDS = 90
 
@@ -148,7 +149,10 @@ def assert_nothing_is_left(found: Places, processes: list[psutil.Process]) -> No
 
 @pytest.mark.parametrize(
     ("step", "number"),
-    [("bringing the database", signal.SIGINT), ("submitting", signal.SIGTERM)],
+    [
+        ("bringing the database", signal.SIGINT),
+        pytest.param("submitting", signal.SIGTERM, marks=only_long),
+    ],
 )
 def test_ended_midway_it_stops_everything_and_leaves_nothing(
     step: str, number: signal.Signals, tmp_path: Path

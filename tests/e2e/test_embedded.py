@@ -328,6 +328,7 @@ def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(
         assert stat.S_IMODE(environment_file.stat().st_mode) == 0o600
         assert f"ASSAY_API_KEY={up.said['admin key']}" in environment_file.read_text()
         assert newcomer.json("job", "list") == []
+        _a_file_of_its_own_is_analysed(newcomer)
         _flower_asks_for_its_password(up.said["Flower"], environment_file)
 
         everything = everything_of(up.process.pid)
@@ -336,6 +337,16 @@ def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(
         assert up.process.returncode == 0
         assert all_gone(everything)
         assert not places(environment_file.parent).sockets.exists()
+
+
+def _a_file_of_its_own_is_analysed(newcomer: World) -> None:
+    chosen = Path(newcomer.env["HOME"]).parent / ODD_NAME
+    chosen.write_text("To whom it may concern")
+
+    document = newcomer.json("submit", chosen, "--wait")
+
+    (job,) = document["jobs"]
+    assert (job["file"], job["state"]) == (ODD_NAME, "done")
 
 
 def _flower_asks_for_its_password(url: str, environment_file: Path) -> None:
@@ -350,20 +361,6 @@ def _flower_asks_for_its_password(url: str, environment_file: Path) -> None:
 
     eventually(lambda: any(replica.startswith("yara-") for replica in replicas()))
     assert httpx.get(f"{url}/api/workers").status_code == 401
-
-
-def test_the_demo_serves_an_ordinary_user_with_files_of_its_own(
-    newcomer: World,
-):
-    chosen = Path(newcomer.env["HOME"]).parent / ODD_NAME
-    chosen.write_text("To whom it may concern")
-
-    done = newcomer.run("demo", "--json", chosen)
-
-    assert done.returncode == 0, done.stderr
-    (sample,) = json.loads(done.stdout)["samples"]
-    assert sample["fileName"] == ODD_NAME
-    assert sample["verdict"]["coverage"] == 100
 
 
 def test_a_folder_that_an_ordinary_user_may_not_enter_is_named(

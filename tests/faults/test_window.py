@@ -17,7 +17,7 @@ from orchestrator.flow.cancel import cancel_job
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import redis_client
 from tests.benchmarks.throughput import fill_backlog
-from tests.fixtures.brokers import RabbitMQHosts, running_redis
+from tests.fixtures.brokers import Broker
 from tests.fixtures.field import Field
 from tests.fixtures.rounds import IS_LONG
 from tests.fixtures.stack import DatabaseServer
@@ -42,17 +42,9 @@ def look(sample: Sample) -> Analysis:
 """
 
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
-def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A broker for all tests of this file, one after the other."""
-    if request.param == "rabbitmq":
-        hosts: RabbitMQHosts = request.getfixturevalue("rabbitmq_hosts")
-        host = hosts.take()
-        yield host.url
-        hosts.give_back(host)
-        return
-    with running_redis() as server:
-        yield server.url
+@pytest.fixture(scope="module")
+def broker_url(module_broker: Broker) -> str:
+    return module_broker.url
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +137,7 @@ def test_what_is_cancelled_in_the_backlog_reaches_no_broker(field: Field):
     assert of_worker(field, "w1", "attempt > 1") == 0
 
 
-@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("module_broker", ["redis"], indirect=True)
 @pytest.mark.timeout(240)
 def test_what_redis_forgets_comes_back(field: Field, broker_url: str):
     """Twenty single messages deleted by hand, then everything at once."""
