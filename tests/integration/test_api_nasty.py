@@ -128,6 +128,14 @@ def _send(
     return answer, time.process_time() - began
 
 
+def test_a_long_name_of_a_field_is_not_repeated_whole(api: API):
+    answer = api.admin.post("/job", json={"k" * 200_000: 1})
+
+    assert answer.status_code == 412
+    assert len(answer.content) < 8_000
+    assert "is not known; leave it out" in answer.text
+
+
 def test_the_worst_bodies_cost_little_and_are_no_fault_of_ours(api: API):
     tried = 0
     for method, path, fields in _fields(api):

@@ -18,13 +18,14 @@ from orchestrator.contracts.assignment import Assignment, celery_id
 from orchestrator.contracts.report import Report
 from tests.fixtures.replica import ACTOR, SECRET, Stage, stage
 from tests.fixtures.servers import RedisServer
-from tests.fixtures.waiting import eventually
+from tests.fixtures.waiting import PATIENCE_SECONDS, eventually
 from workers import Analysis, Analyzer
 from workers.replica import broker
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity
 from workers.replica.reporting import Line, Reporter
+from workers.replica.skew import Skew
 
 QUEUE = names.worker_queue("actor", rabbitmq=False).name
 
@@ -122,8 +123,14 @@ def test_what_cannot_return_is_written_nowhere(
     assert "token of" not in caplog.text
 
 
-def test_a_full_spool_stops_consumption_and_loses_nothing(tmp_path: Path):
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path)
+    yield server
+    server.close()
+
+
+def test_a_full_spool_stops_consumption_and_loses_nothing(server: RedisServer):
     server.kill()
     reporter = _reporter(server, capacity=3)
     confirmed: list[int] = []
@@ -133,17 +140,17 @@ def test_a_full_spool_stops_consumption_and_loses_nothing(tmp_path: Path):
     blocked.join(0.5)
     waits = blocked.is_alive()
     server.start()
-    blocked.join(15)
+    blocked.join(PATIENCE_SECONDS)
 
     assert waits
     eventually(lambda: len(confirmed) == 5)
     assert confirmed == [0, 1, 2, 3, 4]
-    assert reporter.close(5)
-    server.close()
+    assert reporter.close(PATIENCE_SECONDS)
 
 
-def test_a_reporter_that_is_closed_without_a_broker_gives_up_in_time(tmp_path: Path):
-    server = RedisServer(tmp_path)
+def test_a_reporter_that_is_closed_without_a_broker_gives_up_in_time(
+    server: RedisServer,
+):
     server.kill()
     reporter = _reporter(server, capacity=1)
     confirmed: list[int] = []
@@ -151,7 +158,7 @@ def test_a_reporter_that_is_closed_without_a_broker_gives_up_in_time(tmp_path: P
     blocked.start()
 
     flushed = reporter.close(0.5)
-    blocked.join(5)
+    blocked.join(PATIENCE_SECONDS)
 
     assert not flushed
     assert not blocked.is_alive()
@@ -184,7 +191,7 @@ def _reporter(server: RedisServer, *, capacity: int) -> Reporter:
     )
     reporter = Reporter(
         line,
-        partial(_identity().alive, Attempts(), Aside()),
+        partial(_identity().alive, Attempts(), Aside(), Skew()),
         heartbeat_seconds=0.2,
         capacity=capacity,
     )

@@ -95,8 +95,10 @@ BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     413: {"content": _FAILURE, "description": "The body is too large."},
 }
 
-#: Characters of a wrong value that are repeated to the caller.
+#: Characters of a wrong value that are repeated to the caller; and of a field's path,
+#: or of words about it, which may repeat what came too.
 _ECHO_MAX = 128
+_WORDS_MAX = 1_000
 
 #: Seconds. A restarted database is back within a few of them.
 _RETRY_AFTER = {"Retry-After": "1"}
@@ -290,9 +292,9 @@ def _remedy(error: Mapping[str, Any]) -> str:
 def _echo(value: object) -> str | None:
     if not isinstance(value, str | int | float | bool):
         return None
-    return _sendable(str(value)[:_ECHO_MAX])
+    return _sendable(str(value), _ECHO_MAX)
 
 
-def _sendable(text: str) -> str:
+def _sendable(text: str, most: int = _WORDS_MAX) -> str:
     # A lone surrogate, of what the caller has sent, cannot be sent back as UTF-8.
-    return text.encode("utf-8", "replace").decode()
+    return text[:most].encode("utf-8", "replace").decode()
