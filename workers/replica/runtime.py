@@ -258,7 +258,6 @@ class Runtime:
 
     def _analyse(self, work: Work, slot: int) -> Outcome | Trouble:
         assignment = work.assignment
-        work.deadline = time.monotonic() + assignment.timeout_seconds
         sample = assignment.sample
         run = Run(
             deliver=partial(self._deliver, work),
@@ -268,7 +267,6 @@ class Runtime:
             classification=Classification(**assignment.classification.model_dump()),
             options=assignment.options,
             timeout_seconds=assignment.timeout_seconds,
-            deadline=work.deadline,
         )
         try:
             return self._sandbox.run(
@@ -291,7 +289,8 @@ class Runtime:
             # No child could be made, so no sample was looked at.
             return Trouble(message=f"this replica's sandbox: {error}")
 
-    def _deliver(self, work: Work, target: Path) -> None:
+    def _deliver(self, work: Work, target: Path, deadline: float) -> None:
+        work.deadline = deadline
         self._transfer.deliver(work.assignment.sample, target, work.grant)
 
     def _collect(self, work: Work, file: File, path: Path) -> None:

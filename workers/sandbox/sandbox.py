@@ -18,13 +18,16 @@ seccomp (``start`` returns what this machine lacks):
 * Started as root, each slot has a user of its own. Started as an ordinary user it runs
   as that user: Landlock alone stands between it and the content of that user's files,
   nothing between it and their time stamps.
-* When an outcome is returned for which the child was killed, nothing that it started is
-  alive; when ``close`` returns, nothing at all is.
+* Each analysis has a child of its own, forked from a zygote that never reads content.
+  When an outcome is returned, that child and all that it started are dead; when
+  ``close`` returns, nothing at all is left.
+* With ``reuse_child`` a child is kept for more samples, of one customer and at most
+  :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
+  falsify that customer's later ones. If it dies, the sample is given to a fresh one
+  before that counts.
 
-What does not hold: it is no virtual machine, and a hole in the kernel is a way out. A
-child serves up to :data:`RUNS_PER_CHILD` samples, so one that takes it over without
-being noticed can see and falsify the later ones of that child. The memory limit is per
-process. The disk is limited per file, not in total.
+What does not hold: it is no virtual machine, and a hole in the kernel is a way out. The
+memory limit is per process. The disk is limited per file, not in total.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ from workers.sandbox.scratch import (
     SlotUser,
     UnsafeFileError,
 )
-from workers.sandbox.slot import Child, Slot
+from workers.sandbox.slot import Slot
 from workers.sandbox.spawner import (
     Recipe,
     SandboxError,
@@ -65,6 +68,7 @@ from workers.sandbox.spawner import (
     TemplateLostError,
     kill_strays,
 )
+from workers.sandbox.talk import Child, Ended
 
 __all__ = [
     "RUNS_PER_CHILD",
@@ -81,8 +85,8 @@ __all__ = [
     "TimedOut",
 ]
 
-#: A child is replaced after so many analyses: bounds what leaks, and what a sample that
-#: took its child over can see. Four milliseconds each, so the cost is not felt.
+#: A child that is kept is replaced after so many analyses: bounds what leaks, and what
+#: a sample that took its child over can see.
 RUNS_PER_CHILD = 200
 
 
@@ -92,19 +96,19 @@ class Run:
     One analysis to run.
 
     ``deliver``: writes the sample's bytes to the path it is given; called in this
-    process, may raise. ``size``: bytes. ``deadline``: on ``time.monotonic``, when the
-    run time is over; where the delivery does not count, it begins after that. The rest
-    as in :class:`workers.sample.Sample`.
+    process once a child is there, may raise; it is told when the run time is over, on
+    ``time.monotonic``. ``size``: bytes. ``customer``: whose sample it is; ``None``: it
+    shares a child with no other. The rest as in :class:`workers.sample.Sample`.
     """
 
-    deliver: Callable[[Path], None]
+    deliver: Callable[[Path, float], None]
     sha256: str
     size: int
     file_name: str | None = None
     classification: Classification = field(default_factory=Classification)
     options: Mapping[str, JSON] = field(default_factory=dict)
     timeout_seconds: float
-    deadline: float | None = None
+    customer: str | None = None
 
 
 class Sandbox:
@@ -117,9 +121,10 @@ class Sandbox:
         scratch: A directory of its own on a local disk; made if missing, emptied.
         network: Leave IPv4 and IPv6 to the analyzer.
         memory_bytes: Address space of each process.
+        reuse_child: Keep a child for further samples of the same customer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what an analyzer is allowed, by name)
         self,
         analyzer_module: str,
         *,
@@ -128,7 +133,9 @@ class Sandbox:
         scratch: Path,
         network: bool,
         memory_bytes: int,
+        reuse_child: bool = False,
     ) -> None:
+        self._reuse_child = reuse_child
         self._recipe = Recipe(
             module=analyzer_module,
             analyzer=analyzer_name,
@@ -175,6 +182,7 @@ class Sandbox:
 
         Raises:
             SandboxError: No child can be made any more.
+            OSError: The slot's directory cannot be made again, or takes nothing.
             Exception: What *deliver* or *collect* raised; the slot is clean again.
         """
         if stopped.is_set():
@@ -189,11 +197,10 @@ class Sandbox:
         Raises:
             OSError: It cannot be made.
         """
-        self._open_scratch()
         for slot in self._slots:
             if slot.lock.acquire(blocking=False):
                 try:
-                    slot.mend()
+                    self._mend(slot)
                 finally:
                     slot.lock.release()
 
@@ -235,20 +242,29 @@ class Sandbox:
         stopped: threading.Event,
         collect: Callable[[File, Path], None],
     ) -> Outcome:
-        child = self._child(place)
+        self._mend(place)
+        child = self._child(place, run)
+        deadline = monotonic() + run.timeout_seconds
         try:
-            place.directory.put_sample(run.deliver)
-            judged = self._analyze(place, child, run, stopped)
-            if not self._may_stay(child, judged):
-                place.discard()
+            place.directory.put_sample(lambda target: run.deliver(target, deadline))
+            judged = self._analyze(place, child, run, deadline, stopped)
             return _collected(place.directory, judged, collect)
         finally:
-            place.directory.clean()
+            _clean(place)
 
-    def _child(self, place: Slot) -> Child:
-        if place.child is not None and place.child.is_fresh(RUNS_PER_CHILD):
-            return place.child
+    def _mend(self, place: Slot) -> None:
+        if not place.directory.is_there():
+            self._open_scratch()
+            place.make_anew()
+
+    def _child(self, place: Slot, run: Run) -> Child:
+        child = place.keep(run.customer)
+        if child is not None:
+            return child
         place.discard()
+        return self._new_child(place)
+
+    def _new_child(self, place: Slot) -> Child:
         try:
             return place.fork(self._current_spawner(None))
         except TemplateLostError as error:
@@ -275,18 +291,54 @@ class Sandbox:
         kill_strays(user.uid for user in self._users)
 
     def _analyze(
-        self, place: Slot, child: Child, run: Run, stopped: threading.Event
+        self,
+        place: Slot,
+        child: Child,
+        run: Run,
+        deadline: float,
+        stopped: threading.Event,
     ) -> Judged:
+        is_used = child.runs > 0
         begun = monotonic()
-        deadline = run.deadline or begun + run.timeout_seconds
         answer = child.ask(_request(place.directory, run), deadline, stopped)
         if isinstance(answer, bytes):
-            return judge(answer, monotonic() - begun)
-        return Judged(outcome=place.explain(answer, run.timeout_seconds))
+            judged = judge(answer, monotonic() - begun)
+        else:
+            judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
+        if is_used and _may_be_anothers(answer, judged):
+            place.discard()
+            place.directory.empty()
+            fresh = self._new_child(place)
+            return self._analyze(place, fresh, run, deadline, stopped)
+        child.customer = run.customer
+        if not self._may_stay(child, judged):
+            place.discard()
+        return judged
 
     def _may_stay(self, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
-        return judged.is_reusable and child.is_tidy(self._recipe.memory_bytes // 2)
+        return (
+            self._reuse_child
+            and child.customer is not None
+            and judged.is_reusable
+            and child.runs < RUNS_PER_CHILD
+            and child.is_tidy(self._recipe.memory_bytes // 2)
+        )
+
+
+def _may_be_anothers(answer: bytes | Ended, judged: Judged) -> bool:
+    """Whether an earlier sample of the same child may have brought this about."""
+    if isinstance(answer, bytes):
+        return isinstance(judged.outcome, OutOfMemory)
+    return answer not in {Ended.TIMED_OUT, Ended.STOPPED}
+
+
+def _clean(place: Slot) -> None:
+    try:
+        place.directory.clean()
+    except OSError:
+        # The outcome stands; the directory is made anew before the next analysis.
+        place.directory.forget()
 
 
 def _request(directory: SlotDirectory, run: Run) -> bytes:

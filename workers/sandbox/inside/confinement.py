@@ -1,5 +1,5 @@
 """
-What a process may reach: the replica's own protection and the sandbox child's walls.
+What a process may reach: the replica's own protection, and the walls of a sandbox.
 
 Owns the order in which the walls go up, and says which are missing on this machine. It
 starts and ends no process. Standard library only: the sandbox child imports it.
@@ -82,7 +82,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Walls:
     """
-    What one sandbox child is confined to.
+    What the processes of one slot are confined to.
 
     ``uid``: user and group of its own, ``None`` to stay who we are (not root).
     ``slot``: its directory, readable. ``work``: below it, writable, nothing else is.
@@ -150,7 +150,50 @@ def confine(walls: Walls) -> None:
     if ruleset is not None:
         landlock.restrict(ruleset)
     if seccomp.is_supported():
-        seccomp.install(network=walls.network, signal_only=_only_signal(walls))
+        seccomp.install(
+            seccomp.walls(network=walls.network, signal_only=_only_signal(walls))
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seal:
+    """
+    What shuts in a child beside the walls, prepared before it is there.
+
+    ``layer``: a Landlock layer of its own, so that it can signal nothing outside, its
+    own parent included; ``None`` where the walls alone stand. ``ties``: a filter.
+    """
+
+    layer: int | None
+    ties: bytes | None
+
+
+def prepared_seal(walls: Walls, *, alone: bool) -> Seal:
+    """Return the seal for children; *alone*: each has a layer of its own."""
+    return Seal(
+        layer=landlock.prepare_scope(str(walls.work)) if alone else None,
+        ties=seccomp.ties() if seccomp.is_supported() else None,
+    )
+
+
+def close_seal(seal: Seal, parent: int) -> None:
+    """
+    Shut the calling process in for ever, and tie it to its parent, of pid *parent*.
+
+    Raises:
+        OSError: What this kernel has could not be done.
+    """
+    if seal.layer is not None:
+        landlock.restrict(seal.layer)
+    end_with_parent(parent)
+    own_descendants()
+    if seal.ties is not None:
+        seccomp.install(seal.ties)
+
+
+def has_scopes() -> bool:
+    """Whether this kernel can keep a process from signalling those outside."""
+    return landlock.abi() >= landlock.SCOPE_ABI
 
 
 def missing_walls() -> tuple[str, ...]:
@@ -166,6 +209,11 @@ def missing_walls() -> tuple[str, ...]:
         missing.append(
             f"Landlock ABI {version}: an analyzer can empty files that its user can"
             " write; use Linux 6.2 or newer"
+        )
+    if version < landlock.SCOPE_ABI:
+        missing.append(
+            "no scope of signals in Landlock: each analysis costs milliseconds more;"
+            " use Linux 6.12 or newer"
         )
     if not seccomp.is_supported():
         missing.append(
@@ -291,8 +339,7 @@ def _is_on_a_public_way(path: Path) -> bool:
 
 
 def _only_signal(walls: Walls) -> int | None:
-    alone = walls.uid is not None or landlock.abi() >= landlock.SCOPE_ABI
-    return None if alone else os.getpid()
+    return None if walls.uid is not None or has_scopes() else os.getpid()
 
 
 class _CapabilityHeader(ctypes.Structure):

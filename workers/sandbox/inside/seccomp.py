@@ -28,10 +28,13 @@ _X32_BIT = 0x40000000
 #: ``mseal``; what comes later is unknown here and answers ENOSYS.
 _LAST_KNOWN = 462
 
-#: CLONE_NEW* as the flags of clone(2) have them: every kind of namespace.
-_NEW_NAMESPACE = 0x7E020000
+#: CLONE_NEW* as the flags of clone(2) have them: every kind of namespace. With
+#: CLONE_PARENT a process makes siblings, which nobody would look for below it.
+_NEW_NAMESPACE, _PARENT = 0x7E020000, 0x00008000
 _STREAM, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+#: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP: whom a file signals.
+_OWNERS_BY_FCNTL, _OWNERS_BY_IOCTL = (8, 10, 15), (0x8901, 0x8902)
 
 # (x86-64, arm64); None: the architecture has no such call.
 _REACHES_OTHER_PROCESSES = {
@@ -154,6 +157,7 @@ _SIGNALS = {
 _OTHER_SIGNALS = {"tkill": (200, 130), "pidfd_send_signal": (424, 424)}
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR = (56, 220), (435, 435), (41, 198), (53, 199)
 _PRCTL, _PRLIMIT, _SET_AFFINITY = (157, 167), (302, 261), (203, 122)
+_FCNTL, _IOCTL = (72, 25), (16, 29)
 
 Numbers = tuple[int, int | None]
 Instruction = tuple[int, int, int, int]
@@ -171,26 +175,44 @@ def is_supported() -> bool:
     return platform.machine() in _MACHINES and _libc.prctl(21, 0, 0, 0, 0) >= 0
 
 
-def install(*, network: bool, signal_only: int | None) -> None:
+def walls(*, network: bool, signal_only: int | None) -> bytes:
     """
-    Refuse for ever, in this process and all it starts, what the tables above name.
+    Return the filter that refuses what the tables above name.
 
     Args:
         network: Leave sockets of IPv4 and IPv6 alone (Unix sockets are refused still).
         signal_only: Refuse signals to any process but this pid and the own group; for
             kernels where nothing else does.
+    """
+    return _packed(_assemble(network=network, signal_only=signal_only))
+
+
+def ties() -> bytes:
+    """Return the filter by which what ties the tree of processes stays as it is."""
+    arch, column = _MACHINES[platform.machine()]
+    untying = [
+        (_JUMP_EQUAL, 1, 0, _SET_PDEATHSIG),
+        (_JUMP_EQUAL, 0, 1, _SET_CHILD_SUBREAPER),
+    ]
+    program = [*_head(arch), *_refuse_if(_PRCTL, column, untying)]
+    return _packed([*program, (_RETURN, 0, 0, _ALLOW)])
+
+
+def install(code: bytes) -> None:
+    """
+    Refuse for ever, in this process and all it starts, what a filter refuses.
 
     Raises:
         OSError: The kernel refused; ``no_new_privs`` is not set, or it has no seccomp.
     """
-    code = b"".join(
-        struct.pack("=HBBI", *instruction)
-        for instruction in _assemble(network=network, signal_only=signal_only)
-    )
     program = _FilterProgram(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"seccomp: {os.strerror(number)}")
+
+
+def _packed(program: Program) -> bytes:
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
 def _assemble(*, network: bool, signal_only: int | None) -> Program:
@@ -209,9 +231,7 @@ def _assemble(*, network: bool, signal_only: int | None) -> Program:
     program += _network_rules(column, network=network)
     program += _argument_rules(column)
     if signal_only is not None:
-        program += _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
-        for numbers in _SIGNALS.values():
-            program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
+        program += _signal_rules(column, signal_only)
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -237,21 +257,20 @@ def _network_rules(column: int, *, network: bool) -> Program:
 
 def _argument_rules(column: int) -> Program:
     return [
-        *_refuse_if(_CLONE, column, [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE)]),
+        *_refuse_if(_CLONE, column, [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE | _PARENT)]),
         # A datagram pair could be pointed at any named socket; a stream pair cannot.
         *_only_if(_SOCKETPAIR, column, argument=1, one_of=[_STREAM], mask=0xF),
         *_only_if(_PRLIMIT, column, argument=0, one_of=[0]),
         *_only_if(_SET_AFFINITY, column, argument=0, one_of=[0]),
-        # What ties the process tree together must not be untied from within.
-        *_refuse_if(
-            _PRCTL,
-            column,
-            [
-                (_JUMP_EQUAL, 1, 0, _SET_PDEATHSIG),
-                (_JUMP_EQUAL, 0, 1, _SET_CHILD_SUBREAPER),
-            ],
-        ),
     ]
+
+
+def _signal_rules(column: int, signal_only: int) -> Program:
+    program = _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
+    for numbers in _SIGNALS.values():
+        program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
+    program += _none_of(_FCNTL, column, argument=1, values=_OWNERS_BY_FCNTL)
+    return program + _none_of(_IOCTL, column, argument=1, values=_OWNERS_BY_IOCTL)
 
 
 def _refuse(calls: Iterable[Numbers], column: int, number: int) -> Program:
@@ -270,6 +289,17 @@ def _refuse_if(numbers: Numbers, column: int, tests: Program) -> Program:
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    return _for_call(numbers, column, body)
+
+
+def _none_of(
+    numbers: Numbers, column: int, *, argument: int, values: Sequence[int]
+) -> Program:
+    body: Program = [(_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8 * argument)]
+    for left, value in zip(range(len(values), 0, -1), values, strict=True):
+        body.append((_JUMP_EQUAL, left, 0, value))
+    body.append((_RETURN, 0, 0, _ALLOW))
+    body.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
     return _for_call(numbers, column, body)
 
 
