@@ -13,6 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import assert_never
+from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -267,6 +268,7 @@ class Runtime:
             classification=Classification(**assignment.classification.model_dump()),
             options=assignment.options,
             timeout_seconds=assignment.timeout_seconds,
+            customer=_text(assignment.customer),
         )
         try:
             return self._sandbox.run(
@@ -366,6 +368,10 @@ class Runtime:
             )
             stored = self._transfer.upload(upload, work.grant)
         return rest.model_copy(update={"references": (stored,)})
+
+
+def _text(customer: UUID | None) -> str | None:
+    return None if customer is None else str(customer)
 
 
 def _out_of_time(work: Work) -> TimedOut:
