@@ -23,6 +23,7 @@ from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.prune import prune
 from orchestrator.flow.recover import recover
+from orchestrator.flow.sweep import sweep_files
 from orchestrator.messaging.errors import BrokerError, ForeignQueueError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import SampleStore
@@ -68,7 +69,8 @@ class Housekeeping:
         return removed
 
     def _sweep(self) -> int:
-        return self._store.sweep(older_than=_STAGING_AGE)
+        swept = self._store.sweep(older_than=_STAGING_AGE)
+        return swept + sweep_files(self._database, self._store)
 
 
 class ClockWatch:
