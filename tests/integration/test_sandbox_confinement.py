@@ -224,6 +224,20 @@ def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
     assert 0 not in users
 
 
+def test_processes_are_counted_where_a_slot_has_a_user(tmp_path, monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a slot a user")
+    monkeypatch.syspath_prepend(ANALYZERS)
+
+    with sandbox("sandbox_behaviours", "behave", tmp_path / "s") as started:
+        many = run(started, planned_run(do="forks_many"))
+        again = run(started, planned_run(do="forks_many"))
+
+    for outcome in (many, again):
+        assert isinstance(outcome, Finished), outcome
+        assert 200 < outcome.analysis["result"] < 256
+
+
 def test_common_work_with_files_is_not_disturbed(tmp_path):
     (tmp_path / "common.py").write_text(
         "import json, os, shutil, socket, subprocess, tarfile, tempfile, threading\n"

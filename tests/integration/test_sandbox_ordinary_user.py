@@ -21,7 +21,7 @@ from tests.fixtures.ordinary import NOBODY, reachable_interpreter
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TESTS = ("outcomes", "confinement", "processes", "old_kernels")
+TESTS = ("outcomes", "confinement", "processes", "old_kernels", "shares")
 
 #: What the tests import: pytest, pydantic, and what these need.
 PACKAGES = (

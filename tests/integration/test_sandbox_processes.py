@@ -201,6 +201,14 @@ def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
     assert not is_alive(result["pid"])
 
 
+def test_no_process_escapes_a_storm_of_forks(sandbox):
+    """They double while they are killed, and each leaves its session and its parent."""
+    outcome = run(sandbox, planned_run(do="forks_without_end"))
+
+    assert isinstance(outcome, Finished), outcome
+    assert descendants(_template()) == {_zygote()}
+
+
 def test_a_timeout_kills_processes_that_left_the_session(sandbox, tmp_path):
     note = tmp_path / "scratch" / "0" / "work" / "daemon"
 

@@ -26,8 +26,12 @@ seccomp (``start`` returns what this machine lacks):
   falsify that customer's later ones. If it dies, the sample is given to a fresh one
   before that counts.
 
-What does not hold: it is no virtual machine, and a hole in the kernel is a way out. The
-memory limit is per process. The disk is limited per file, not in total.
+* Where the replica may divide its cgroup, the processes of a slot have the memory of
+  one together, files in a scratch that is memory included, and 256 processes.
+
+What does not hold: it is no virtual machine, and a hole in the kernel is a way out. On
+a disk the scratch is limited per file, not in total. Without cgroups memory is limited
+per process; and processes are limited where a slot has a user of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from pathlib import Path
 from time import monotonic
 
 from workers.analysis import JSON, Classification, File
-from workers.sandbox.inside.confinement import can_change_user
+from workers.sandbox.inside.confinement import MAX_PROCESSES, can_change_user
 from workers.sandbox.outcome import (
     BadResult,
     Crashed,
@@ -60,6 +64,7 @@ from workers.sandbox.scratch import (
     SlotUser,
     UnsafeFileError,
 )
+from workers.sandbox.shares import NoSharesError, Shares
 from workers.sandbox.slot import Slot
 from workers.sandbox.spawner import (
     Recipe,
@@ -88,6 +93,12 @@ __all__ = [
 #: A child that is kept is replaced after so many analyses: bounds what leaks, and what
 #: a sample that took its child over can see.
 RUNS_PER_CHILD = 200
+
+_NO_SHARES = (
+    "no cgroup for each slot: an analysis is limited per process and per file, not as a"
+    " whole; give the replica a cgroup of version 2 that it may divide (as a service"
+    " Delegate=yes), or limit it from outside as docker-compose.yml does"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +157,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._spawner: Spawner | None = None
         self._users: list[SlotUser] = []
+        self._share_out: Shares | None = None
+        self._shares: list[Path] = []
         self._slots = [Slot(number) for number in range(slots)]
 
     def start(self) -> tuple[str, ...]:
@@ -156,10 +169,11 @@ class Sandbox:
             SandboxError: With the traceback of the import.
         """
         self._open_scratch()
-        warnings = self._claim_users()
+        warnings = (*self._claim_users(), *self._claim_shares())
         for slot in self._slots:
             uid = self._users[slot.number].uid if self._users else None
-            slot.prepare(self._scratch, uid)
+            share = self._shares[slot.number] if self._shares else None
+            slot.prepare(self._scratch, uid, share)
         with self._lock:
             self._spawner = Spawner(self._recipe, home=self._scratch)
             return (*self._spawner.warnings, *warnings)
@@ -220,6 +234,8 @@ class Sandbox:
                 slot.close()
         while self._users:
             self._users.pop().release()
+        if self._share_out is not None:
+            self._share_out.close()
 
     def _open_scratch(self) -> None:
         self._scratch.mkdir(parents=True, exist_ok=True)
@@ -233,6 +249,19 @@ class Sandbox:
             self._users = [SlotUser() for _ in self._slots]
         except NoUserError as error:
             return (f"{error}: analyzers run as root",)
+        return ()
+
+    def _claim_shares(self) -> tuple[str, ...]:
+        limits = {
+            "memory.max": self._recipe.memory_bytes,
+            "pids.max": MAX_PROCESSES,
+        }
+        try:
+            self._share_out = Shares(limits)
+            self._shares = [self._share_out.add() for _ in self._slots]
+        except NoSharesError as error:
+            self._shares = []
+            return (f"{_NO_SHARES}; {error}",)
         return ()
 
     def _run(

@@ -41,10 +41,18 @@ class Slot:
         self._parent: Parent | None = None
         self._log: IO[bytes] | None = None
         self._uid: int | None = None
+        self._share: Path | None = None
 
-    def prepare(self, root: Path, uid: int | None) -> None:
-        """Make its directory, empty. *uid*: the slot's own user, or ``None``."""
+    def prepare(self, root: Path, uid: int | None, share: Path | None) -> None:
+        """
+        Make its directory, empty.
+
+        Args:
+            uid: The slot's own user, or ``None``.
+            share: The slot's own cgroup, or ``None``.
+        """
         self._uid = uid
+        self._share = share
         self.directory = SlotDirectory(root, self.number, uid)
         self.directory.create()
 
@@ -182,6 +190,7 @@ class Slot:
             "uid": self._uid,
             "directory": str(self.directory.directory),
             "work": str(self.directory.work),
+            "share": None if self._share is None else str(self._share),
         }
         if not spawner.makes_zygotes:
             return Template(spawner, where)

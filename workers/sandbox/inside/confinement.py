@@ -73,8 +73,9 @@ _NAMES_OF_HOSTS = dict.fromkeys(
 _MAX_FILES = 1024
 #: Bytes; a file that an analyzer writes, its output on stdout included.
 _MAX_FILE_BYTES = 1024**3
-#: Only where a slot has a user of its own: the kernel counts processes per user.
-_MAX_PROCESSES = 256
+#: Only where a slot has a user, or a cgroup, of its own: the kernel counts processes
+#: per user.
+MAX_PROCESSES = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,12 +88,14 @@ class Walls:
     ``uid``: user and group of its own, ``None`` to stay who we are (not root).
     ``slot``: its directory, readable. ``work``: below it, writable, nothing else is.
     ``code``: files and directories that it may read and run beside the system's.
+    ``share``: a cgroup that limits them together, if there is one.
     """
 
     uid: int | None
     slot: Path
     work: Path
     code: tuple[str, ...]
+    share: Path | None
     network: bool
     memory_bytes: int
 
@@ -138,6 +141,8 @@ def confine(walls: Walls) -> None:
     """
     ruleset = _prepared_ruleset(walls) if landlock.abi() else None
     parent = os.getppid()
+    if walls.share is not None:
+        (walls.share / "cgroup.procs").write_text("0")
     _set_limits(walls)
     _be_killed_first()
     if walls.uid is not None:
@@ -295,7 +300,7 @@ def _set_limits(walls: Walls) -> None:
     _lower(resource.RLIMIT_MEMLOCK, 0)
     _lower(resource.RLIMIT_MSGQUEUE, 0)
     if walls.uid is not None:
-        _lower(resource.RLIMIT_NPROC, _MAX_PROCESSES)
+        _lower(resource.RLIMIT_NPROC, MAX_PROCESSES)
 
 
 def _lower(what: int, limit: int) -> None:

@@ -179,6 +179,7 @@ class _Template:
             slot=Path(request["directory"]),
             work=Path(request["work"]),
             code=self._code,
+            share=Path(request["share"]) if request["share"] else None,
             network=self._settings.network,
             memory_bytes=self._settings.memory_bytes,
         )
