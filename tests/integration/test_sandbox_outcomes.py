@@ -382,11 +382,17 @@ def test_a_memory_limit_below_the_import_says_what_is_needed(tmp_path, monkeypat
         pass
 
 
-def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("threads", "started 1 threads"), ("shared", "made memory that is shared")],
+)
+def test_a_module_that_leaves_what_no_fork_copies_is_warned_about(
+    tmp_path, monkeypatch, name, said
+):
     monkeypatch.syspath_prepend(ANALYZERS)
     sandbox = Sandbox(
-        "sandbox_threads",
-        analyzer_name="threads",
+        f"sandbox_{name}",
+        analyzer_name=name,
         slots=1,
         scratch=tmp_path / "s",
         network=False,
@@ -398,4 +404,4 @@ def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
     finally:
         sandbox.close()
 
-    assert any("started 1 threads" in warning for warning in warnings)
+    assert any(said in warning for warning in warnings)

@@ -250,6 +250,16 @@ def test_an_analysis_can_end_nobody_else(sandbox):
     assert _zygote() == zygote
 
 
+def test_folders_that_cannot_be_read_do_not_spoil_a_slot(sandbox):
+    """Their owner may write to them and not list them: nor may we, without root."""
+    for _ in range(2):
+        run(sandbox, planned_run(do="leaves_folders_that_cannot_be_read"))
+
+        found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
+
+        assert found == []
+
+
 @pytest.mark.parametrize("gone", ["", "0", "0/work", "0.taken"])
 def test_a_folder_that_vanished_is_made_anew_with_a_new_zygote(sandbox, tmp_path, gone):
     _fine(sandbox)
@@ -283,6 +293,18 @@ def test_a_folder_that_cannot_be_made_is_no_ones_crash(sandbox, tmp_path):
 
     (tmp_path / "scratch").unlink()
     _fine(sandbox)
+
+
+def test_the_end_of_an_orphan_sends_the_zygote_no_signal_of_its_choice(sandbox):
+    _fine(sandbox)
+    zygote = _zygote()
+
+    outcome = run(sandbox, planned_run(do="dies_with_a_signal_for_its_parent"))
+
+    assert isinstance(outcome, Crashed)
+    assert "exit code 7" in outcome.message
+    _fine(sandbox)
+    assert _zygote() == zygote
 
 
 def test_a_sample_is_gone_after_its_analysis(sandbox, tmp_path):

@@ -224,14 +224,20 @@ def _remove_deep(directory: Path) -> None:
     try:
         shutil.rmtree(directory)
     except (OSError, RecursionError):
-        # Deeper than Python's stack, or changing under our hands; rm knows both.
-        done = subprocess.run(
-            ["rm", "-rf", "--", directory], check=False, capture_output=True
-        )
-        if done.returncode:
-            raise OSError(
-                errno.EBUSY, _last_line(done.stderr), str(directory)
-            ) from None
+        _remove_stubborn(directory)
+
+
+def _remove_stubborn(directory: Path) -> None:
+    # Deeper than Python's stack, which rm knows; or folders that their owner may not
+    # list, who without root is us. Neither follows a link.
+    subprocess.run(
+        ["chmod", "-R", "u+rwx", "--", directory], check=False, capture_output=True
+    )
+    done = subprocess.run(
+        ["rm", "-rf", "--", directory], check=False, capture_output=True
+    )
+    if done.returncode:
+        raise OSError(errno.EBUSY, _last_line(done.stderr), str(directory))
 
 
 def _last_line(said: bytes) -> str:

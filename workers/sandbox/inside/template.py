@@ -123,14 +123,26 @@ def _check_memory(settings: Settings) -> None:
 
 
 def _warnings() -> tuple[str, ...]:
+    warnings = list(missing_walls())
     threads = len(list(Path("/proc/self/task").iterdir()))
-    if threads == 1:
-        return missing_walls()
-    text = (
-        f"importing the module started {threads - 1} threads: sandbox children are"
-        " forked without them and may hang; start threads in the analyzer instead"
-    )
-    return (*missing_walls(), text)
+    if threads > 1:
+        warnings.append(
+            f"importing the module started {threads - 1} threads: sandbox children are"
+            " forked without them and may hang; start threads in the analyzer instead"
+        )
+    if _shares_memory():
+        warnings.append(
+            "importing the module made memory that is shared with all its processes:"
+            " what one analysis leaves there another can read; make it in the analyzer"
+        )
+    return tuple(warnings)
+
+
+def _shares_memory() -> bool:
+    # The second field is as "rw-s": what may be written to, and is not copied by fork.
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    modes = (line.split()[1] for line in maps)
+    return any(mode[1] == "w" and mode[3] == "s" for mode in modes)
 
 
 class _Template:
