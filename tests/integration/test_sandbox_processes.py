@@ -194,6 +194,16 @@ def test_a_busy_child_costs_the_next_sample_no_time(reusing):
     assert told[0] > asked + 2.0
 
 
+def test_a_delivery_that_takes_all_the_time_is_no_fault_of_the_sandbox(sandbox):
+    def deliver(target: Path, deadline: float) -> None:
+        wait_until(lambda: monotonic() > deadline)
+        target.touch()
+
+    planned = replace(planned_run(0.1, do="fine"), deliver=deliver)
+
+    assert isinstance(run(sandbox, planned), TimedOut)
+
+
 def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
     result = _result(run(sandbox, planned_run(do="leaves_a_daemon")))
 

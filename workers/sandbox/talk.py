@@ -80,6 +80,9 @@ class Child:
             # It reads nothing before it says that it is confined, and is not waited
             # for: what it does meanwhile costs one change of processes less.
             said = ended or self._listen(deadline, stopped)
+            if said is Ended.TIMED_OUT and self.is_ready_again():
+                # It was there in time: the sample was not.
+                return said
             if said != READY:
                 return Ended.STOPPED if said is Ended.STOPPED else Ended.UNREADY
         return ended or self._listen(deadline, stopped)
