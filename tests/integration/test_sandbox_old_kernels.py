@@ -63,6 +63,8 @@ CALLS = {
     "a netlink socket",
     "a sibling",
     "a user namespace",
+    "another end with its parent",
+    "being no subreaper by a large number",
     "being the subreaper no more",
     "changing a mode outside",
     "outliving its parent",

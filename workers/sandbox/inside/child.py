@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
 from workers.sample import Sample
-from workers.sandbox.inside.confinement import Seal, close_seal
+from workers.sandbox.inside.confinement import tie
 
 #: File descriptor of the channel: the only one beside standard input and output.
 CHANNEL = 3
@@ -42,18 +42,19 @@ Answer = dict[str, Any]
 
 
 def be_child(
-    analyzer: Analyzer, seal: Seal, *, work: Path, parent: int, channel: int
+    analyzer: Analyzer, layer: int | None, *, work: Path, parent: int, channel: int
 ) -> NoReturn:
     """
     Serve, as a freshly forked process that stands within the walls, until it is ended.
 
     Args:
+        layer: As :func:`tie` takes it.
         work: Its working directory.
         parent: Pid of the process that forked it.
         channel: Stream socket on which requests come and answers go.
     """
     os.setsid()
-    close_seal(seal, parent)
+    tie(parent, layer)
     keep_only(channel)
     # Before the first request: if it cannot, no sample is the reason.
     os.chdir(work)

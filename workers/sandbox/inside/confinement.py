@@ -155,45 +155,35 @@ def confine(walls: Walls) -> None:
     if ruleset is not None:
         landlock.restrict(ruleset)
     if seccomp.is_supported():
-        seccomp.install(
-            seccomp.walls(network=walls.network, signal_only=_only_signal(walls))
-        )
+        seccomp.install(network=walls.network, signal_only=_only_signal(walls))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seal:
+def prepared_layer(walls: Walls) -> int:
     """
-    What shuts in a child beside the walls, prepared before it is there.
+    Return a Landlock layer that keeps a child from signalling whoever is not its own.
 
-    ``layer``: a Landlock layer of its own, so that it can signal nothing outside, its
-    own parent included; ``None`` where the walls alone stand. ``ties``: a filter.
+    Raises:
+        OSError: The kernel refused; where it :func:`has_scopes` it should not.
     """
-
-    layer: int | None
-    ties: bytes | None
+    return landlock.prepare_scope(str(walls.work))
 
 
-def prepared_seal(walls: Walls, *, alone: bool) -> Seal:
-    """Return the seal for children; *alone*: each has a layer of its own."""
-    return Seal(
-        layer=landlock.prepare_scope(str(walls.work)) if alone else None,
-        ties=seccomp.ties() if seccomp.is_supported() else None,
-    )
-
-
-def close_seal(seal: Seal, parent: int) -> None:
+def tie(parent: int, layer: int | None) -> None:
     """
-    Shut the calling process in for ever, and tie it to its parent, of pid *parent*.
+    Tie the calling process to its parent, of pid *parent*, for ever.
+
+    Args:
+        layer: Of the process's own, so that not even its parent takes its signals;
+            ``None`` where the walls alone stand.
 
     Raises:
         OSError: What this kernel has could not be done.
     """
-    if seal.layer is not None:
-        landlock.restrict(seal.layer)
+    if layer is not None:
+        landlock.restrict(layer)
+    # The walls let both be said again, and not be taken back.
     end_with_parent(parent)
     own_descendants()
-    if seal.ties is not None:
-        seccomp.install(seal.ties)
 
 
 def has_scopes() -> bool:

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 from collections.abc import Iterable, Sequence
 
@@ -175,44 +176,26 @@ def is_supported() -> bool:
     return platform.machine() in _MACHINES and _libc.prctl(21, 0, 0, 0, 0) >= 0
 
 
-def walls(*, network: bool, signal_only: int | None) -> bytes:
+def install(*, network: bool, signal_only: int | None) -> None:
     """
-    Return the filter that refuses what the tables above name.
+    Refuse for ever, in this process and all it starts, what the tables above name.
 
     Args:
         network: Leave sockets of IPv4 and IPv6 alone (Unix sockets are refused still).
         signal_only: Refuse signals to any process but this pid and the own group; for
             kernels where nothing else does.
-    """
-    return _packed(_assemble(network=network, signal_only=signal_only))
-
-
-def ties() -> bytes:
-    """Return the filter by which what ties the tree of processes stays as it is."""
-    arch, column = _MACHINES[platform.machine()]
-    untying = [
-        (_JUMP_EQUAL, 1, 0, _SET_PDEATHSIG),
-        (_JUMP_EQUAL, 0, 1, _SET_CHILD_SUBREAPER),
-    ]
-    program = [*_head(arch), *_refuse_if(_PRCTL, column, untying)]
-    return _packed([*program, (_RETURN, 0, 0, _ALLOW)])
-
-
-def install(code: bytes) -> None:
-    """
-    Refuse for ever, in this process and all it starts, what a filter refuses.
 
     Raises:
         OSError: The kernel refused; ``no_new_privs`` is not set, or it has no seccomp.
     """
+    code = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in _assemble(network=network, signal_only=signal_only)
+    )
     program = _FilterProgram(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"seccomp: {os.strerror(number)}")
-
-
-def _packed(program: Program) -> bytes:
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
 def _assemble(*, network: bool, signal_only: int | None) -> Program:
@@ -262,6 +245,26 @@ def _argument_rules(column: int) -> Program:
         *_only_if(_SOCKETPAIR, column, argument=1, one_of=[_STREAM], mask=0xF),
         *_only_if(_PRLIMIT, column, argument=0, one_of=[0]),
         *_only_if(_SET_AFFINITY, column, argument=0, one_of=[0]),
+        *_for_call(_PRCTL, column, _tied()),
+    ]
+
+
+def _tied() -> Program:
+    # What ties the process tree together may be tied again, by a new child, and not be
+    # untied from within.
+    refused, allowed = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    return [
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS),
+        (_JUMP_EQUAL, 0, 4, _SET_PDEATHSIG),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8),
+        (_JUMP_EQUAL, 0, 1, signal.SIGKILL),
+        allowed,
+        refused,
+        (_JUMP_EQUAL, 0, 2, _SET_CHILD_SUBREAPER),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8),
+        (_JUMP_EQUAL, 0, 1, 1),
+        allowed,
+        refused,
     ]
 
 

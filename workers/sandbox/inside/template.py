@@ -32,7 +32,6 @@ from workers.sandbox.inside.confinement import (
     end_with_parent,
     has_scopes,
     missing_walls,
-    prepared_seal,
     protect_process,
 )
 from workers.sandbox.inside.processes import children_of, kill_trees, kill_user
@@ -215,7 +214,7 @@ class _Template:
             confine(walls)
             be_child(
                 self._analyzer,
-                prepared_seal(walls, alone=False),
+                None,
                 work=walls.work,
                 parent=template,
                 channel=talk,

@@ -26,7 +26,7 @@ from workers.sandbox.inside.child import (
     warm_up,
     write_to,
 )
-from workers.sandbox.inside.confinement import Walls, confine, prepared_seal
+from workers.sandbox.inside.confinement import Walls, confine, prepared_layer
 
 #: What it is asked to do. With a fork come the child's channel and its log.
 FORK, BURY = b"fork", b"bury"
@@ -73,7 +73,7 @@ class _Zygote:
     def __init__(self, analyzer: Analyzer, walls: Walls) -> None:
         self._analyzer = analyzer
         self._work = walls.work
-        self._seal = prepared_seal(walls, alone=True)
+        self._layer = prepared_layer(walls)
         self._pid = os.getpid()
         self._child = 0
 
@@ -108,7 +108,7 @@ class _Zygote:
             write_to(log)
             be_child(
                 self._analyzer,
-                self._seal,
+                self._layer,
                 work=self._work,
                 parent=self._pid,
                 channel=channel,
