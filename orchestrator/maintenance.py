@@ -63,14 +63,11 @@ class Housekeeping:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + _PRUNE_SECONDS
             removed += prune(self._database, self._retention)
+            removed += sweep_files(self._database, self._store)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + _SWEEP_SECONDS
-            removed += self._sweep()
+            removed += self._store.sweep(older_than=_STAGING_AGE)
         return removed
-
-    def _sweep(self) -> int:
-        swept = self._store.sweep(older_than=_STAGING_AGE)
-        return swept + sweep_files(self._database, self._store)
 
 
 class ClockWatch:

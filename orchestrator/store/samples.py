@@ -214,16 +214,18 @@ class SampleStore:
         with self._answering():
             self._delete(_name(sha256))
 
-    def delete_older(self, sha256: str, *, older_than: timedelta) -> None:
+    def delete_older(self, sha256s: Iterable[str], *, older_than: timedelta) -> None:
         """
         Remove bytes unless somebody kept them within so long; harmless if not here.
 
         Age is by the store's own clock.
         """
-        with self._answering(), suppress(FileNotFoundError):
-            written_at = obstore.head(self._store, _name(sha256))["last_modified"]
-            if written_at < self._now() - older_than:
-                self._delete(_name(sha256))
+        with self._answering():
+            before = self._now() - older_than
+            for name in map(_name, sha256s):
+                with suppress(FileNotFoundError):
+                    if obstore.head(self._store, name)["last_modified"] < before:
+                        self._delete(name)
 
     def sweep(self, *, older_than: timedelta) -> int:
         """
