@@ -71,10 +71,11 @@ class Child:
             deadline: On ``time.monotonic``.
         """
         self.runs += 1
-        os.ftruncate(self._log.fileno(), 0)
         is_new, self._is_ready = not self._is_ready, False
-        if not is_new and self._has_spoken():
-            return Ended.SPOKE_OUT_OF_TURN
+        if not is_new:
+            os.ftruncate(self._log.fileno(), 0)
+            if self._has_spoken():
+                return Ended.SPOKE_OUT_OF_TURN
         ended = self._send(LENGTH.pack(len(request)) + request, deadline, stopped)
         if is_new:
             # It reads nothing before it says that it is confined, and is not waited
