@@ -246,6 +246,16 @@ def test_nothing_of_one_analysis_is_there_for_the_next(reusing):
     assert result["found"] == []
 
 
+def test_what_is_buried_in_one_slot_leaves_the_other_alone(sandbox, tmp_path):
+    """Without root both have the same user, whose processes a zygote would all kill."""
+    with _running(sandbox, planned_run(2.0, do="hangs")) as outcomes:
+        wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
+        for _ in range(5):
+            _result(run(sandbox, planned_run(do="leaves_a_daemon"), slot=1))
+
+    assert isinstance(outcomes[0], TimedOut)
+
+
 def test_an_analysis_can_end_nobody_else(sandbox):
     _fine(sandbox)
     zygote = _zygote()
