@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     #: How long a replica that stops lets its analyses go on.
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     sample_max_bytes: int = Field(default=268_435_456, ge=1)
+    #: Of all files that one attempt stores.
+    attempt_max_bytes: int = Field(default=536_870_912, ge=1)
     #: How long finished jobs, task events, refused reports and the audit are kept.
     retain_jobs_days: float = Field(default=90, gt=0)
     retain_events_days: float = Field(default=30, gt=0)
@@ -161,6 +163,7 @@ class Settings(BaseSettings):
             window_max=self.window_max,
             ageing_seconds=self.ageing_seconds,
             sample_max_bytes=self.sample_max_bytes,
+            attempt_max_bytes=self.attempt_max_bytes,
             open_tasks_per_user=self.limit_open_tasks_per_user,
             uploads_per_minute=self.limit_uploads_per_minute,
         )

@@ -23,6 +23,7 @@ from orchestrator.flow.expire import expire
 from orchestrator.flow.ports import Engine
 from orchestrator.flow.prune import prune
 from orchestrator.flow.recover import recover
+from orchestrator.flow.sweep import sweep_files
 from orchestrator.messaging.errors import BrokerError, ForeignQueueError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import SampleStore
@@ -62,13 +63,11 @@ class Housekeeping:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + _PRUNE_SECONDS
             removed += prune(self._database, self._retention)
+            removed += sweep_files(self._database, self._store)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + _SWEEP_SECONDS
-            removed += self._sweep()
+            removed += self._store.sweep(older_than=_STAGING_AGE)
         return removed
-
-    def _sweep(self) -> int:
-        return self._store.sweep(older_than=_STAGING_AGE)
 
 
 class ClockWatch:

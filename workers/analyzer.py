@@ -39,6 +39,7 @@ class Analyzer:
     title: str = ""
     description: str = ""
     memory_bytes: int = 2 * 1024**3
+    reuse_child: bool = False
 
     def __call__(self, sample: Sample) -> Analysis:
         """Look at *sample*, in this process: no sandbox, no deadline."""

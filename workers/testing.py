@@ -120,6 +120,7 @@ class Bench:
             scratch=self._scratch,
             network=analyzer.network,
             memory_bytes=analyzer.memory_bytes,
+            reuse_child=analyzer.reuse_child,
         )
 
     def __enter__(self) -> Self:
@@ -150,7 +151,7 @@ class Bench:
         if file_name is None and isinstance(sample, Path):
             file_name = sample.name
         run = Run(
-            deliver=lambda target: _write(target, content),
+            deliver=lambda target, _: _write(target, content),
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
             file_name=file_name,

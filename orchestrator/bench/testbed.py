@@ -45,7 +45,7 @@ _STOP_SECONDS = 8
 _NOOP = """
 from workers import Analysis, Sample, analyzer
 
-@analyzer("{name}", version="1", run_seconds=60)
+@analyzer("{name}", version="1", run_seconds=60, reuse_child=True)
 def look(sample: Sample) -> Analysis:
     return Analysis(score=-1)
 """

@@ -65,7 +65,8 @@ class Assignment(Wire):
 
     ``timeout_seconds`` is a duration, enforced by the replica with its own monotonic
     clock; no absolute time in a message decides anything. ``alone``: run nothing beside
-    it; if the replica dies as a whole, it is known of what.
+    it; if the replica dies as a whole, it is known of what. ``customer``: the same for
+    samples of the same customer, for this worker alone; without one, share nothing.
     """
 
     version: Literal[1] = MESSAGE_VERSION
@@ -77,6 +78,7 @@ class Assignment(Wire):
     classification: Classification = Classification()
     options: Document = Field(default_factory=dict)
     alone: bool = False
+    customer: UUID | None = None
     timeout_seconds: Seconds
 
 

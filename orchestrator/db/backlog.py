@@ -61,6 +61,7 @@ class Claim:
 
     task_id: UUID
     job_id: UUID
+    customer_id: UUID
     worker_id: UUID
     attempt: int
     options: dict[str, Any]
@@ -177,6 +178,7 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
         Claim(
             task_id=row.task_id,
             job_id=row.job_id,
+            customer_id=row.customer_id,
             worker_id=row.worker_id,
             attempt=row.attempt,
             options=row.options,
@@ -310,7 +312,7 @@ _CLAIM = text(
                   t.losses >= :alone_after OR {_SUSPECTED} AS alone
     )
     SELECT m.id AS task_id, m.job_id, m.worker_id, m.attempt, m.options,
-           m.sample_sha256, m.alone, s.size_bytes, j.file_name,
+           m.sample_sha256, m.alone, s.size_bytes, j.file_name, j.customer_id,
            c.type, c.super_type, c.platform, c.arch, c.mime_type
       FROM marked m
       JOIN chosen ON chosen.id = m.id

@@ -854,6 +854,25 @@ evidence = Table(
     _created(),
     UniqueConstraint("analysis_id", "file_name", "sha256"),
     Index(None, "analysis_id", "created_at"),
+    Index(None, "sha256"),
+)
+
+stored_file = Table(
+    "stored_file",
+    metadata,
+    #: What an attempt put into the store, or was about to. No foreign key: it outlives
+    #: its task.
+    Column("task_id", UUID(as_uuid=True), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    #: The sample of the task: an analysis that names the file is one of this sample.
+    Column("sample_sha256", Text, nullable=False),
+    #: When to look whether anything names it.
+    _at("look_at", nullable=False),
+    _created(),
+    Index(None, "look_at"),
+    Index(None, "sha256"),
 )
 
 policy = Table(

@@ -5,6 +5,7 @@ What can be wrong, as one tree. Knows nothing of HTTP: ``api/http/errors.py`` ma
     * InvalidError                the caller's words are off: the field is named
         * UnknownWorkerError
         * SampleTooLargeError
+        * AttemptTooLargeError
     * LimitExceededError          the caller has had enough for now
     * WholeSampleNeededError      no part of it proves that one has it
     * NotFoundError
@@ -57,6 +58,20 @@ class SampleTooLargeError(InvalidError):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(
             f"the sample is larger than {limit_bytes} bytes (ASSAY_SAMPLE_MAX_BYTES)",
+            field="body",
+        )
+        self.limit_bytes = limit_bytes
+
+
+class AttemptTooLargeError(InvalidError):
+    """The files of one attempt are together above ``ASSAY_ATTEMPT_MAX_BYTES``."""
+
+    code = "attempt_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"the files of this attempt are together larger than {limit_bytes} bytes"
+            " (ASSAY_ATTEMPT_MAX_BYTES)",
             field="body",
         )
         self.limit_bytes = limit_bytes

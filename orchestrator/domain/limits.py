@@ -27,6 +27,7 @@ class Limits:
     window_max: int = 512
     ageing_seconds: float = 600.0
     sample_max_bytes: int = 268_435_456
+    attempt_max_bytes: int = 536_870_912
     #: Of one user; 0 is no limit.
     open_tasks_per_user: int = 0
     uploads_per_minute: int = 0

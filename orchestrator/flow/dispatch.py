@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid5
 
 from orchestrator.contracts.assignment import AssignedSample, Assignment
 from orchestrator.db import backlog, stream
@@ -128,6 +129,8 @@ def _outgoing(desk: Desk, claim: Claim, *, engine: Engine, locate: Locator) -> O
         classification=claim.classification,
         options=claim.options,
         alone=claim.alone,
+        # A worker may know which samples belong together, and not whose they are.
+        customer=uuid5(claim.customer_id, desk.short_name),
         timeout_seconds=desk.run_seconds or engine.limits.run_seconds,
     )
     return Outgoing(

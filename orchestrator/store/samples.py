@@ -214,6 +214,19 @@ class SampleStore:
         with self._answering():
             self._delete(_name(sha256))
 
+    def delete_older(self, sha256s: Iterable[str], *, older_than: timedelta) -> None:
+        """
+        Remove bytes unless somebody kept them within so long; harmless if not here.
+
+        Age is by the store's own clock.
+        """
+        with self._answering():
+            before = self._now() - older_than
+            for name in map(_name, sha256s):
+                with suppress(FileNotFoundError):
+                    if obstore.head(self._store, name)["last_modified"] < before:
+                        self._delete(name)
+
     def sweep(self, *, older_than: timedelta) -> int:
         """
         Remove staging bytes that nobody wrote to for so long: uploads whose process

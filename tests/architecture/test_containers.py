@@ -126,6 +126,23 @@ def test_replicas_have_no_way_to_the_database_or_out():
     }
 
 
+def _size_of(service: dict[str, Any]) -> str:
+    (folder,) = service["tmpfs"]
+    return str(folder).partition("size=")[2]
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_service_takes_no_more_than_its_share(name: str):
+    """Where slots share a user, nothing inside counts their processes."""
+    service = OURS[name]
+
+    assert 0 < service["pids_limit"] <= 512
+    assert re.fullmatch(
+        r"\$\{ASSAY_(ENGINE|WORKER)_MEMORY:-[24]g\}", service["mem_limit"]
+    )
+    assert re.fullmatch(r"\d+[mg]", _size_of(service))
+
+
 def test_no_secret_is_in_an_environment_or_on_a_command_line():
     """They are files; what a file's name says is no secret."""
     for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():

@@ -19,7 +19,7 @@ from orchestrator.contracts.token import StoredClaim
 from orchestrator.db.workers import REPLICAS_MAX
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
-from tests.fixtures.api import API, SAMPLE_MAX_BYTES, first_message
+from tests.fixtures.api import API, ATTEMPT_MAX_BYTES, SAMPLE_MAX_BYTES, first_message
 
 
 @dataclass(kw_only=True)
@@ -123,6 +123,22 @@ def test_a_file_above_the_limit_answers_413(attempt: Attempt):
     answer = attempt.call("PUT", "/file/child", content=bytes(SAMPLE_MAX_BYTES + 1))
 
     assert answer.status_code == 413
+
+
+def test_what_an_attempt_stores_is_limited_as_a_whole(attempt: Attempt):
+    """Ten files of nothing but holes cost a child ten blocks, and the store all."""
+    first, rest = bytes(SAMPLE_MAX_BYTES), ATTEMPT_MAX_BYTES - SAMPLE_MAX_BYTES
+    assert attempt.call("PUT", "/file/child", content=first).status_code == 200
+
+    refused = attempt.call("PUT", "/file/evidence", content=bytes(rest + 1))
+    again = attempt.call("PUT", "/file/evidence", content=first)
+    fits = attempt.call("PUT", "/file/result", content=bytes(rest))
+
+    assert refused.status_code == 413
+    assert "ASSAY_ATTEMPT_MAX_BYTES" in first_message(refused)["message"]
+    digest = hashlib.sha256(bytes(rest + 1)).hexdigest()
+    assert attempt.api.services.store.size(digest) is None
+    assert (again.status_code, fits.status_code) == (200, 200)
 
 
 @pytest.mark.parametrize(

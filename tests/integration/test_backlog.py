@@ -10,7 +10,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
+from orchestrator.contracts.assignment import Assignment
 from orchestrator.db import users
+from orchestrator.db.users import Customer
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
     InvalidError,
@@ -121,6 +123,25 @@ def test_an_assignment_says_what_a_replica_needs_and_no_more(rig: Rig):
     assert '"options":{"deep":true}' in sent.body
     assert sent.token not in sent.body
     assert str(job) in sent.body
+
+
+def test_a_worker_learns_what_is_of_one_customer_and_not_of_which(rig: Rig):
+    rig.worker("alpha")
+    rig.worker("beta")
+    other = Customer(id=uuid7(), short_name="other", name="Other")
+    with rig.database.uow() as tx:
+        users.add_customer(tx, other)
+    ours = [rig.job(b"1"), rig.job(b"2")]
+    theirs = rig.job(b"3", customer_id=other.id)
+
+    rig.dispatch()
+
+    sent = [Assignment.model_validate_json(sent.body) for sent in rig.publisher.sent]
+    said = {(given.worker, given.job_id): given.customer for given in sent}
+    alpha = [said["alpha", job] for job in (*ours, theirs)]
+    assert alpha[0] == alpha[1] != alpha[2]
+    assert {*alpha}.isdisjoint(said["beta", job] for job in (*ours, theirs))
+    assert {rig.user.customer_id, other.id}.isdisjoint(said.values())
 
 
 def test_an_idempotency_key_gives_the_first_job_again(rig: Rig):

@@ -27,6 +27,16 @@ def length(sample: Sample) -> Analysis:
     return Analysis(score=-1, result={"bytes": sample.size})
 """
 
+#: Says in which process it ran.
+REUSING = """
+import os
+from workers import Analysis, Sample, analyzer
+
+@analyzer("reusing", version="1", reuse_child=True)
+def reusing(sample: Sample) -> Analysis:
+    return Analysis(score=-1, result=os.getpid())
+"""
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Stage]:
@@ -269,6 +279,23 @@ def test_what_is_to_run_alone_waits_for_others_and_they_for_it(actor: Stage):
         if letter.content["type"] == "report" and letter.content["kind"] == "success"
     ]
     assert order[-3:] == [str(item.task_id) for item in (first, alone, last)]
+
+
+def test_an_analyzer_may_reuse_a_child_for_one_customer(scene: Stage):
+    scene.run(REUSING, ASSAY_WORKER_SLOTS="1")
+    one, another = uuid4(), uuid4()
+    given = [None, None, one, one, another, another, one]
+
+    ends = [
+        scene.desk.end_of(scene.desk.assign("reusing", customer=customer))
+        for customer in given
+    ]
+
+    pids = [str(end.analysis.result) for end in ends if end.analysis]
+    assert len(pids) == len(given)
+    assert pids[2] == pids[3]
+    assert pids[4] == pids[5]
+    assert len({*pids}) == len(given) - 2
 
 
 def test_a_stop_kills_what_runs_and_drops_what_waits(actor: Stage):

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.attacks import SECRET, attack, prepared_targets
 from tests.fixtures.sandboxes import ANALYZERS, planned_run, run, sandbox
 from workers.analysis import JSON
 from workers.sandbox.inside import landlock, seccomp
 from workers.sandbox.inside.confinement import code_paths, missing_walls
 from workers.sandbox.sandbox import Finished, Sandbox
-
-SECRET = "ASSAY_SECRET_KEY=k:00112233"
-SANDBOXES = Path(ANALYZERS).with_name("sandboxes.py")
 
 
 def test_this_machine_has_every_wall():
@@ -35,98 +31,21 @@ def test_this_machine_has_every_wall():
     assert missing_walls() == ()
 
 
-@contextmanager
-def _listeners(folder: Path) -> Iterator[dict[str, JSON]]:
-    """Servers as the replica's machine has: Unix, abstract, datagram and TCP."""
-    with ExitStack() as stack:
-        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
-        unix.bind(str(folder / "redis.sock"))
-        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
-        abstract.bind(f"\0assay-{os.getpid()}")
-        tcp = stack.enter_context(socket.socket())
-        tcp.bind(("127.0.0.1", 0))
-        for server in (unix, abstract, tcp):
-            server.listen(16)
-        datagram = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        datagram.bind(str(folder / "log.sock"))
-        for name in ("redis.sock", "log.sock"):
-            (folder / name).chmod(0o777)
-        yield {
-            "unix": str(folder / "redis.sock"),
-            "abstract": f"assay-{os.getpid()}",
-            "datagram": str(folder / "log.sock"),
-            "port": tcp.getsockname()[1],
-        }
-
-
-def _files(folder: Path) -> dict[str, JSON]:
-    """Files that any user may read and write: only the sandbox protects them."""
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    named = {"secrets": folder / "env", "other_sample": folder / "store-0a1b"}
-    for path in named.values():
-        path.write_text(SECRET)
-        path.chmod(0o666)
-    return {name: str(path) for name, path in named.items()} | {
-        "outside": str(folder / "new")
-    }
-
-
 @pytest.fixture
 def targets(tmp_path: Path, real_servers: dict[str, JSON]) -> Iterator[dict[str, JSON]]:
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o11)
-    files = _files(tmp_path / "replica")
-    with _listeners(tmp_path / "replica") as sockets:
-        yield {
-            **files,
-            **sockets,
-            **real_servers,
-            "other_slot": str(tmp_path / "scratch" / "0" / "sample"),
-        }
-
-
-def _attack(tmp_path: Path, analyzer: str, targets: dict[str, JSON]) -> dict[str, str]:
-    what = {
-        "module": "sandbox_hostile",
-        "analyzer": analyzer,
-        "scratch": str(tmp_path / "scratch"),
-        "runs": [targets],
-        "network": analyzer.endswith("network"),
-    }
-    replica = subprocess.run(
-        [sys.executable, str(SANDBOXES), json.dumps(what)],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path])),  # noqa: PTH109
-            "ASSAY_SECRET_KEY": SECRET,
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    outcome = json.loads(replica.stdout)
-    assert outcome["kind"] == "Finished", outcome
-    got: dict[str, str] = outcome["analysis"]["result"]
-    return got
+    with prepared_targets(tmp_path) as targets:
+        yield {**targets, **real_servers}
 
 
 def test_a_hostile_sample_gets_at_nothing(tmp_path, targets):
-    # The replica runs in a process of its own here, with a secret in its environment.
-    targets["other_slot"] = targets["other_sample"]
-
-    got = _attack(tmp_path, "hostile", targets)
+    got = attack(tmp_path, "hostile", targets)
 
     assert got == {}
     assert Path(targets["secrets"]).read_text() == SECRET
 
 
 def test_an_analyzer_with_network_gets_at_ip_and_at_nothing_else(tmp_path, targets):
-    targets["other_slot"] = targets["other_sample"]
-
-    got = _attack(tmp_path, "hostile-with-network", targets)
+    got = attack(tmp_path, "hostile-with-network", targets)
 
     # It may speak to whoever listens on the network: servers have to ask who it is.
     assert got.keys() == {
@@ -151,7 +70,6 @@ sample = Sample(path=Path("sample").absolute(), sha256="", size=1,
                 options=json.loads(sys.argv[1]))
 print(json.dumps(hostile(sample).result))
 """
-    targets["other_slot"] = targets["other_sample"]
     work = tmp_path / "work"
     work.mkdir()
     search = [os.getcwd(), str(ANALYZERS), *filter(None, sys.path)]  # noqa: PTH109
@@ -202,11 +120,12 @@ print(json.dumps(hostile(sample).result))
 def test_another_slots_sample_is_out_of_reach(tmp_path, targets, monkeypatch):
     monkeypatch.syspath_prepend(ANALYZERS)
     reached: list[object] = []
-    inner: dict[str, JSON] = {**targets, "replica": os.getpid()}
+    other = str(tmp_path / "scratch" / "0" / "sample")
+    inner: dict[str, JSON] = {**targets, "replica": os.getpid(), "other_slot": other}
 
     with sandbox("sandbox_hostile", "hostile", tmp_path / "scratch") as started:
 
-        def while_the_other_has_its_sample(target: Path) -> None:
+        def while_the_other_has_its_sample(target: Path, _: float) -> None:
             target.write_bytes(b"other")
             target.chmod(0o644)
             outcome = run(started, planned_run(**inner), slot=1)
@@ -296,7 +215,7 @@ def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
         sandbox("sandbox_behaviours", "behave", tmp_path / "b") as second,
     ):
         users = {
-            _user_of(_result_of(started, slot=slot, do="fine")["pid"])
+            _result_of(started, slot=slot, do="fine")["uid"]
             for started in (first, second)
             for slot in (0, 1)
         }
@@ -305,11 +224,18 @@ def test_slots_of_a_root_replica_have_users_of_their_own(tmp_path, monkeypatch):
     assert 0 not in users
 
 
-def _user_of(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("Uid:"):
-            return int(line.split()[1])
-    raise AssertionError
+def test_processes_are_counted_where_a_slot_has_a_user(tmp_path, monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a slot a user")
+    monkeypatch.syspath_prepend(ANALYZERS)
+
+    with sandbox("sandbox_behaviours", "behave", tmp_path / "s") as started:
+        many = run(started, planned_run(do="forks_many"))
+        again = run(started, planned_run(do="forks_many"))
+
+    for outcome in (many, again):
+        assert isinstance(outcome, Finished), outcome
+        assert 200 < outcome.analysis["result"] < 256
 
 
 def test_common_work_with_files_is_not_disturbed(tmp_path):
@@ -331,6 +257,7 @@ def test_common_work_with_files_is_not_disturbed(tmp_path):
         "    with tarfile.open('t.tar') as t:\n"
         "        safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}\n"
         "        t.extractall('out', **safe)\n"
+        "    os.rename('t.tar', 'out/t.tar')\n"
         "    thread = threading.Thread(target=lambda: None)\n"
         "    thread.start()\n"
         "    thread.join()\n"

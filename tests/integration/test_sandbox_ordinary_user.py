@@ -21,7 +21,7 @@ from tests.fixtures.ordinary import NOBODY, reachable_interpreter
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TESTS = ("outcomes", "confinement", "processes")
+TESTS = ("outcomes", "confinement", "processes", "old_kernels", "shares")
 
 #: What the tests import: pytest, pydantic, and what these need.
 PACKAGES = (
@@ -67,6 +67,7 @@ def _copy_project(home: Path) -> Path:
         "orchestrator/__init__.py",
         "orchestrator/contracts",
         "tests/fixtures/analyzers",
+        "tests/fixtures/attacks.py",
         "tests/fixtures/given_servers.py",
         "tests/fixtures/sandboxes.py",
         *(f"tests/integration/test_sandbox_{which}.py" for which in TESTS),

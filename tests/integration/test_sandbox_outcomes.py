@@ -157,7 +157,7 @@ def test_what_is_stopped_before_it_begins_never_begins(sandbox):
     stopped = threading.Event()
     stopped.set()
 
-    def deliver(target: Path) -> None:
+    def deliver(target: Path, _: float) -> None:
         raise AssertionError
 
     planned = Run(deliver=deliver, sha256="0" * 64, size=0, timeout_seconds=1)
@@ -215,7 +215,6 @@ def test_what_is_not_an_analysis_is_a_bad_result(sandbox, behaviour, words):
 
 FORGED = {
     "kind": "finished",
-    "leftover": False,
     "analysis": {
         "score": 0,
         "result": None,
@@ -239,10 +238,10 @@ FORGED = {
         "[]",
         "null",
         '{"kind": "ready"}',
-        '{"kind": "finished", "leftover": false}',
-        '{"kind": "raised", "leftover": false, "surprise": 1}',
+        '{"kind": "finished"}',
+        '{"kind": "raised", "surprise": 1}',
         "[" * 100_000,
-        '{"kind": "raised", "leftover": false, "message": "\\ud800"}',
+        '{"kind": "raised", "message": "\\ud800"}',
         json.dumps(FORGED).replace('"result": null', '"result": NaN'),
         json.dumps(FORGED).replace('"result": null', '"result": 1e999'),
         json.dumps({**FORGED, "references": [{"kind": "child", "sha256": "0" * 64}]}),
@@ -328,7 +327,7 @@ def test_a_file_in_a_folder_may_be_named_twice(sandbox):
 
 
 def test_what_delivery_raises_is_raised_and_the_slot_works_again(sandbox):
-    def deliver(target: Path) -> None:
+    def deliver(target: Path, _: float) -> None:
         target.write_bytes(b"half")
         raise ConnectionError("the store is away")
 
@@ -383,11 +382,17 @@ def test_a_memory_limit_below_the_import_says_what_is_needed(tmp_path, monkeypat
         pass
 
 
-def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("threads", "started 1 threads"), ("shared", "made memory that is shared")],
+)
+def test_a_module_that_leaves_what_no_fork_copies_is_warned_about(
+    tmp_path, monkeypatch, name, said
+):
     monkeypatch.syspath_prepend(ANALYZERS)
     sandbox = Sandbox(
-        "sandbox_threads",
-        analyzer_name="threads",
+        f"sandbox_{name}",
+        analyzer_name=name,
         slots=1,
         scratch=tmp_path / "s",
         network=False,
@@ -399,4 +404,4 @@ def test_a_module_that_starts_threads_is_warned_about(tmp_path, monkeypatch):
     finally:
         sandbox.close()
 
-    assert any("started 1 threads" in warning for warning in warnings)
+    assert any(said in warning for warning in warnings)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -32,6 +34,7 @@ from workers.sandbox.sandbox import (
     Crashed,
     Finished,
     Outcome,
+    Raised,
     Run,
     Sandbox,
     SandboxError,
@@ -47,6 +50,14 @@ def sandbox_of_behaviours(
 ) -> Iterator[Sandbox]:
     monkeypatch.syspath_prepend(ANALYZERS)
     with sandbox("sandbox_behaviours", "behave", tmp_path / "scratch") as started:
+        yield started
+
+
+@pytest.fixture
+def reusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    monkeypatch.syspath_prepend(ANALYZERS)
+    scratch = tmp_path / "scratch"
+    with sandbox("sandbox_behaviours", "behave", scratch, reuse_child=True) as started:
         yield started
 
 
@@ -66,8 +77,14 @@ def _result(outcome: Outcome) -> dict[str, JSON]:
     return result
 
 
-def _fine(sandbox: Sandbox) -> int:
-    pid: int = _result(run(sandbox, planned_run(do="fine")))["pid"]
+def _fine(sandbox: Sandbox, customer: str | None = None) -> int:
+    pid: int = _result(run(sandbox, planned_run(do="fine", customer=customer)))["pid"]
+    return pid
+
+
+def _zygote() -> int:
+    """Of the one slot that has worked."""
+    (pid,) = children_of([_template()])
     return pid
 
 
@@ -87,12 +104,31 @@ def _read(path: Path) -> Callable[[], str]:
     return lambda: path.read_text() if path.exists() else ""
 
 
-def test_fifty_analyses_take_one_child_of_a_template_with_one_thread(sandbox):
-    pids = {_fine(sandbox) for _ in range(50)}
+def test_each_analysis_has_a_child_of_its_own_from_one_zygote(sandbox):
+    _fine(sandbox)
+    zygote = _zygote()
 
-    (child,) = pids
-    assert children_of([_template()]) == {child}
-    assert len(list(Path(f"/proc/{_template()}/task").iterdir())) == 1
+    pids = [_fine(sandbox) for _ in range(20)]
+
+    assert len(set(pids)) == 20
+    assert _zygote() == zygote
+    assert descendants(zygote) == set()
+    for pid in (zygote, _template()):
+        assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+
+
+def test_fifty_samples_of_one_customer_may_take_one_child(reusing):
+    pids = {_fine(reusing, "a") for _ in range(50)}
+
+    assert len(pids) == 1
+    assert children_of([_zygote()]) == pids
+
+
+def test_customers_share_no_child(reusing):
+    pids = [_fine(reusing, customer) for customer in ("a", "b", "b", "a", None, None)]
+
+    assert pids[1] == pids[2]
+    assert len({*pids}) == 5
 
 
 def test_an_analysis_costs_a_fraction_of_an_interpreter(sandbox):
@@ -109,25 +145,63 @@ def test_an_analysis_costs_a_fraction_of_an_interpreter(sandbox):
     assert analysis < interpreter / 3
 
 
-def test_a_child_is_replaced_after_its_share_of_analyses(sandbox):
-    pids = [_fine(sandbox) for _ in range(RUNS_PER_CHILD + 1)]
+def test_a_child_is_replaced_after_its_share_of_analyses(reusing):
+    pids = [_fine(reusing, "a") for _ in range(RUNS_PER_CHILD + 1)]
 
     assert len(set(pids[:-1])) == 1
     assert pids[-1] != pids[0]
 
 
-def test_a_child_that_leaks_is_replaced(sandbox):
-    first = _result(run(sandbox, planned_run(do="leaks", bytes=600 * 1024**2)))["pid"]
+@pytest.mark.parametrize(
+    "how",
+    [{"do": "leaks", "bytes": 600 * 1024**2}, {"do": "leaves_a_thread"}],
+    ids=["memory", "a thread"],
+)
+def test_a_child_that_keeps_something_is_not_used_again(reusing, how):
+    first = _result(run(reusing, planned_run(customer="a", **how)))["pid"]
 
     assert not is_alive(first)
-    assert _fine(sandbox) != first
+    assert _fine(reusing, "a") != first
 
 
-def test_a_child_that_leaves_a_thread_is_replaced(sandbox):
-    first = _result(run(sandbox, planned_run(do="leaves_a_thread")))["pid"]
+@pytest.mark.parametrize("how", ["exits", "kills_itself", "hangs_up", "says_no_memory"])
+def test_a_death_in_a_used_child_is_tried_again_in_a_fresh_one(reusing, how):
+    spoilt = _result(run(reusing, planned_run(customer="a", do="spoils", next=how)))
 
-    assert not is_alive(first)
-    assert _fine(sandbox) != first
+    assert _fine(reusing, "a") != spoilt["pid"]
+
+
+def test_a_death_in_a_fresh_child_counts(reusing):
+    _fine(reusing, "a")
+
+    assert isinstance(run(reusing, planned_run(customer="a", do="exits")), Crashed)
+
+
+def test_a_busy_child_costs_the_next_sample_no_time(reusing):
+    busy = run(reusing, planned_run(customer="a", do="answers_and_stays_busy"))
+    assert isinstance(busy, Raised)
+    told: list[float] = []
+
+    def deliver(target: Path, deadline: float) -> None:
+        target.touch()
+        told.append(deadline)
+
+    planned = planned_run(2.0, customer="a", do="fine")
+    asked = monotonic()
+    pid = _result(run(reusing, replace(planned, deliver=deliver)))["pid"]
+
+    assert str(pid) != busy.message
+    assert told[0] > asked + 2.0
+
+
+def test_a_delivery_that_takes_all_the_time_is_no_fault_of_the_sandbox(sandbox):
+    def deliver(target: Path, deadline: float) -> None:
+        wait_until(lambda: monotonic() > deadline)
+        target.touch()
+
+    planned = replace(planned_run(0.1, do="fine"), deliver=deliver)
+
+    assert isinstance(run(sandbox, planned), TimedOut)
 
 
 def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
@@ -135,6 +209,14 @@ def test_a_process_left_behind_is_dead_when_the_outcome_is_there(sandbox):
 
     assert not is_alive(result["daemon"])
     assert not is_alive(result["pid"])
+
+
+def test_no_process_escapes_a_storm_of_forks(sandbox):
+    """They double while they are killed, and each leaves its session and its parent."""
+    outcome = run(sandbox, planned_run(do="forks_without_end"))
+
+    assert isinstance(outcome, Finished), outcome
+    assert descendants(_template()) == {_zygote()}
 
 
 def test_a_timeout_kills_processes_that_left_the_session(sandbox, tmp_path):
@@ -150,20 +232,99 @@ def test_a_timeout_kills_processes_that_left_the_session(sandbox, tmp_path):
 
 
 def test_a_crash_leaves_no_process_that_left_the_session(sandbox):
-    before = descendants(_template())
-
     outcome = run(sandbox, planned_run(do="daemon_and_dies"))
 
     assert isinstance(outcome, Crashed)
-    assert descendants(_template()) == before == set()
+    assert descendants(_template()) == {_zygote()}
 
 
-def test_nothing_of_one_analysis_is_there_for_the_next(sandbox):
-    left = run(sandbox, planned_run(do="leaves_files"))
-    result = _result(run(sandbox, planned_run(do="lists_files")))
+def test_nothing_of_one_analysis_is_there_for_the_next(reusing):
+    left = run(reusing, planned_run(do="leaves_files", customer="a"))
+    result = _result(run(reusing, planned_run(do="lists_files", customer="a")))
 
     assert result["pid"] == _result(left)["pid"], "the test wants the same child"
     assert result["found"] == []
+
+
+def test_what_is_buried_in_one_slot_leaves_the_other_alone(sandbox, tmp_path):
+    """Without root both have the same user, whose processes a zygote would all kill."""
+    with _running(sandbox, planned_run(2.0, do="hangs")) as outcomes:
+        wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
+        for _ in range(5):
+            _result(run(sandbox, planned_run(do="leaves_a_daemon"), slot=1))
+
+    assert isinstance(outcomes[0], TimedOut)
+
+
+def test_an_analysis_can_end_nobody_else(sandbox):
+    _fine(sandbox)
+    zygote = _zygote()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        pids = [other.pid, os.getpid()]
+
+        _result(run(sandbox, planned_run(do="kills_others", pids=pids)))
+
+        assert is_alive(other.pid)
+        other.kill()
+    _fine(sandbox)
+    assert _zygote() == zygote
+
+
+def test_folders_that_cannot_be_read_do_not_spoil_a_slot(sandbox):
+    """Their owner may write to them and not list them: nor may we, without root."""
+    for _ in range(2):
+        run(sandbox, planned_run(do="leaves_folders_that_cannot_be_read"))
+
+        found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
+
+        assert found == []
+
+
+@pytest.mark.parametrize("gone", ["", "0", "0/work", "0.taken"])
+def test_a_folder_that_vanished_is_made_anew_with_a_new_zygote(sandbox, tmp_path, gone):
+    _fine(sandbox)
+    zygote = _zygote()
+    shutil.rmtree(tmp_path / "scratch" / gone)
+
+    found = _result(run(sandbox, planned_run(do="lists_files")))
+
+    assert found["found"] == []
+    assert _zygote() != zygote
+    assert (tmp_path / "scratch").stat().st_mode & 0o777 == 0o711
+
+
+def test_a_folder_in_anothers_place_is_not_taken_for_its_own(sandbox, tmp_path):
+    _fine(sandbox)
+    work = tmp_path / "scratch" / "0" / "work"
+    work.rename(tmp_path / "kept")
+    work.mkdir(mode=0o777)
+    (work / "planted").touch()
+
+    assert _result(run(sandbox, planned_run(do="lists_files")))["found"] == []
+
+
+def test_a_folder_that_cannot_be_made_is_no_ones_crash(sandbox, tmp_path):
+    _fine(sandbox)
+    shutil.rmtree(tmp_path / "scratch")
+    (tmp_path / "scratch").touch()
+
+    with pytest.raises(OSError, match="scratch"):
+        run(sandbox, planned_run(do="fine"))
+
+    (tmp_path / "scratch").unlink()
+    _fine(sandbox)
+
+
+def test_the_end_of_an_orphan_sends_the_zygote_no_signal_of_its_choice(sandbox):
+    _fine(sandbox)
+    zygote = _zygote()
+
+    outcome = run(sandbox, planned_run(do="dies_with_a_signal_for_its_parent"))
+
+    assert isinstance(outcome, Crashed)
+    assert "exit code 7" in outcome.message
+    _fine(sandbox)
+    assert _zygote() == zygote
 
 
 def test_a_sample_is_gone_after_its_analysis(sandbox, tmp_path):
@@ -178,24 +339,45 @@ def test_temporary_files_go_into_the_scratch(sandbox, tmp_path):
     assert result["temporary"] == str(tmp_path / "scratch" / "0" / "work")
 
 
-def test_a_child_that_is_killed_between_analyses_is_replaced(sandbox):
-    first = _fine(sandbox)
+def test_a_child_that_is_killed_between_analyses_is_replaced(reusing):
+    first = _fine(reusing, "a")
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: not is_alive(first))
 
-    assert _fine(sandbox) != first
+    assert _fine(reusing, "a") != first
+
+
+def test_a_zygote_that_is_killed_between_analyses_is_replaced(sandbox):
+    _fine(sandbox)
+    zygote = _zygote()
+    os.kill(zygote, signal.SIGKILL)
+    wait_until(lambda: not is_alive(zygote))
+
+    _fine(sandbox)
+
+    assert _zygote() != zygote
 
 
 def test_a_child_that_is_killed_is_a_crash(sandbox, tmp_path):
-    _fine(sandbox)
-    (child,) = children_of([_template()])
-
     with _running(sandbox, planned_run(do="hangs")) as outcomes:
         wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
+        (child,) = children_of([_zygote()])
         os.kill(child, signal.SIGKILL)
 
     assert isinstance(outcomes[0], Crashed)
     assert "SIGKILL" in outcomes[0].message
+
+
+def test_a_zygote_that_is_killed_is_a_crash_and_another_takes_over(sandbox, tmp_path):
+    with _running(sandbox, planned_run(do="hangs")) as outcomes:
+        wait_until((tmp_path / "scratch" / "0" / "work" / "begun").exists)
+        first = _zygote()
+        os.kill(first, signal.SIGKILL)
+
+    assert isinstance(outcomes[0], Crashed)
+    assert "zygote" in outcomes[0].message
+    _fine(sandbox)
+    assert _zygote() != first
 
 
 def test_a_template_that_is_killed_is_a_crash_and_another_takes_over(sandbox, tmp_path):
@@ -231,7 +413,7 @@ def test_nothing_is_left_after_close(sandbox, tmp_path):
     with _running(sandbox, planned_run(do="daemon_and_hangs")) as outcomes:
         wait_until(_read(note))
         below = descendants(template)
-        assert len(below) == 2
+        assert len(below) == 3
         sandbox.close()
 
     assert isinstance(outcomes[0], Crashed)
@@ -284,7 +466,7 @@ def test_a_killed_replica_leaves_nothing(tmp_path):
     ) as replica:
         wait_until(_read(note))
         below = descendants(replica.pid)
-        assert len(below) == 3, "a template, a child, and what that has started"
+        assert len(below) == 4, "template, zygote, child, and what that has started"
 
         replica.kill()
 

@@ -274,6 +274,7 @@ class _Replica:
             scratch=scratch,
             network=self.analyzer.network,
             memory_bytes=self.analyzer.memory_bytes,
+            reuse_child=self.analyzer.reuse_child,
         )
         self._leftovers.callback(sandbox.close)
         self._leftovers.callback(self._check.close)

@@ -13,6 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import assert_never
+from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -258,7 +259,6 @@ class Runtime:
 
     def _analyse(self, work: Work, slot: int) -> Outcome | Trouble:
         assignment = work.assignment
-        work.deadline = time.monotonic() + assignment.timeout_seconds
         sample = assignment.sample
         run = Run(
             deliver=partial(self._deliver, work),
@@ -268,7 +268,7 @@ class Runtime:
             classification=Classification(**assignment.classification.model_dump()),
             options=assignment.options,
             timeout_seconds=assignment.timeout_seconds,
-            deadline=work.deadline,
+            customer=_text(assignment.customer),
         )
         try:
             return self._sandbox.run(
@@ -291,7 +291,8 @@ class Runtime:
             # No child could be made, so no sample was looked at.
             return Trouble(message=f"this replica's sandbox: {error}")
 
-    def _deliver(self, work: Work, target: Path) -> None:
+    def _deliver(self, work: Work, target: Path, deadline: float) -> None:
+        work.deadline = deadline
         self._transfer.deliver(work.assignment.sample, target, work.grant)
 
     def _collect(self, work: Work, file: File, path: Path) -> None:
@@ -367,6 +368,10 @@ class Runtime:
             )
             stored = self._transfer.upload(upload, work.grant)
         return rest.model_copy(update={"references": (stored,)})
+
+
+def _text(customer: UUID | None) -> str | None:
+    return None if customer is None else str(customer)
 
 
 def _out_of_time(work: Work) -> TimedOut:

@@ -15,7 +15,7 @@ from workers.replica.transfer import Grant
 
 @dataclass(kw_only=True, slots=True)
 class Work:
-    """``deadline``: on ``time.monotonic``, once it has a slot."""
+    """``deadline``: on ``time.monotonic``, once it has a child."""
 
     assignment: Assignment
     attempt: Attempt

@@ -141,7 +141,6 @@ class _Analysis(_Model):
 
 class _Answer(_Model):
     kind: Literal["finished", "raised", "out_of_memory", "bad_result"]
-    leftover: bool
     analysis: _Analysis | None = None
     which: Literal["error", "unsupported"] = "error"
     recoverable: bool = False
@@ -175,7 +174,7 @@ def _judge(body: bytes, duration_seconds: float) -> Judged:
         return Judged(outcome=BadResult(message=f"result: {error}"))
     except ValidationError as error:
         return Judged(outcome=BadResult(message=_first_problem(error)))
-    is_reusable = not answer.leftover and answer.kind != "out_of_memory"
+    is_reusable = answer.kind != "out_of_memory"
     if answer.kind == "finished":
         if answer.analysis is None:
             return Judged(outcome=BadResult(message="analysis: missing"))

@@ -18,13 +18,20 @@ seccomp (``start`` returns what this machine lacks):
 * Started as root, each slot has a user of its own. Started as an ordinary user it runs
   as that user: Landlock alone stands between it and the content of that user's files,
   nothing between it and their time stamps.
-* When an outcome is returned for which the child was killed, nothing that it started is
-  alive; when ``close`` returns, nothing at all is.
+* Each analysis has a child of its own, forked from a zygote that never reads content.
+  When an outcome is returned, that child and all that it started are dead; when
+  ``close`` returns, nothing at all is left.
+* With ``reuse_child`` a child is kept for more samples, of one customer and at most
+  :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
+  falsify that customer's later ones. If it dies, the sample is given to a fresh one
+  before that counts.
 
-What does not hold: it is no virtual machine, and a hole in the kernel is a way out. A
-child serves up to :data:`RUNS_PER_CHILD` samples, so one that takes it over without
-being noticed can see and falsify the later ones of that child. The memory limit is per
-process. The disk is limited per file, not in total.
+* Where the replica may divide its cgroup, the processes of a slot have the memory of
+  one together, files in a scratch that is memory included, and 256 processes.
+
+What does not hold: it is no virtual machine, and a hole in the kernel is a way out. On
+a disk the scratch is limited per file, not in total. Without cgroups memory is limited
+per process; and processes are limited where a slot has a user of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ from pathlib import Path
 from time import monotonic
 
 from workers.analysis import JSON, Classification, File
-from workers.sandbox.inside.confinement import can_change_user
+from workers.sandbox.inside.confinement import MAX_PROCESSES, can_change_user
 from workers.sandbox.outcome import (
     BadResult,
     Crashed,
@@ -57,7 +64,8 @@ from workers.sandbox.scratch import (
     SlotUser,
     UnsafeFileError,
 )
-from workers.sandbox.slot import Child, Slot
+from workers.sandbox.shares import NoSharesError, Shares
+from workers.sandbox.slot import Slot
 from workers.sandbox.spawner import (
     Recipe,
     SandboxError,
@@ -65,6 +73,7 @@ from workers.sandbox.spawner import (
     TemplateLostError,
     kill_strays,
 )
+from workers.sandbox.talk import Child, Ended
 
 __all__ = [
     "RUNS_PER_CHILD",
@@ -81,9 +90,15 @@ __all__ = [
     "TimedOut",
 ]
 
-#: A child is replaced after so many analyses: bounds what leaks, and what a sample that
-#: took its child over can see. Four milliseconds each, so the cost is not felt.
+#: A child that is kept is replaced after so many analyses: bounds what leaks, and what
+#: a sample that took its child over can see.
 RUNS_PER_CHILD = 200
+
+_NO_SHARES = (
+    "no cgroup for each slot: an analysis is limited per process and per file, not as a"
+    " whole; give the replica a cgroup of version 2 that it may divide (as a service"
+    " Delegate=yes), or limit it from outside as docker-compose.yml does"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,19 +107,19 @@ class Run:
     One analysis to run.
 
     ``deliver``: writes the sample's bytes to the path it is given; called in this
-    process, may raise. ``size``: bytes. ``deadline``: on ``time.monotonic``, when the
-    run time is over; where the delivery does not count, it begins after that. The rest
-    as in :class:`workers.sample.Sample`.
+    process once a child is there, may raise; it is told when the run time is over, on
+    ``time.monotonic``. ``size``: bytes. ``customer``: whose sample it is; ``None``: it
+    shares a child with no other. The rest as in :class:`workers.sample.Sample`.
     """
 
-    deliver: Callable[[Path], None]
+    deliver: Callable[[Path, float], None]
     sha256: str
     size: int
     file_name: str | None = None
     classification: Classification = field(default_factory=Classification)
     options: Mapping[str, JSON] = field(default_factory=dict)
     timeout_seconds: float
-    deadline: float | None = None
+    customer: str | None = None
 
 
 class Sandbox:
@@ -117,9 +132,10 @@ class Sandbox:
         scratch: A directory of its own on a local disk; made if missing, emptied.
         network: Leave IPv4 and IPv6 to the analyzer.
         memory_bytes: Address space of each process.
+        reuse_child: Keep a child for further samples of the same customer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what an analyzer is allowed, by name)
         self,
         analyzer_module: str,
         *,
@@ -128,7 +144,9 @@ class Sandbox:
         scratch: Path,
         network: bool,
         memory_bytes: int,
+        reuse_child: bool = False,
     ) -> None:
+        self._reuse_child = reuse_child
         self._recipe = Recipe(
             module=analyzer_module,
             analyzer=analyzer_name,
@@ -139,6 +157,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._spawner: Spawner | None = None
         self._users: list[SlotUser] = []
+        self._share_out: Shares | None = None
+        self._shares: list[Path] = []
         self._slots = [Slot(number) for number in range(slots)]
 
     def start(self) -> tuple[str, ...]:
@@ -149,10 +169,11 @@ class Sandbox:
             SandboxError: With the traceback of the import.
         """
         self._open_scratch()
-        warnings = self._claim_users()
+        warnings = (*self._claim_users(), *self._claim_shares())
         for slot in self._slots:
             uid = self._users[slot.number].uid if self._users else None
-            slot.prepare(self._scratch, uid)
+            share = self._shares[slot.number] if self._shares else None
+            slot.prepare(self._scratch, uid, share)
         with self._lock:
             self._spawner = Spawner(self._recipe, home=self._scratch)
             return (*self._spawner.warnings, *warnings)
@@ -175,6 +196,7 @@ class Sandbox:
 
         Raises:
             SandboxError: No child can be made any more.
+            OSError: The slot's directory cannot be made again, or takes nothing.
             Exception: What *deliver* or *collect* raised; the slot is clean again.
         """
         if stopped.is_set():
@@ -189,11 +211,10 @@ class Sandbox:
         Raises:
             OSError: It cannot be made.
         """
-        self._open_scratch()
         for slot in self._slots:
             if slot.lock.acquire(blocking=False):
                 try:
-                    slot.mend()
+                    self._mend(slot)
                 finally:
                     slot.lock.release()
 
@@ -213,6 +234,8 @@ class Sandbox:
                 slot.close()
         while self._users:
             self._users.pop().release()
+        if self._share_out is not None:
+            self._share_out.close()
 
     def _open_scratch(self) -> None:
         self._scratch.mkdir(parents=True, exist_ok=True)
@@ -228,6 +251,19 @@ class Sandbox:
             return (f"{error}: analyzers run as root",)
         return ()
 
+    def _claim_shares(self) -> tuple[str, ...]:
+        limits = {
+            "memory.max": self._recipe.memory_bytes,
+            "pids.max": MAX_PROCESSES,
+        }
+        try:
+            self._share_out = Shares(limits)
+            self._shares = [self._share_out.add() for _ in self._slots]
+        except NoSharesError as error:
+            self._shares = []
+            return (f"{_NO_SHARES}; {error}",)
+        return ()
+
     def _run(
         self,
         place: Slot,
@@ -235,20 +271,29 @@ class Sandbox:
         stopped: threading.Event,
         collect: Callable[[File, Path], None],
     ) -> Outcome:
-        child = self._child(place)
+        self._mend(place)
+        child = self._child(place, run)
+        deadline = monotonic() + run.timeout_seconds
         try:
-            place.directory.put_sample(run.deliver)
-            judged = self._analyze(place, child, run, stopped)
-            if not self._may_stay(child, judged):
-                place.discard()
+            place.directory.put_sample(lambda target: run.deliver(target, deadline))
+            judged = self._analyze(place, child, run, deadline, stopped)
             return _collected(place.directory, judged, collect)
         finally:
-            place.directory.clean()
+            _clean(place)
 
-    def _child(self, place: Slot) -> Child:
-        if place.child is not None and place.child.is_fresh(RUNS_PER_CHILD):
-            return place.child
+    def _mend(self, place: Slot) -> None:
+        if not place.directory.is_there():
+            self._open_scratch()
+            place.make_anew()
+
+    def _child(self, place: Slot, run: Run) -> Child:
+        child = place.keep(run.customer)
+        if child is not None:
+            return child
         place.discard()
+        return self._new_child(place)
+
+    def _new_child(self, place: Slot) -> Child:
         try:
             return place.fork(self._current_spawner(None))
         except TemplateLostError as error:
@@ -275,18 +320,54 @@ class Sandbox:
         kill_strays(user.uid for user in self._users)
 
     def _analyze(
-        self, place: Slot, child: Child, run: Run, stopped: threading.Event
+        self,
+        place: Slot,
+        child: Child,
+        run: Run,
+        deadline: float,
+        stopped: threading.Event,
     ) -> Judged:
+        is_used = child.runs > 0
         begun = monotonic()
-        deadline = run.deadline or begun + run.timeout_seconds
         answer = child.ask(_request(place.directory, run), deadline, stopped)
         if isinstance(answer, bytes):
-            return judge(answer, monotonic() - begun)
-        return Judged(outcome=place.explain(answer, run.timeout_seconds))
+            judged = judge(answer, monotonic() - begun)
+        else:
+            judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
+        if is_used and _may_be_anothers(answer, judged):
+            place.discard()
+            place.directory.empty()
+            fresh = self._new_child(place)
+            return self._analyze(place, fresh, run, deadline, stopped)
+        child.customer = run.customer
+        if not self._may_stay(child, judged):
+            place.discard()
+        return judged
 
     def _may_stay(self, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
-        return judged.is_reusable and child.is_tidy(self._recipe.memory_bytes // 2)
+        return (
+            self._reuse_child
+            and child.customer is not None
+            and judged.is_reusable
+            and child.runs < RUNS_PER_CHILD
+            and child.is_tidy(self._recipe.memory_bytes // 2)
+        )
+
+
+def _may_be_anothers(answer: bytes | Ended, judged: Judged) -> bool:
+    """Whether an earlier sample of the same child may have brought this about."""
+    if isinstance(answer, bytes):
+        return isinstance(judged.outcome, OutOfMemory)
+    return answer not in {Ended.TIMED_OUT, Ended.STOPPED}
+
+
+def _clean(place: Slot) -> None:
+    try:
+        place.directory.clean()
+    except OSError:
+        # The outcome stands; the directory is made anew before the next analysis.
+        place.directory.forget()
 
 
 def _request(directory: SlotDirectory, run: Run) -> bytes:

@@ -7,6 +7,7 @@ name only where it cannot write, and follows no link where it can. Starts no san
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -88,12 +89,20 @@ class SlotDirectory:
     def __init__(self, root: Path, slot: int, uid: int | None) -> None:
         self._uid = uid
         self._staged = root / f"{slot}.taken"
+        self._log = root / f"{slot}.log"
         self.directory = root / str(slot)
         self.work = self.directory / "work"
         self.sample = self.directory / "sample"
+        self._folders = (self.directory, self.work, self._staged)
+        self._made: list[tuple[int, int]] | None = None
 
     def create(self) -> None:
-        """Make it, empty, whatever an earlier replica left."""
+        """
+        Make it, empty, whatever was there before.
+
+        Raises:
+            OSError: It cannot be made, or what is in its place not removed.
+        """
         self.remove()
         self.directory.mkdir(parents=True)
         # Set, not asked for: a strict umask would shut the child out of its own slot.
@@ -103,10 +112,23 @@ class SlotDirectory:
         if self._uid is not None:
             os.chown(self.directory, -1, self._uid)
             os.chown(self.work, self._uid, self._uid)
+        self._made = self._found()
 
     def is_there(self) -> bool:
-        """Whether all of it is, as :meth:`create` made it."""
-        return self.work.is_dir() and self._staged.is_dir()
+        """Whether all of it is, as :meth:`create` made it, and nothing in its place."""
+        return self._made is not None and self._found() == self._made
+
+    def forget(self) -> None:
+        """Have it be made anew."""
+        self._made = None
+
+    def _found(self) -> list[tuple[int, int]] | None:
+        # Landlock's rules are about folders, not about names.
+        try:
+            found = [folder.stat() for folder in self._folders]
+        except OSError:
+            return None
+        return [(folder.st_dev, folder.st_ino) for folder in found]
 
     def put_sample(self, deliver: Callable[[Path], None]) -> None:
         """Have *deliver* write the sample, and let the child read it, not write it."""
@@ -132,8 +154,17 @@ class SlotDirectory:
             collect(file, taken[file.path])
 
     def clean(self) -> None:
-        """Remove the sample and everything that the analysis wrote."""
+        """
+        Remove the sample and everything that the analysis wrote; no child may use it.
+
+        Raises:
+            OSError: Not all of it can be removed: :meth:`create` it again.
+        """
         self.sample.unlink(missing_ok=True)
+        self.empty()
+
+    def empty(self) -> None:
+        """Remove everything that the analysis wrote."""
         for directory in (self.work, self._staged):
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -144,12 +175,12 @@ class SlotDirectory:
         for directory in (self.directory, self._staged):
             if directory.exists():
                 _remove_deep(directory)
+        self._log.unlink(missing_ok=True)
 
     def open_log(self) -> IO[bytes]:
-        """Return a nameless file that many may append to, for what a child prints."""
-        log = tempfile.TemporaryFile(dir=self._staged)  # noqa: SIM115  (the caller's)
-        fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
-        return log
+        """Return an empty file that many may append to, for what a child prints."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        return os.fdopen(os.open(self._log, flags, mode=0o600), "r+b", buffering=0)
 
     def _take(self, name: str, target: Path) -> Path:
         try:
@@ -193,5 +224,21 @@ def _remove_deep(directory: Path) -> None:
     try:
         shutil.rmtree(directory)
     except (OSError, RecursionError):
-        # Deeper than Python's stack, or changing under our hands; rm knows both.
-        subprocess.run(["rm", "-rf", "--", directory], check=True, close_fds=True)
+        _remove_stubborn(directory)
+
+
+def _remove_stubborn(directory: Path) -> None:
+    # Deeper than Python's stack, which rm knows; or folders that their owner may not
+    # list, who without root is us. Neither follows a link.
+    subprocess.run(
+        ["chmod", "-R", "u+rwx", "--", directory], check=False, capture_output=True
+    )
+    done = subprocess.run(
+        ["rm", "-rf", "--", directory], check=False, capture_output=True
+    )
+    if done.returncode:
+        raise OSError(errno.EBUSY, _last_line(done.stderr), str(directory))
+
+
+def _last_line(said: bytes) -> str:
+    return said.decode(errors="replace").strip().rpartition("\n")[2]

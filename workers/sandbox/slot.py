@@ -1,8 +1,8 @@
 """
-One slot of a sandbox: its directory, the child in it, and the talk with that child.
+One slot of a sandbox: its directory, whoever forks its children, and the child in it.
 
-The child is not believed: it may send anything, at any speed, or nothing. What its
-answers mean is ``workers.sandbox.outcome``'s matter.
+Owns what is kept from one analysis to the next, and what is made anew. What a child
+says is ``talk``'s matter.
 """
 
 from __future__ import annotations
@@ -13,175 +13,19 @@ import signal
 import socket
 import threading
 from contextlib import suppress
-from enum import Enum, auto
 from pathlib import Path
-from time import monotonic
 from typing import IO, assert_never
 
-from workers.sandbox.inside.child import ANSWER_MAX_BYTES, LENGTH
-from workers.sandbox.inside.processes import has_children
+from workers.sandbox.control import LostError
+from workers.sandbox.inside.child import ANSWER_MAX_BYTES
 from workers.sandbox.outcome import BadResult, Crashed, Outcome, Stopped, TimedOut
+from workers.sandbox.parents import Parent, Template, Zygote
 from workers.sandbox.scratch import SlotDirectory
 from workers.sandbox.spawner import SandboxError, Spawner, TemplateLostError
+from workers.sandbox.talk import Child, Ended, poll
 
-#: Seconds between two looks at the event ``stopped``, on which one cannot poll.
-_LOOK_SECONDS = 0.05
-#: Seconds for a new child to confine itself; it takes milliseconds.
-_READY_SECONDS = 15.0
-#: Seconds that a hung analysis is given to write its stack before it is killed.
-_DUMP_SECONDS = 0.2
-#: Bytes of what the child printed that go into a message.
-_LOG_TAIL_BYTES = 4096
-
-
-class Ended(Enum):
-    """Why a child gave no answer."""
-
-    TIMED_OUT = auto()
-    STOPPED = auto()
-    DIED = auto()
-    SPOKE_OUT_OF_TURN = auto()
-    HUNG_UP = auto()
-    TOO_LARGE = auto()
-
-
-class Child:
-    """A confined process that waits for requests; ``runs``: how many it was given."""
-
-    def __init__(self, pid: int, channel: socket.socket, log: IO[bytes]) -> None:
-        self.pid = pid
-        self.runs = 0
-        self.pidfd = os.pidfd_open(pid)
-        self._channel = channel
-        self._log = log
-
-    def ask(
-        self, request: bytes, deadline: float, stopped: threading.Event
-    ) -> bytes | Ended:
-        """
-        Send *request* and return the one answer, or why there is none.
-
-        Args:
-            deadline: On ``time.monotonic``.
-        """
-        self.runs += 1
-        if self._has_spoken():
-            return Ended.SPOKE_OUT_OF_TURN
-        os.ftruncate(self._log.fileno(), 0)
-        rest = memoryview(LENGTH.pack(len(request)) + request)
-        while rest:
-            ended = self._wait(select.POLLOUT, deadline, stopped)
-            if ended is not None:
-                return ended
-            try:
-                rest = rest[self._channel.send(rest, socket.MSG_NOSIGNAL) :]
-            except BlockingIOError:
-                continue
-            except OSError:
-                return self._why_silent()
-        return self.listen(deadline, stopped)
-
-    def listen(self, deadline: float, stopped: threading.Event) -> bytes | Ended:
-        """Return the next answer, as :meth:`ask` does."""
-        head = self._receive(LENGTH.size, deadline, stopped)
-        if isinstance(head, Ended):
-            return head
-        (size,) = LENGTH.unpack(head)
-        if size > ANSWER_MAX_BYTES:
-            return Ended.TOO_LARGE
-        return self._receive(size, deadline, stopped)
-
-    def is_fresh(self, most_runs: int) -> bool:
-        """Whether it lives, is silent, and has not been used up."""
-        return self.runs < most_runs and not self.has_ended() and not self._has_spoken()
-
-    def is_tidy(self, most_bytes: int) -> bool:
-        """Whether it is quiet, has left no process behind and leaks no memory."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        is_small = pages * os.sysconf("SC_PAGE_SIZE") <= most_bytes
-        return is_small and not self._has_spoken() and not has_children(self.pid)
-
-    def has_ended(self) -> bool:
-        """Whether the process is dead (its pid is kept for us until it is buried)."""
-        return bool(_poll({self.pidfd: select.POLLIN}, 0))
-
-    def dump_stack(self) -> None:
-        """Have it write its stack to its log, if it still can; wait a little for it."""
-        before = os.fstat(self._log.fileno()).st_size
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGUSR1)
-        except ProcessLookupError:
-            return
-        deadline = monotonic() + _DUMP_SECONDS
-        size = before
-        while monotonic() < deadline:
-            _poll({self.pidfd: select.POLLIN}, 0.02)
-            last, size = size, os.fstat(self._log.fileno()).st_size
-            if before < size == last:
-                return
-
-    def log_tail(self) -> str:
-        """Return the end of what it printed; the stack dump, if any, comes last."""
-        fd = self._log.fileno()
-        start = max(os.fstat(fd).st_size - _LOG_TAIL_BYTES, 0)
-        text = os.pread(fd, _LOG_TAIL_BYTES, start).decode(errors="replace")
-        return text.replace("\0", "").strip()
-
-    def close(self) -> None:
-        """Let go of the pipe and the log."""
-        os.close(self.pidfd)
-        self._channel.close()
-        self._log.close()
-
-    def _receive(
-        self, size: int, deadline: float, stopped: threading.Event
-    ) -> bytes | Ended:
-        parts = bytearray()
-        while len(parts) < size:
-            ended = self._wait(select.POLLIN, deadline, stopped)
-            if ended is not None:
-                return ended
-            try:
-                part = self._channel.recv(size - len(parts))
-            except BlockingIOError:
-                continue
-            except OSError:
-                part = b""
-            if not part:
-                return self._why_silent()
-            parts += part
-        return bytes(parts)
-
-    def _wait(
-        self, event: int, deadline: float, stopped: threading.Event
-    ) -> Ended | None:
-        watched = {self._channel.fileno(): event, self.pidfd: select.POLLIN}
-        while not stopped.is_set():
-            left = deadline - monotonic()
-            if left <= 0:
-                return Ended.TIMED_OUT
-            ready = _poll(watched, min(left, _LOOK_SECONDS))
-            if self._channel.fileno() in ready:
-                return None
-            if ready:
-                return Ended.DIED
-        return Ended.STOPPED
-
-    def _why_silent(self) -> Ended:
-        # The channel closes a moment before the process is seen to end.
-        dead = _poll({self.pidfd: select.POLLIN}, _DUMP_SECONDS)
-        return Ended.DIED if dead else Ended.HUNG_UP
-
-    def _has_spoken(self) -> bool:
-        try:
-            return bool(self._channel.recv(1, socket.MSG_PEEK))
-        except OSError:
-            # Nothing there, or reset by its death; its end of the channel closing
-            # reads as no byte at all, and is no word either.
-            return False
+#: Seconds for what is dying to be dead.
+_DEATH_SECONDS = 15.0
 
 
 class Slot:
@@ -194,92 +38,122 @@ class Slot:
         self.lock = threading.Lock()
         self.child: Child | None = None
         self.spawner: Spawner | None = None
+        self._parent: Parent | None = None
+        self._log: IO[bytes] | None = None
         self._uid: int | None = None
+        self._share: Path | None = None
 
-    def prepare(self, root: Path, uid: int | None) -> None:
-        """Make its directory, empty. *uid*: the slot's own user, or ``None``."""
+    def prepare(self, root: Path, uid: int | None, share: Path | None) -> None:
+        """
+        Make its directory, empty.
+
+        Args:
+            uid: The slot's own user, or ``None``.
+            share: The slot's own cgroup, or ``None``.
+        """
         self._uid = uid
+        self._share = share
         self.directory = SlotDirectory(root, self.number, uid)
         self.directory.create()
 
-    def mend(self) -> None:
-        """Make its directory again if it is gone, and what was in it with it."""
-        if self.directory.is_there():
-            return
+    def make_anew(self) -> None:
+        """
+        Make its directory again; what was confined to the one before ends.
+
+        Raises:
+            OSError: It cannot be made.
+        """
         self.discard()
+        self.end()
         self.directory.create()
+
+    def keep(self, customer: str | None) -> Child | None:
+        """Return the child if it may be given a sample of this *customer*."""
+        child = self.child
+        if child is None or child.has_ended():
+            return None
+        if child.runs == 0:
+            return child
+        if customer is None or child.customer != customer:
+            return None
+        # What is busy with something else would cost the next sample its time.
+        return child if child.is_ready_again() else None
 
     def fork(self, spawner: Spawner) -> Child:
         """
-        Make a child and wait until it is confined.
+        Make a child, which confines itself while the sample is delivered.
 
         Raises:
             TemplateLostError: The template died; :meth:`forget`, and use another.
-            SandboxError: The child could not confine itself; it is gone again.
+            SandboxError: None can be made.
+            OSError: The directory takes nothing.
         """
-        self.spawner = spawner
-        ours, theirs = socket.socketpair()
-        log = self.directory.open_log()
-        with theirs:
-            try:
-                pid = spawner.fork(self._request(), [theirs.fileno(), log.fileno()])
-            except TemplateLostError:
-                ours.close()
-                log.close()
-                raise
-        ours.setblocking(False)
-        self.child = Child(pid, ours, log)
-        ready = self.child.listen(monotonic() + _READY_SECONDS, threading.Event())
-        if isinstance(ready, Ended):
-            text = self.child.log_tail()
-            self.discard()
-            msg = f"a sandbox child could not confine itself ({ready.name}): {text}"
-            raise SandboxError(msg)
-        return self.child
+        try:
+            return self._fork(spawner)
+        except TemplateLostError:
+            raise
+        except LostError:
+            # Somebody killed the zygote: the kernel does, when memory is short.
+            self.end()
+        try:
+            return self._fork(spawner)
+        except TemplateLostError:
+            raise
+        except LostError as error:
+            text = _tail(self._log)
+            self.end()
+            msg = f"a zygote does not stay alive ({error}): {text}"
+            raise SandboxError(msg) from error
 
     def explain(self, ended: Ended, timeout_seconds: float) -> Outcome:
-        """Kill the child with all that it has started, and say what had happened."""
+        """
+        Kill the child with all that it has started, and say what had happened.
+
+        Raises:
+            SandboxError: It could not confine itself: no sample was looked at.
+        """
         child = self.child
         assert child is not None  # noqa: S101  (for the type checker: it just answered)
         if ended is Ended.TIMED_OUT:
             child.dump_stack()
         tail = child.log_tail()
         status = self.discard()
-        match ended:
-            case Ended.TIMED_OUT:
-                text = f"killed after {timeout_seconds:g} s"
-                return TimedOut(message=_with_log(text, tail))
-            case Ended.STOPPED:
-                return Stopped()
-            case Ended.DIED:
-                return Crashed(message=_with_log(_describe(status), tail))
-            case Ended.TOO_LARGE:
-                return BadResult(message=f"answer: more than {ANSWER_MAX_BYTES} bytes")
-            case Ended.HUNG_UP:
-                return Crashed(message=_with_log("it closed its channel", tail))
-            case Ended.SPOKE_OUT_OF_TURN:
-                return BadResult(message="answer: the analyzer broke the protocol")
-            case _:
-                assert_never(ended)
+        if ended is Ended.UNREADY:
+            msg = f"a child could not confine itself: {tail or _describe(status)}"
+            raise SandboxError(msg)
+        return _outcome(ended, _describe(status), tail, timeout_seconds)
 
     def discard(self) -> int | None:
         """Kill the child and what it started; return its wait status, if known."""
-        if self.child is None or self.spawner is None:
+        if self.child is None or self._parent is None:
             return None
         try:
-            status = self.spawner.kill(self.number)
-        except TemplateLostError:
-            self.forget()
+            status = self._parent.bury()
+        except LostError:
+            self.end()
             return None
         self.child.close()
         self.child = None
         return status
 
+    def end(self) -> None:
+        """End the parent too, and what it has started."""
+        if self._parent is not None:
+            with suppress(TemplateLostError):
+                self._parent.end()
+        self.forget()
+
     def forget(self) -> None:
-        """Let go of a child that dies with its template."""
+        """Let go of a child and a parent that die with their template."""
+        if self._parent is not None:
+            self._parent.close()
+            self._parent = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         if self.child is None:
             return
-        _poll({self.child.pidfd: select.POLLIN}, _READY_SECONDS)
+        poll({self.child.pidfd: select.POLLIN}, _DEATH_SECONDS)
         # It falls to us, or to init, which buries by itself.
         with suppress(ChildProcessError):
             os.waitpid(self.child.pid, os.WNOHANG)
@@ -287,30 +161,72 @@ class Slot:
         self.child = None
 
     def close(self) -> None:
-        """Let go of a child whose template has ended it, and remove the directory."""
+        """Let go of what its template has ended, and remove the directory."""
         self.forget()
         if hasattr(self, "directory"):
             self.directory.remove()
 
-    def _request(self) -> dict[str, object]:
-        return {
+    def _fork(self, spawner: Spawner) -> Child:
+        if self._parent is None or self.spawner is not spawner:
+            self.forget()
+            self.spawner = spawner
+            self._parent = self._new_parent(spawner)
+        log = self.directory.open_log()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                pid = self._parent.fork(theirs.fileno(), log.fileno())
+        except BaseException:
+            ours.close()
+            log.close()
+            raise
+        ours.setblocking(False)
+        self.child = Child(pid, ours, log)
+        return self.child
+
+    def _new_parent(self, spawner: Spawner) -> Parent:
+        where = {
             "slot": self.number,
             "uid": self._uid,
             "directory": str(self.directory.directory),
             "work": str(self.directory.work),
+            "share": None if self._share is None else str(self._share),
         }
+        if not spawner.makes_zygotes:
+            return Template(spawner, where)
+        self._log = self.directory.open_log()
+        return Zygote(spawner, where, self._log)
 
 
-def _poll(watched: dict[int, int], seconds: float) -> set[int]:
-    poll = select.poll()
-    for fd, events in watched.items():
-        poll.register(fd, events)
-    return {fd for fd, _ in poll.poll(seconds * 1000)}
+def _tail(log: IO[bytes] | None) -> str:
+    if log is None:
+        return ""
+    log.seek(0)
+    return log.read().decode(errors="replace").strip()
+
+
+def _outcome(ended: Ended, how: str, tail: str, timeout_seconds: float) -> Outcome:
+    match ended:
+        case Ended.TIMED_OUT:
+            text = f"killed after {timeout_seconds:g} s"
+            return TimedOut(message=_with_log(text, tail))
+        case Ended.STOPPED:
+            return Stopped()
+        case Ended.DIED | Ended.UNREADY:
+            return Crashed(message=_with_log(how, tail))
+        case Ended.TOO_LARGE:
+            return BadResult(message=f"answer: more than {ANSWER_MAX_BYTES} bytes")
+        case Ended.HUNG_UP:
+            return Crashed(message=_with_log("it closed its channel", tail))
+        case Ended.SPOKE_OUT_OF_TURN:
+            return BadResult(message="answer: the analyzer broke the protocol")
+        case _:
+            assert_never(ended)
 
 
 def _describe(status: int | None) -> str:
     if status is None:
-        return "the template that it was forked from ended, and it with it"
+        return "the zygote or template that it was forked from ended, and it with it"
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exit code {code}"

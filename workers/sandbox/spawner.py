@@ -1,14 +1,13 @@
 """
-The replica's end of the template: starts it, and asks it to fork and kill children.
+The replica's end of the template: starts it, and asks it to fork and to kill.
 
-Knows processes and sockets; what children are for is ``sandbox``'s matter.
+Knows processes; what they are for is ``slot``'s matter.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,21 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.sandbox.control import Control, LostError
 from workers.sandbox.inside.processes import kill_trees, pids
-from workers.sandbox.inside.template import PACKET_MAX_BYTES, Settings
+from workers.sandbox.inside.template import Settings
 
 #: Seconds. The heaviest bundled module imports in one.
 _IMPORT_SECONDS = 120.0
 #: Seconds to fork, or to kill and bury; the kernel may be busy freeing gigabytes.
-_REPLY_SECONDS = 30.0
+REPLY_SECONDS = 30.0
 
 
 class SandboxError(Exception):
     """No sandbox could be made; the message says why, with the traceback if any."""
 
 
-class TemplateLostError(Exception):
-    """The template ended (killed, say), and every child with it."""
+class TemplateLostError(LostError):
+    """The template ended (killed, say), and all that it has forked with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,27 +59,27 @@ class Spawner:
         # The kernel ends the template when the *thread* that forked it ends, so that
         # thread must live as long as this object, unlike the one that runs a task.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assay-template")
-        self._control, theirs = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
-        )
-        with theirs:
+        self._control = Control()
+        with self._control.theirs as theirs:
             start = self._thread.submit(_start, recipe, home, theirs.fileno())
             self._process = start.result()
-        self.warnings = self._greeting(recipe.module)
+        greeting = self._greeting(recipe.module)
+        #: Whether this kernel lets a zygote be made; else the template forks children.
+        self.makes_zygotes = bool(greeting["zygotes"])
+        self.warnings = tuple(map(str, greeting["warnings"]))
 
     def fork(self, request: dict[str, Any], fds: list[int]) -> int:
         """
-        Fork a child and return its pid, which stays its own until :meth:`kill`.
+        Fork for a slot and return the pid, which stays its own until :meth:`kill`.
 
         Raises:
             TemplateLostError: Start another template.
         """
-        pid = self._ask({"do": "fork", **request}, fds)["pid"]
-        return int(pid)
+        return int(self._ask({"do": "fork", **request}, fds)["pid"])
 
     def kill(self, slot: int) -> int:
         """
-        Kill the child of *slot* and all it has started; return its wait status.
+        Kill what was forked for *slot*, and all it has started; return its wait status.
 
         Returns when they are gone. If it had ended by itself the status tells how.
 
@@ -93,44 +93,37 @@ class Spawner:
         with self._lock:
             self._control.close()
             try:
-                self._process.wait(_REPLY_SECONDS)
+                self._process.wait(REPLY_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
         self._thread.shutdown()
 
-    def _greeting(self, module: str) -> tuple[str, ...]:
+    def _greeting(self, module: str) -> dict[str, Any]:
         try:
-            answer = self._receive(_IMPORT_SECONDS)
-        except TemplateLostError as error:
+            self._control.be_patient(_IMPORT_SECONDS)
+            said = self._control.receive()
+            self._control.be_patient(REPLY_SECONDS)
+        except LostError as error:
             self._process.kill()
             self.close()
             msg = f"importing {module!r}: the process ended or took too long: {error}"
             raise SandboxError(msg) from error
+        answer: dict[str, Any] = json.loads(said)
         if "failed" in answer:
             self.close()
             msg = f"importing {module!r} failed:\n{answer['failed']}"
             raise SandboxError(msg)
-        return tuple(answer["warnings"])
+        return answer
 
     def _ask(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         with self._lock:
+            packet = json.dumps(request).encode()
             try:
-                socket.send_fds(self._control, [json.dumps(request).encode()], fds)
-            except OSError as error:
+                said = self._control.ask(packet, fds)
+            except LostError as error:
                 raise TemplateLostError(str(error)) from error
-            return self._receive(_REPLY_SECONDS)
-
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        self._control.settimeout(seconds)
-        try:
-            packet = self._control.recv(PACKET_MAX_BYTES)
-        except OSError as error:
-            raise TemplateLostError(str(error) or "no answer") from error
-        if not packet:
-            msg = "it closed the connection"
-            raise TemplateLostError(msg)
-        answer: dict[str, Any] = json.loads(packet)
+        answer: dict[str, Any] = json.loads(said)
         return answer
 
 

@@ -33,6 +33,7 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.InvalidError: HTTPStatus.PRECONDITION_FAILED,
     errors.UnknownWorkerError: HTTPStatus.PRECONDITION_FAILED,
     errors.SampleTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.AttemptTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.LimitExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.WholeSampleNeededError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,

@@ -23,6 +23,7 @@ from orchestrator.api.http.body import raw_answer, received_chunks, run_reader
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.errors import RESPONSES
 from orchestrator.api.http.threads import in_thread
+from orchestrator.catalog.attempt_files import reserve_file
 from orchestrator.contracts.signature import (
     attempt_proof,
     enrolment_proof,
@@ -35,6 +36,7 @@ from orchestrator.contracts.wire import (
     TOKEN_HEADER,
     ShortName,
 )
+from orchestrator.db.stored_files import StoredFile
 from orchestrator.db.workers import REPLICAS_MAX, has_room_for_replica
 from orchestrator.domain.errors import AuthenticationError, ConflictError
 from orchestrator.queries.tasks import AttemptView, get_attempt
@@ -101,11 +103,11 @@ async def write_file(
     shown: CredentialsDep,
 ) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
-    await in_thread(lambda: _admit(services, task_id, attempt, shown))
+    view = await in_thread(lambda: _admit(services, task_id, attempt, shown))
     limit = services.engine.limits.sample_max_bytes
     chunks = received_chunks(request, limit_bytes=limit)
     kept = await run_reader(
-        request, lambda: _keep(services, chunks, limit), user_id=None
+        request, lambda: _keep(services, view, chunks, limit), user_id=None
     )
     stored = StoredClaim(
         task_id=task_id,
@@ -167,9 +169,20 @@ def _admit(
     return view
 
 
-def _keep(services: Services, chunks: Iterator[bytes], limit_bytes: int) -> Digests:
+def _keep(
+    services: Services, view: AttemptView, chunks: Iterator[bytes], limit_bytes: int
+) -> Digests:
     received = services.store.receive(chunks, limit_bytes=limit_bytes)
+    file = StoredFile(
+        task_id=view.task_id,
+        attempt=view.attempt,
+        sha256=received.digests.sha256,
+        size_bytes=received.digests.size,
+        sample_sha256=view.sample_sha256,
+    )
     try:
+        with services.database.uow() as tx:
+            reserve_file(tx, file, limits=services.engine.limits)
         services.store.keep(received)
     finally:
         services.store.discard(received)

@@ -86,6 +86,8 @@ _SCHEMA = schema(
     accepts=["*"],
     run_seconds=120,
     schema=_SCHEMA,
+    # It is memory-safe and keeps nothing from one sample to the next.
+    reuse_child=True,
     title="Strings and indicators",
     description="URLs, hosts, addresses, e-mails, hashes, encoded data and entropy.",
 )

@@ -124,6 +124,8 @@ _SCHEMA = schema(
     accepts=["*"],
     run_seconds=60,
     schema=_SCHEMA,
+    # It is memory-safe and keeps nothing from one sample to the next.
+    reuse_child=True,
     title="YARA rules",
     description="Scans the sample with a folder of YARA rules.",
 )

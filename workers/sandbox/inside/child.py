@@ -15,8 +15,6 @@ import os
 import signal
 import struct
 import sys
-import tempfile
-import threading
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +22,7 @@ from typing import Any, NoReturn
 from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
 from workers.sample import Sample
-from workers.sandbox.inside.confinement import Walls, confine
+from workers.sandbox.inside.confinement import tie
 
 #: File descriptor of the channel: the only one beside standard input and output.
 CHANNEL = 3
@@ -32,6 +30,10 @@ CHANNEL = 3
 LENGTH = struct.Struct("!I")
 #: Bytes of JSON; a larger answer is a bad result.
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
+#: Its frame before each request: it is shut in, and waits for one.
+READY = b"ready"
+#: After so many runs CPython has adapted a function to what it is called with.
+_WARM_RUNS = 16
 #: Characters of a message about an exception.
 MESSAGE_MAX = 8 * 1024
 
@@ -39,51 +41,93 @@ MESSAGE_MAX = 8 * 1024
 Answer = dict[str, Any]
 
 
-def be_child(analyzer: Analyzer, walls: Walls, *, channel: int, log: int) -> NoReturn:
+def be_child(
+    analyzer: Analyzer, layer: int | None, *, work: Path, parent: int, channel: int
+) -> NoReturn:
     """
-    Turn this freshly forked process into a sandbox child, and serve until told to end.
+    Serve, as a freshly forked process that stands within the walls, until it is ended.
 
     Args:
+        layer: As :func:`tie` takes it.
+        work: Its working directory.
+        parent: Pid of the process that forked it.
         channel: Stream socket on which requests come and answers go.
-        log: File for what the analyzer prints, and for stack dumps.
     """
-    _keep_only(channel, log)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1)
-    _move_in(walls.work)
-    confine(walls)
+    os.setsid()
+    tie(parent, layer)
+    keep_only(channel)
+    # Before the first request: if it cannot, no sample is the reason.
+    os.chdir(work)
     os.register_at_fork(after_in_child=_drop_channel)
-    _write({"kind": "ready"})
-    while request := _read():
-        _write(_answer(analyzer, json.loads(request), walls.work))
+    while request := _next_request():
+        _write(_answer(analyzer, json.loads(request), work))
     os._exit(0)
 
 
-def _keep_only(channel: int, log: int) -> None:
-    os.setsid()
+def warm_up(work: Path) -> None:
+    """
+    Run once what every analysis runs, so that children find it run.
+
+    The interpreter adapts code while it runs it, and each child would do so anew, in
+    pages of its own.
+    """
+    nothing = Analyzer(
+        name="nothing",
+        version="",
+        module="",
+        function=lambda sample: Analysis(score=-1, result={"bytes": sample.size}),
+    )
+    request = json.dumps(
+        {
+            "path": str(work / "sample"),
+            "sha256": "",
+            "size": 0,
+            "file_name": None,
+            "classification": dataclasses.asdict(Classification()),
+            "options": {},
+        }
+    )
+    for _ in range(_WARM_RUNS):
+        _encoded(_answer(nothing, json.loads(request), work))
+
+
+def write_to(log: int) -> None:
+    """Have what the analyzer prints, and stack dumps, go to the file *log*."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+
+def keep_only(talk: int) -> None:
+    """
+    Let go of every file but the log and *talk*, which becomes :data:`CHANNEL`.
+
+    A process opens what it has for itself: what two share, they can mark for each
+    other.
+    """
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if talk != CHANNEL:
+        os.dup2(talk, CHANNEL)
+    os.set_inheritable(CHANNEL, False)
+    os.closerange(CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def move_in(work: Path) -> None:
+    """Make a process that was just forked from the template at home in *work*."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    if channel != CHANNEL:
-        os.dup2(channel, CHANNEL)
-    os.set_inheritable(CHANNEL, False)
-    os.closerange(CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  (lives as we do)
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-
-
-def _move_in(work: Path) -> None:
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
     os.chdir(work)
     os.umask(0o077)
     for name in ("HOME", "TMPDIR"):
         os.environ[name] = str(work)
     # It may have been looked up, and remembered, while the module was imported.
-    tempfile.tempdir = str(work)
+    if "tempfile" in sys.modules:
+        vars(sys.modules["tempfile"])["tempdir"] = str(work)
 
 
 def _drop_channel() -> None:
@@ -103,7 +147,7 @@ def _answer(analyzer: Analyzer, request: Answer, work: Path) -> Answer:
     )
     answer = _call(analyzer, sample)
     sys.stdout.flush()
-    return {**answer, "leftover": threading.active_count() > 1}
+    return answer
 
 
 def _call(analyzer: Analyzer, sample: Sample) -> Answer:
@@ -123,14 +167,8 @@ def _finished(returned: object) -> Answer:
     if not isinstance(returned, Analysis):
         name = type(returned).__name__
         return _bad(f"the analyzer returned {name}; it must return an Analysis")
-    analysis = {}
-    for field in dataclasses.fields(Analysis):
-        value = getattr(returned, field.name)
-        try:
-            json.dumps(value, default=_plain, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            return _bad(f"{field.name}: not JSON: {error}")
-        analysis[field.name] = value
+    fields = dataclasses.fields(Analysis)
+    analysis = {field.name: getattr(returned, field.name) for field in fields}
     return {"kind": "finished", "analysis": analysis}
 
 
@@ -163,16 +201,37 @@ def _describe(error: BaseException) -> str:
 
 
 def _write(answer: Answer) -> None:
-    body = json.dumps(answer, default=_plain, allow_nan=False).encode()
+    try:
+        body = _encoded(answer)
+    except (TypeError, ValueError, RecursionError):
+        body = _encoded(_what_is_no_json(answer["analysis"]))
     if len(body) > ANSWER_MAX_BYTES:
         text = f"result: {len(body)} bytes as JSON; at most {ANSWER_MAX_BYTES}"
-        body = json.dumps({**_bad(text), "leftover": answer["leftover"]}).encode()
+        body = _encoded(_bad(text))
+    _send(body)
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value, default=_plain, allow_nan=False).encode()
+
+
+def _what_is_no_json(analysis: Answer) -> Answer:
+    for name, value in analysis.items():
+        try:
+            _encoded(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            return _bad(f"{name}: not JSON: {error}")
+    return _bad("result: not JSON")
+
+
+def _send(body: bytes) -> None:
     rest = memoryview(LENGTH.pack(len(body)) + body)
     while rest:
         rest = rest[os.write(CHANNEL, rest) :]
 
 
-def _read() -> bytes:
+def _next_request() -> bytes:
+    _send(READY)
     head = _read_exactly(LENGTH.size)
     return _read_exactly(*LENGTH.unpack(head)) if head else b""
 

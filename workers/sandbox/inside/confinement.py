@@ -1,5 +1,5 @@
 """
-What a process may reach: the replica's own protection and the sandbox child's walls.
+What a process may reach: the replica's own protection, and the walls of a sandbox.
 
 Owns the order in which the walls go up, and says which are missing on this machine. It
 starts and ends no process. Standard library only: the sandbox child imports it.
@@ -73,8 +73,9 @@ _NAMES_OF_HOSTS = dict.fromkeys(
 _MAX_FILES = 1024
 #: Bytes; a file that an analyzer writes, its output on stdout included.
 _MAX_FILE_BYTES = 1024**3
-#: Only where a slot has a user of its own: the kernel counts processes per user.
-_MAX_PROCESSES = 256
+#: Only where a slot has a user, or a cgroup, of its own: the kernel counts processes
+#: per user.
+MAX_PROCESSES = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,17 +83,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Walls:
     """
-    What one sandbox child is confined to.
+    What the processes of one slot are confined to.
 
     ``uid``: user and group of its own, ``None`` to stay who we are (not root).
     ``slot``: its directory, readable. ``work``: below it, writable, nothing else is.
     ``code``: files and directories that it may read and run beside the system's.
+    ``share``: a cgroup that limits them together, if there is one.
     """
 
     uid: int | None
     slot: Path
     work: Path
     code: tuple[str, ...]
+    share: Path | None
     network: bool
     memory_bytes: int
 
@@ -138,6 +141,8 @@ def confine(walls: Walls) -> None:
     """
     ruleset = _prepared_ruleset(walls) if landlock.abi() else None
     parent = os.getppid()
+    if walls.share is not None:
+        (walls.share / "cgroup.procs").write_text("0")
     _set_limits(walls)
     _be_killed_first()
     if walls.uid is not None:
@@ -153,6 +158,39 @@ def confine(walls: Walls) -> None:
         seccomp.install(network=walls.network, signal_only=_only_signal(walls))
 
 
+def prepared_layer(walls: Walls) -> int:
+    """
+    Return a Landlock layer that keeps a child from signalling whoever is not its own.
+
+    Raises:
+        OSError: The kernel refused; where it :func:`has_scopes` it should not.
+    """
+    return landlock.prepare_scope(str(walls.work))
+
+
+def tie(parent: int, layer: int | None) -> None:
+    """
+    Tie the calling process to its parent, of pid *parent*, for ever.
+
+    Args:
+        layer: Of the process's own, so that not even its parent takes its signals;
+            ``None`` where the walls alone stand.
+
+    Raises:
+        OSError: What this kernel has could not be done.
+    """
+    if layer is not None:
+        landlock.restrict(layer)
+    # The walls let both be said again, and not be taken back.
+    end_with_parent(parent)
+    own_descendants()
+
+
+def has_scopes() -> bool:
+    """Whether this kernel can keep a process from signalling those outside."""
+    return landlock.abi() >= landlock.SCOPE_ABI
+
+
 def missing_walls() -> tuple[str, ...]:
     """Return one sentence per wall that this machine lacks, each with what follows."""
     version = landlock.abi()
@@ -166,6 +204,11 @@ def missing_walls() -> tuple[str, ...]:
         missing.append(
             f"Landlock ABI {version}: an analyzer can empty files that its user can"
             " write; use Linux 6.2 or newer"
+        )
+    if version < landlock.SCOPE_ABI:
+        missing.append(
+            "no scope of signals in Landlock: each analysis costs milliseconds more;"
+            " use Linux 6.12 or newer"
         )
     if not seccomp.is_supported():
         missing.append(
@@ -247,7 +290,7 @@ def _set_limits(walls: Walls) -> None:
     _lower(resource.RLIMIT_MEMLOCK, 0)
     _lower(resource.RLIMIT_MSGQUEUE, 0)
     if walls.uid is not None:
-        _lower(resource.RLIMIT_NPROC, _MAX_PROCESSES)
+        _lower(resource.RLIMIT_NPROC, MAX_PROCESSES)
 
 
 def _lower(what: int, limit: int) -> None:
@@ -291,8 +334,7 @@ def _is_on_a_public_way(path: Path) -> bool:
 
 
 def _only_signal(walls: Walls) -> int | None:
-    alone = walls.uid is not None or landlock.abi() >= landlock.SCOPE_ABI
-    return None if alone else os.getpid()
+    return None if walls.uid is not None or has_scopes() else os.getpid()
 
 
 class _CapabilityHeader(ctypes.Structure):

@@ -86,6 +86,23 @@ def prepare(ruleset: Ruleset) -> int:
     return fd
 
 
+def prepare_scope(folder: str) -> int:
+    """
+    Build a ruleset that refuses signals to whoever is outside of it, and nothing else.
+
+    Args:
+        folder: Below it files may still be moved from one folder to another, which
+            older kernels refuse in any layer that does not allow it.
+
+    Raises:
+        OSError: The kernel refused; before :data:`SCOPE_ABI` it cannot.
+    """
+    attr = _RulesetAttr(REFER, 0, _ABSTRACT_SOCKETS_AND_SIGNALS)
+    fd = _call(_CREATE_RULESET, ctypes.byref(attr), ctypes.sizeof(attr), 0)
+    _allow(fd, folder, REFER)
+    return fd
+
+
 def restrict(ruleset_fd: int) -> None:
     """Bind the calling thread, and all it will ever start, to a prepared ruleset."""
     _call(_RESTRICT_SELF, ruleset_fd, 0)

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 from collections.abc import Iterable, Sequence
 
@@ -28,10 +29,13 @@ _X32_BIT = 0x40000000
 #: ``mseal``; what comes later is unknown here and answers ENOSYS.
 _LAST_KNOWN = 462
 
-#: CLONE_NEW* as the flags of clone(2) have them: every kind of namespace.
-_NEW_NAMESPACE = 0x7E020000
+#: CLONE_NEW* as the flags of clone(2) have them: every kind of namespace. With
+#: CLONE_PARENT a process makes siblings, which nobody would look for below it.
+_NEW_NAMESPACE, _PARENT = 0x7E020000, 0x00008000
 _STREAM, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+#: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP: whom a file signals.
+_OWNERS_BY_FCNTL, _OWNERS_BY_IOCTL = (8, 10, 15), (0x8901, 0x8902)
 
 # (x86-64, arm64); None: the architecture has no such call.
 _REACHES_OTHER_PROCESSES = {
@@ -154,6 +158,7 @@ _SIGNALS = {
 _OTHER_SIGNALS = {"tkill": (200, 130), "pidfd_send_signal": (424, 424)}
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR = (56, 220), (435, 435), (41, 198), (53, 199)
 _PRCTL, _PRLIMIT, _SET_AFFINITY = (157, 167), (302, 261), (203, 122)
+_FCNTL, _IOCTL = (72, 25), (16, 29)
 
 Numbers = tuple[int, int | None]
 Instruction = tuple[int, int, int, int]
@@ -209,9 +214,7 @@ def _assemble(*, network: bool, signal_only: int | None) -> Program:
     program += _network_rules(column, network=network)
     program += _argument_rules(column)
     if signal_only is not None:
-        program += _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
-        for numbers in _SIGNALS.values():
-            program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
+        program += _signal_rules(column, signal_only)
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -237,21 +240,40 @@ def _network_rules(column: int, *, network: bool) -> Program:
 
 def _argument_rules(column: int) -> Program:
     return [
-        *_refuse_if(_CLONE, column, [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE)]),
+        *_refuse_if(_CLONE, column, [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE | _PARENT)]),
         # A datagram pair could be pointed at any named socket; a stream pair cannot.
         *_only_if(_SOCKETPAIR, column, argument=1, one_of=[_STREAM], mask=0xF),
         *_only_if(_PRLIMIT, column, argument=0, one_of=[0]),
         *_only_if(_SET_AFFINITY, column, argument=0, one_of=[0]),
-        # What ties the process tree together must not be untied from within.
-        *_refuse_if(
-            _PRCTL,
-            column,
-            [
-                (_JUMP_EQUAL, 1, 0, _SET_PDEATHSIG),
-                (_JUMP_EQUAL, 0, 1, _SET_CHILD_SUBREAPER),
-            ],
-        ),
+        *_for_call(_PRCTL, column, _tied()),
     ]
+
+
+def _tied() -> Program:
+    # What ties the process tree together may be tied again, by a new child, and not be
+    # untied from within.
+    refused, allowed = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    return [
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS),
+        (_JUMP_EQUAL, 0, 4, _SET_PDEATHSIG),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8),
+        (_JUMP_EQUAL, 0, 1, signal.SIGKILL),
+        allowed,
+        refused,
+        (_JUMP_EQUAL, 0, 2, _SET_CHILD_SUBREAPER),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8),
+        (_JUMP_EQUAL, 0, 1, 1),
+        allowed,
+        refused,
+    ]
+
+
+def _signal_rules(column: int, signal_only: int) -> Program:
+    program = _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
+    for numbers in _SIGNALS.values():
+        program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
+    program += _none_of(_FCNTL, column, argument=1, values=_OWNERS_BY_FCNTL)
+    return program + _none_of(_IOCTL, column, argument=1, values=_OWNERS_BY_IOCTL)
 
 
 def _refuse(calls: Iterable[Numbers], column: int, number: int) -> Program:
@@ -270,6 +292,17 @@ def _refuse_if(numbers: Numbers, column: int, tests: Program) -> Program:
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    return _for_call(numbers, column, body)
+
+
+def _none_of(
+    numbers: Numbers, column: int, *, argument: int, values: Sequence[int]
+) -> Program:
+    body: Program = [(_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8 * argument)]
+    for left, value in zip(range(len(values), 0, -1), values, strict=True):
+        body.append((_JUMP_EQUAL, left, 0, value))
+    body.append((_RETURN, 0, 0, _ALLOW))
+    body.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
     return _for_call(numbers, column, body)
 
 

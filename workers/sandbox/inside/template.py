@@ -1,5 +1,6 @@
 """
-The template: imports an analyzer once and forks sandbox children from the result.
+The template: imports an analyzer once and forks sandboxes from the result: a zygote
+per slot, or, where the kernel knows no scope of signals, a child per analysis.
 
 ``python -m workers.sandbox.inside.template SETTINGS`` (JSON: :class:`Settings`): it has
 one thread, a clean environment and no secret; it never sees a sample. It obeys the
@@ -23,17 +24,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workers.analyzer import Analyzer
-from workers.sandbox.inside.child import be_child
+from workers.sandbox.inside.child import be_child, move_in, write_to
 from workers.sandbox.inside.confinement import (
     Walls,
     code_paths,
+    confine,
     end_with_parent,
+    has_scopes,
     missing_walls,
     protect_process,
 )
 from workers.sandbox.inside.processes import children_of, kill_trees, kill_user
+from workers.sandbox.inside.zygote import FAILED, be_zygote
 
-#: Bytes of one request or reply; each is one packet.
+#: Bytes of one request or reply; each is one packet of JSON.
 PACKET_MAX_BYTES = 64 * 1024
 #: Bytes that an analysis needs at the very least beside what the import took.
 _LEAST_ROOM = 32 * 1024 * 1024
@@ -72,7 +76,7 @@ def main() -> NoReturn:
     except BaseException:  # noqa: BLE001  (importing runs the author's code)
         _reply(control, {"failed": traceback.format_exc(limit=-32)[-16384:]})
         sys.exit(1)
-    _reply(control, {"ready": True, "warnings": _warnings()})
+    _reply(control, {"zygotes": has_scopes(), "warnings": _warnings()})
     # From here on the end is orderly: what analyses have started must go first.
     told_to_end = _watch_for_the_end()
     end_with_parent(settings.parent, signal.SIGTERM)
@@ -118,14 +122,26 @@ def _check_memory(settings: Settings) -> None:
 
 
 def _warnings() -> tuple[str, ...]:
+    warnings = list(missing_walls())
     threads = len(list(Path("/proc/self/task").iterdir()))
-    if threads == 1:
-        return missing_walls()
-    text = (
-        f"importing the module started {threads - 1} threads: sandbox children are"
-        " forked without them and may hang; start threads in the analyzer instead"
-    )
-    return (*missing_walls(), text)
+    if threads > 1:
+        warnings.append(
+            f"importing the module started {threads - 1} threads: sandbox children are"
+            " forked without them and may hang; start threads in the analyzer instead"
+        )
+    if _shares_memory():
+        warnings.append(
+            "importing the module made memory that is shared with all its processes:"
+            " what one analysis leaves there another can read; make it in the analyzer"
+        )
+    return tuple(warnings)
+
+
+def _shares_memory() -> bool:
+    # The second field is as "rw-s": what may be written to, and is not copied by fork.
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    modes = (line.split()[1] for line in maps)
+    return any(mode[1] == "w" and mode[3] == "s" for mode in modes)
 
 
 class _Template:
@@ -165,7 +181,7 @@ class _Template:
             return {"pid": self._fork(request, *fds)}
         return {"status": self._kill(request["slot"])}
 
-    def _fork(self, request: dict[str, Any], channel: int, log: int) -> int:
+    def _fork(self, request: dict[str, Any], talk: int, log: int) -> int:
         if (uid := request["uid"]) is not None:
             # A template that was killed may have left some of its slot's behind.
             kill_user(uid)
@@ -174,24 +190,39 @@ class _Template:
             slot=Path(request["directory"]),
             work=Path(request["work"]),
             code=self._code,
+            share=Path(request["share"]) if request["share"] else None,
             network=self._settings.network,
             memory_bytes=self._settings.memory_bytes,
         )
+        template = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_child(walls, channel, log)
-        os.close(channel)
+            self._become(request["be"], walls, talk, log, template)
+        os.close(talk)
         os.close(log)
         self._slots[request["slot"]] = _Slot(pid, uid)
         return pid
 
-    def _become_child(self, walls: Walls, channel: int, log: int) -> NoReturn:
+    def _become(
+        self, what: str, walls: Walls, talk: int, log: int, template: int
+    ) -> NoReturn:
         try:
-            be_child(self._analyzer, walls, channel=channel, log=log)
+            write_to(log)
+            if what == "zygote":
+                be_zygote(self._analyzer, walls, control=talk, template=template)
+            move_in(walls.work)
+            confine(walls)
+            be_child(
+                self._analyzer,
+                None,
+                work=walls.work,
+                parent=template,
+                channel=talk,
+            )
         except BaseException:  # noqa: BLE001  (must not unwind into the template's loop)
             traceback.print_exc()
         finally:
-            os._exit(70)
+            os._exit(FAILED)
 
     def _kill(self, number: int) -> int:
         # Nobody reaps a child before this: its pid stays its own, and the status tells

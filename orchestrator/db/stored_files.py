@@ -1,0 +1,118 @@
+"""
+What attempts have put into the store: how much, and what of it nothing names any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from orchestrator.db.unit_of_work import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredFile:
+    """
+    A file of an attempt.
+
+    ``sample_sha256``: of the attempt's own sample.
+    """
+
+    task_id: UUID
+    attempt: int
+    sha256: str
+    size_bytes: int
+    sample_sha256: str
+
+
+def total_bytes(tx: Transaction, task_id: UUID, attempt: int) -> int:
+    """Return how much an attempt has stored; the same bytes count once."""
+    found = tx.connection.execute(
+        text(
+            "SELECT coalesce(sum(size_bytes), 0) FROM stored_file"
+            " WHERE task_id = :task_id AND attempt = :attempt"
+        ),
+        {"task_id": task_id, "attempt": attempt},
+    )
+    return int(found.scalar_one())
+
+
+def add(tx: Transaction, file: StoredFile, *, look_at: datetime) -> None:
+    """Note a file that is about to be kept; again changes nothing."""
+    tx.connection.execute(
+        text(
+            """
+            INSERT INTO stored_file
+                   (task_id, attempt, sha256, size_bytes, sample_sha256, look_at,
+                    created_at)
+            VALUES (:task_id, :attempt, :sha256, :size_bytes, :sample_sha256, :look_at,
+                    :now)
+            ON CONFLICT DO NOTHING
+            """
+        ),
+        {
+            "task_id": file.task_id,
+            "attempt": file.attempt,
+            "sha256": file.sha256,
+            "size_bytes": file.size_bytes,
+            "sample_sha256": file.sample_sha256,
+            "look_at": look_at,
+            "now": tx.now,
+        },
+    )
+
+
+def look_again(tx: Transaction, *, at: datetime, limit: int) -> None:
+    """Put off what is due and is named by something."""
+    tx.connection.execute(_LOOK_AGAIN, {"now": tx.now, "at": at, "limit": limit})
+
+
+def delete_unnamed(tx: Transaction, *, limit: int) -> tuple[int, list[str]]:
+    """
+    Delete the rows that are due and that nothing names.
+
+    Returns:
+        How many, and the SHA-256 of those whose bytes nobody else has stored.
+    """
+    rows = tx.connection.execute(_DELETE, {"now": tx.now, "limit": limit}).all()
+    found: Sequence[str] = [row.sha256 for row in rows]
+    alone = tx.connection.execute(_OF_NOBODY, {"found": list(found)})
+    return len(rows), list(alone.scalars())
+
+
+_IS_NAMED = """
+    (EXISTS (SELECT 1 FROM analysis a
+              WHERE a.sample_sha256 = f.sample_sha256
+                AND (a.result_ref = f.sha256
+                     OR a.files @> jsonb_build_array(
+                            jsonb_build_object('sha256', f.sha256))))
+     OR EXISTS (SELECT 1 FROM sample s WHERE s.sha256 = f.sha256)
+     OR EXISTS (SELECT 1 FROM evidence e WHERE e.sha256 = f.sha256))
+"""
+_DUE = """
+    SELECT f.ctid FROM stored_file f WHERE f.look_at <= :now
+     ORDER BY f.look_at LIMIT :limit
+"""
+_LOOK_AGAIN = text(
+    f"""
+    UPDATE stored_file f SET look_at = :at
+     WHERE f.ctid = ANY(ARRAY({_DUE})) AND {_IS_NAMED}
+    """
+)
+_DELETE = text(
+    f"""
+    DELETE FROM stored_file f
+     WHERE f.ctid = ANY(ARRAY({_DUE})) AND NOT {_IS_NAMED}
+    RETURNING f.sha256
+    """
+)
+_OF_NOBODY = text(
+    """
+    SELECT DISTINCT found FROM unnest(CAST(:found AS text[])) AS found
+     WHERE NOT EXISTS (SELECT 1 FROM stored_file f WHERE f.sha256 = found)
+    """
+)
