@@ -7,17 +7,22 @@ prepared statements) is then said of anybody's: two consumers would both be acti
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import psycopg
 
 from orchestrator.db.link import KEPT_ALIVE, LimitedConnection
 from orchestrator.domain.errors import ConfigurationError
+
+#: Looked at together; the more, the fewer servers of a busy pooler are left.
+_CONNECTIONS = 4
 
 _SETTING = "ASSAY_DATABASE_DIRECT_URL"
 
 
 def shares_sessions(url: str) -> bool:
     """
-    Whether two connections at once are one session of the server's.
+    Whether a session is ours between two transactions, and nobody else's.
 
     Args:
         url: As psycopg reads it.
@@ -25,12 +30,21 @@ def shares_sessions(url: str) -> bool:
     Raises:
         OperationalError: The database is away.
     """
-    with (
-        LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE) as first,
-        LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE) as second,
-    ):
-        # Twice: somebody else may have had the session in between.
-        return any(_session(first) == _session(second) for _ in range(2))
+    with ExitStack() as stack:
+        first, *others = (
+            stack.enter_context(
+                LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE)
+            )
+            for _ in range(_CONNECTIONS)
+        )
+        own = _session(first)
+        for other in others:
+            # Held open: where the first one's was free it is this one's now, and the
+            # first is given another. Else somebody took it, or it is its turn.
+            other.execute("BEGIN")
+            if _session(other) == own or _session(first) != own:
+                return True
+        return False
 
 
 def refuse_shared_sessions(url: str, direct_url: str | None) -> None:

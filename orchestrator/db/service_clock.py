@@ -74,7 +74,8 @@ class ServiceClock:
             if find_jump(present, self._former, newest=row.newest):
                 return None
         self._remember(present)
-        return _correction(row).time_at(row.began)
+        # Not of the transaction's own beginning: that may lie before a jump.
+        return _correction(row).time_at(row.clock)
 
     def correct(self, engine: Engine) -> None:
         """

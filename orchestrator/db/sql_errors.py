@@ -82,6 +82,7 @@ def told(error: BaseException) -> dict[str, str]:
 
 _HINTS: Final = {
     "25006": "it takes no writes: a standby, or default_transaction_read_only",
+    "08P01": "a pooler does not take what we say: ASSAY_DATABASE_DIRECT_URL",
     "42P05": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
     "26000": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
     "42501": "our role lacks a right there",

@@ -39,11 +39,17 @@ def folder_of(url: str) -> Path | None:
     return None
 
 
-def make_root(root: Path) -> None:
-    """Make the folder, and those above it, unless it is there."""
+def make_root(root: Path, kept: str) -> None:
+    """
+    Make the folder, those above it and *kept* in it, unless they are there.
+
+    Whoever finds no *kept* later has another folder before them: of one that was
+    unmounted the place stays.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
-    if _make_private_folder(root):
-        _flush(root.parent)
+    for folder in (root, root / kept):
+        if _make_private_folder(folder):
+            _flush(folder.parent)
 
 
 def _make_private_folder(path: Path) -> bool:

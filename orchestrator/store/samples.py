@@ -100,7 +100,7 @@ class SampleStore:
                     )
                 )
             root = root_of(url)
-            make_root(root)
+            make_root(root, _KEPT)
             return cls(LocalStore(root), root=root)
         except (OSError, ValueError, BaseError) as error:
             # Their first line says it; what follows is their insides.
@@ -295,13 +295,15 @@ class SampleStore:
             raise _away() from error
 
     def _is_here(self) -> bool:
-        return self._root is None or self._root.is_dir()
+        return self._root is None or (self._root / _KEPT).is_dir()
 
     def _open_writer(self, name: str) -> AbstractContextManager[_Writes]:
         # A folder's files are written here: obstore makes them readable for everybody,
         # and leaves a temporary name behind that it does not list.
         if self._root is None:
             return obstore.open_writer(self._store, name)
+        if not self._is_here():
+            raise FileNotFoundError(self._root)
         return new_private_file(self._root / name)
 
     def _delete(self, name: str) -> None:

@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from orchestrator.db.pooler import shares_sessions
+from orchestrator.db.unit_of_work import driver_url
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field, bare, kill
 from tests.fixtures.ledger import Ledger
@@ -64,6 +69,32 @@ def test_without_the_setting_nothing_starts_and_the_setting_is_named(
     assert "pooler" in said
     assert "ASSAY_DATABASE_DIRECT_URL" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("round_robin", [0, 1])
+def test_it_is_seen_however_busy_it_is_and_whosever_turn_it_is(
+    fresh_database_url: str, round_robin: int
+):
+    with (
+        pgbouncer(fresh_database_url, f"server_round_robin = {round_robin}") as url,
+        ThreadPoolExecutor(10) as others,
+    ):
+        ended = threading.Event()
+        busy = [others.submit(_keep_busy, driver_url(url), ended) for _ in range(10)]
+
+        seen = [shares_sessions(driver_url(url)) for _ in range(10)]
+
+        ended.set()
+        for client in busy:
+            client.result()
+    assert seen == [True] * 10
+    assert not shares_sessions(driver_url(fresh_database_url))
+
+
+def _keep_busy(url: str, ended: threading.Event) -> None:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        while not ended.is_set():
+            connection.execute("SELECT 1")
 
 
 def test_with_it_two_consumers_take_turns_and_nothing_is_lost(

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
-from tests.fixtures.hostile_server import HEAD, HostileServer, dripping
+from tests.fixtures.hostile_server import HostileServer, dripping
 from tests.fixtures.replica import ACTOR, Stage, stage
 from tests.fixtures.waiting import eventually
 
@@ -137,7 +137,9 @@ def test_a_folder_that_vanished_costs_no_sample_an_attempt(
 
 @pytest.fixture
 def trickle() -> Iterator[HostileServer]:
-    server = HostileServer(dripping(HEAD + b"x: " + b"x" * 500 + b"\r\n" + SIZE))
+    server = HostileServer(
+        dripping(b"HTTP/1.1 200 OK\r\nx: " + b"x" * 500 + b"\r\n" + SIZE)
+    )
     yield server
     server.close()
 

@@ -114,12 +114,15 @@ def test_a_sender_that_can_not_read_is_no_fault_of_the_store(store: SampleStore)
         store.receive(chunks(), limit_bytes=MIB)
 
 
+@pytest.mark.parametrize("place_stays", [False, True])
 def test_a_folder_that_is_not_there_now_is_away_and_not_empty(
-    store: SampleStore, root: Path
+    store: SampleStore, root: Path, *, place_stays: bool
 ):
     received = _receive(store, b"kept")
     store.keep(received)
     root.rename(root.with_name("unmounted"))
+    if place_stays:
+        root.mkdir()
     sha256 = received.digests.sha256
 
     for act in (

@@ -5,6 +5,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -14,7 +15,6 @@ import pytest
 from orchestrator.contracts.assignment import AssignedSample, Where
 from orchestrator.embedded.ports import free_port
 from tests.fixtures.hostile_server import (
-    HEAD,
     HostileServer,
     Script,
     dripping,
@@ -35,6 +35,11 @@ from workers.replica.transfer import (
 )
 
 CONTENT = b"content" * 1000
+#: As the API begins to answer.
+HEAD = (
+    b'HTTP/1.1 200 OK\r\ncontent-disposition: filename="%b"\r\n'
+    % hashlib.sha256(CONTENT).hexdigest().encode()
+)
 LOCAL = Sources(hosts=(Host("127.0.0.1"),))
 
 
@@ -116,7 +121,10 @@ def test_a_sample_that_is_missing_is_no_use_trying_again(
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", CONTENT + b"x", b""])
-def test_bytes_that_are_not_the_sample_are_refused(transfer, tmp_path: Path, content):
+def test_bytes_that_are_not_the_sample_are_refused(
+    transfer, store, tmp_path: Path, content
+):
+    store.names["/internal/it"] = hashlib.sha256(content).hexdigest()
     with pytest.raises(TransferError, match="another hash or size") as caught:
         transfer.deliver(
             sample("/internal/it", content=content, kind="http"),
@@ -125,6 +133,43 @@ def test_bytes_that_are_not_the_sample_are_refused(transfer, tmp_path: Path, con
         )
 
     assert not caught.value.recoverable
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"HTTP/1.1 404 Not Found", b"404 page not found"),
+        (b"HTTP/1.1 404 Not Found", b'{"code": 404}'),
+        (b"HTTP/1.1 200 OK", b"<html>Log in</html>"),
+        (b"HTTP/1.1 302 Found", b""),
+        (b"HTTP/1.1 400 Bad Request", b"<html>"),
+        (b"HTTP/1.1 413 Too Large", b'["x"]'),
+        (b"HTTP/1.1 421 Misdirected Request", b"null"),
+    ],
+)
+def test_what_stands_where_the_api_should_is_not_the_samples_fault(
+    tmp_path: Path, head: bytes, body: bytes
+):
+    length = f"\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    (tmp_path / "f").write_bytes(b"evidence")
+    upload = Upload(source=tmp_path / "f", kind="evidence", file_name=None)
+    with (
+        closing(HostileServer(saying(head + length + body))) as server,
+        closing(
+            Transfer(server.url, secret="secret", slots=1, sources=LOCAL)
+        ) as transfer,
+    ):
+        for act in (
+            lambda: transfer.deliver(
+                sample("/internal/it", kind="http"), tmp_path / "s", grant()
+            ),
+            lambda: transfer.upload(upload, grant()),
+        ):
+            with pytest.raises(TransferError) as caught:
+                act()
+
+            assert caught.value.recoverable
+            assert not caught.value.missing
 
 
 def test_an_api_that_stumbles_is_asked_again(transfer, store, tmp_path: Path):

@@ -32,6 +32,10 @@ from workers.replica.watched import WatchedTransport, watched
 
 #: Long enough for a restart of the API, short beside the run time of a task.
 RETRY_SECONDS = 30.0
+
+#: The API's word for a sample whose bytes are gone.
+_SAMPLE_MISSING = "sample_missing"
+
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 4.0
 #: Seconds of silence. A connection that is frozen costs a sample this long, not its run
@@ -176,7 +180,11 @@ class Transfer:
             case "http":
                 url = self._api_url + check_api_path(value)
                 headers = {**_AS_IT_IS, **self._credentials(grant)}
-        self._persist(lambda: self._download(url, headers, sample, target), grant)
+        from_api = sample.where.kind == "http"
+        self._persist(
+            lambda: self._download(url, headers, sample, target, from_api=from_api),
+            grant,
+        )
 
     def upload(self, upload: Upload, grant: Grant) -> Reference:
         """
@@ -228,13 +236,24 @@ class Transfer:
         self._client.close()
 
     def _download(
-        self, url: str, headers: dict[str, str], sample: AssignedSample, target: Path
+        self,
+        url: str,
+        headers: dict[str, str],
+        sample: AssignedSample,
+        target: Path,
+        *,
+        from_api: bool,
     ) -> None:
         with (
             self._client.stream("GET", url, headers=headers) as answer,
             target.open("wb") as out,
         ):
-            _check_status(answer, what=f"sample {sample.sha256}", is_sample=True)
+            what = f"sample {sample.sha256}"
+            if from_api:
+                _check_status(answer, what=what)
+                _check_name(answer, sample)
+            else:
+                _check_store(answer, what=what)
             announced = answer.headers.get("content-length", str(sample.size))
             if announced != str(sample.size):
                 raise _another(sample)
@@ -292,19 +311,57 @@ def _translated() -> Iterator[None]:
         raise _AwayError(message) from error
 
 
-def _check_status(
-    answer: httpx.Response, *, what: str, is_sample: bool = False
-) -> None:
+def _check_store(answer: httpx.Response, *, what: str) -> None:
+    """Of an object store, whose words are its own."""
+    if answer.is_success:
+        return
+    status = answer.status_code
+    said = f"{what}: the store answered {status}"
+    if answer.is_server_error or status == _TOO_MANY_REQUESTS:
+        raise _AwayError(said)
+    missing = status == httpx.codes.NOT_FOUND
+    raise TransferError(said, recoverable=not missing, missing=missing)
+
+
+def _check_status(answer: httpx.Response, *, what: str) -> None:
+    """Of the API: what is not in its own words is somebody else's, between us."""
     if answer.is_success:
         return
     status = answer.status_code
     if answer.is_server_error or status == _TOO_MANY_REQUESTS:
         raise _AwayError(f"{what}: the API answered {status}")
-    missing = is_sample and status == httpx.codes.NOT_FOUND
+    code = _code(answer)
+    if code is None:
+        raise _not_the_api(what, answer)
     # Whoever is not let in has a secret that is no longer the worker's.
     is_ours = status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
     raise TransferError(
-        f"{what}: the API answered {status}", recoverable=is_ours, missing=missing
+        f"{what}: the API answered {status} ({code})",
+        recoverable=is_ours,
+        missing=code == _SAMPLE_MISSING,
+    )
+
+
+def _check_name(answer: httpx.Response, sample: AssignedSample) -> None:
+    # A page that asks for a password comes with 200 too.
+    if sample.sha256 not in answer.headers.get("content-disposition", ""):
+        raise _not_the_api(f"sample {sample.sha256}", answer)
+
+
+def _code(answer: httpx.Response) -> str | None:
+    """Return the word by which our API says what is wrong; ``None``: it is another."""
+    try:
+        code = json.loads(_answered(answer))["metaData"]["code"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return code if isinstance(code, str) else None
+
+
+def _not_the_api(what: str, answer: httpx.Response) -> TransferError:
+    return TransferError(
+        f"{what}: {answer.status_code} came, and not from Assay's API; see where"
+        " ASSAY_API_URL leads, and what stands between",
+        recoverable=True,
     )
 
 
@@ -358,7 +415,7 @@ def _answered(answer: httpx.Response) -> bytes:
         body += part
         if len(body) > _ANSWER_MAX_BYTES:
             raise TransferError(
-                f"the API's answer to an upload is above {_ANSWER_MAX_BYTES} bytes",
+                f"the API's answer is above {_ANSWER_MAX_BYTES} bytes",
                 recoverable=True,
             )
     return bytes(body)
