@@ -114,5 +114,11 @@ _OF_NOBODY = text(
     """
     SELECT DISTINCT found FROM unnest(CAST(:found AS text[])) AS found
      WHERE NOT EXISTS (SELECT 1 FROM stored_file f WHERE f.sha256 = found)
+       -- Of another sample: the same file is carved out of many.
+       AND NOT EXISTS (SELECT 1 FROM analysis a WHERE a.result_ref = found)
+       AND NOT EXISTS (SELECT 1 FROM analysis a
+                        WHERE a.files <> '[]'
+                          AND a.files @> jsonb_build_array(
+                                  jsonb_build_object('sha256', found)))
     """
 )

@@ -538,6 +538,15 @@ analysis = Table(
     ),
     _values("tlp", Tlp),
     Index(None, "sample_sha256", "created_at"),
+    # Whether anything names a stored file; most analyses name none.
+    Index(
+        None,
+        "files",
+        postgresql_using="gin",
+        postgresql_ops={"files": "jsonb_path_ops"},
+        postgresql_where=text("files <> '[]'::jsonb"),
+    ),
+    Index(None, "result_ref", postgresql_where=text("result_ref IS NOT NULL")),
     Index(
         "ix_analysis_outlived_task",
         "sample_sha256",

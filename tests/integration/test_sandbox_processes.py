@@ -239,10 +239,23 @@ def test_a_crash_leaves_no_process_that_left_the_session(sandbox):
 
 
 def test_nothing_of_one_analysis_is_there_for_the_next(reusing):
+    kept = _fine(reusing, "a")
     left = run(reusing, planned_run(do="leaves_files", customer="a"))
     result = _result(run(reusing, planned_run(do="lists_files", customer="a")))
 
-    assert result["pid"] == _result(left)["pid"], "the test wants the same child"
+    assert _result(left)["pid"] == kept
+    assert result["pid"] != kept, "one that leaves something is not kept"
+    assert result["found"] == []
+
+
+def test_a_kept_child_leaves_nothing_to_another_customer(reusing):
+    """Not even what it writes when the slot has been cleaned, before it is ended."""
+    planted = run(reusing, planned_run(do="plants_when_cleaned", customer="a"))
+    assert isinstance(planted, Finished)
+    wait_until(Path(str(planted.analysis["result"]), "loot").exists)
+
+    result = _result(run(reusing, planned_run(do="lists_files", customer="b")))
+
     assert result["found"] == []
 
 

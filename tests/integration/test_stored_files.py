@@ -77,7 +77,7 @@ def test_what_no_report_names_goes_after_its_time(rig, store, job):
     assert rig.execute("SELECT 1 FROM stored_file") == []
 
 
-@pytest.mark.parametrize(
+names_it = pytest.mark.parametrize(
     "named",
     [
         "UPDATE analysis SET result_ref = :d",
@@ -86,6 +86,9 @@ def test_what_no_report_names_goes_after_its_time(rig, store, job):
     ],
     ids=["a result", "a child"],
 )
+
+
+@names_it
 def test_what_an_analysis_names_stays_as_long_as_the_analysis(rig, store, job, named):
     rig.dispatch()
     rig.tell(rig.task(job), "success")
@@ -100,6 +103,21 @@ def test_what_an_analysis_names_stays_as_long_as_the_analysis(rig, store, job, n
     sweep_files(rig.database, store)
 
     assert not is_here(store, digest)
+
+
+@names_it
+def test_what_an_analysis_of_another_sample_names_stays(rig, store, job, named):
+    """The same file is carved out of many samples, and this one has no row for it."""
+    rig.dispatch()
+    rig.tell(rig.task(job), "success")
+    digest = keep(rig, store, job, b"found inside")
+    rig.execute("UPDATE stored_file SET sample_sha256 = repeat('0', 64)")
+    rig.execute(named, d=digest)
+    age(rig, store)
+
+    assert sweep_files(rig.database, store) == 1
+
+    assert is_here(store, digest)
 
 
 def test_what_is_a_sample_too_stays(rig, store, job):

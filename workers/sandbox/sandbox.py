@@ -214,6 +214,8 @@ class Sandbox:
         for slot in self._slots:
             if slot.lock.acquire(blocking=False):
                 try:
+                    # One that was kept may hold room that nobody sees.
+                    slot.discard()
                     self._mend(slot)
                 finally:
                     slot.lock.release()
@@ -278,6 +280,10 @@ class Sandbox:
             place.directory.put_sample(lambda target: run.deliver(target, deadline))
             judged = self._analyze(place, child, run, deadline, stopped)
             return _collected(place.directory, judged, collect)
+        except BaseException:
+            # Whatever it was: a child that was kept may be the reason, and hold room.
+            place.discard()
+            raise
         finally:
             _clean(place)
 
@@ -290,8 +296,16 @@ class Sandbox:
         child = place.keep(run.customer)
         if child is not None:
             return child
-        place.discard()
+        self._start_afresh(place)
         return self._new_child(place)
+
+    def _start_afresh(self, place: Slot) -> None:
+        place.discard()
+        try:
+            # A child that was kept may have written since its answer.
+            place.directory.empty()
+        except OSError:
+            place.make_anew()
 
     def _new_child(self, place: Slot) -> Child:
         try:
@@ -335,21 +349,23 @@ class Sandbox:
         else:
             judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
         if is_used and _may_be_anothers(answer, judged):
-            place.discard()
-            place.directory.empty()
+            self._start_afresh(place)
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
         child.customer = run.customer
-        if not self._may_stay(child, judged):
+        if not self._may_stay(place, child, judged):
             place.discard()
         return judged
 
-    def _may_stay(self, child: Child, judged: Judged) -> bool:
+    def _may_stay(self, place: Slot, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
         return (
             self._reuse_child
             and child.customer is not None
             and judged.is_reusable
+            # It could change them, and hold up whoever opens them.
+            and not judged.files
+            and place.directory.is_empty()
             and child.runs < RUNS_PER_CHILD
             and child.is_tidy(self._recipe.memory_bytes // 2)
         )
@@ -358,7 +374,7 @@ class Sandbox:
 def _may_be_anothers(answer: bytes | Ended, judged: Judged) -> bool:
     """Whether an earlier sample of the same child may have brought this about."""
     if isinstance(answer, bytes):
-        return isinstance(judged.outcome, OutOfMemory)
+        return not isinstance(judged.outcome, Finished)
     return answer not in {Ended.TIMED_OUT, Ended.STOPPED}
 
 

@@ -163,8 +163,18 @@ class SlotDirectory:
         self.sample.unlink(missing_ok=True)
         self.empty()
 
+    def is_empty(self) -> bool:
+        """Whether the analysis has left nothing behind."""
+        with os.scandir(self.work) as entries:
+            return next(entries, None) is None
+
     def empty(self) -> None:
-        """Remove everything that the analysis wrote."""
+        """
+        Remove everything that the analysis wrote.
+
+        Raises:
+            OSError: Not all of it can be removed: :meth:`create` it again.
+        """
         for directory in (self.work, self._staged):
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -173,7 +183,9 @@ class SlotDirectory:
     def remove(self) -> None:
         """Remove it all; no child may be left."""
         for directory in (self.directory, self._staged):
-            if directory.exists():
+            if directory.is_symlink():
+                directory.unlink()
+            elif directory.exists():
                 _remove_deep(directory)
         self._log.unlink(missing_ok=True)
 
@@ -193,6 +205,8 @@ class SlotDirectory:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
             msg = f"files: {name!r} is not a regular file that the analyzer wrote"
             raise UnsafeFileError(msg)
+        # Whatever it let itself: who collects it must read it.
+        target.chmod(0o600)
         return target
 
     def _move(self, name: str, target: Path) -> None:
@@ -214,10 +228,14 @@ class SlotDirectory:
 
 
 def _remove(entry: os.DirEntry[str]) -> None:
-    if entry.is_dir(follow_symlinks=False):
-        _remove_deep(Path(entry.path))
-    else:
+    if not entry.is_dir(follow_symlinks=False):
         Path(entry.path).unlink(missing_ok=True)
+        return
+    try:
+        # While a child may live: nothing that follows a link which it puts there.
+        shutil.rmtree(entry.path)
+    except RecursionError as error:
+        raise OSError(errno.ELOOP, "too deep", entry.path) from error
 
 
 def _remove_deep(directory: Path) -> None:
@@ -229,7 +247,8 @@ def _remove_deep(directory: Path) -> None:
 
 def _remove_stubborn(directory: Path) -> None:
     # Deeper than Python's stack, which rm knows; or folders that their owner may not
-    # list, who without root is us. Neither follows a link.
+    # list, who without root is us. Neither follows a link below *directory*, which is
+    # none: nobody is left who could put one there.
     subprocess.run(
         ["chmod", "-R", "u+rwx", "--", directory], check=False, capture_output=True
     )

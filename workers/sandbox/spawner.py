@@ -140,6 +140,10 @@ def kill_strays(uids: Iterable[int]) -> None:
         kill_trees(strays)
         for pid in strays:
             _bury(pid)
+    # The dead count among a user's processes until they are buried.
+    for pid in pids():
+        if _is_fallen(pid, users):
+            _bury(pid)
 
 
 def clean_environment(home: Path) -> dict[str, str]:
@@ -194,6 +198,16 @@ def _is_stray(pid: int, uids: set[int], own_filters: str) -> bool:
         return True
     is_ours = int(status["PPid"]) == os.getpid()
     return is_ours and int(status.get("Seccomp_filters", "0")) > int(own_filters)
+
+
+def _is_fallen(pid: int, uids: set[int]) -> bool:
+    status = _status(str(pid))
+    return (
+        bool(status)
+        and status["State"].startswith("Z")
+        and int(status["PPid"]) == os.getpid()
+        and int(status["Uid"].split()[0]) in uids
+    )
 
 
 def _status(pid: str) -> dict[str, str]:

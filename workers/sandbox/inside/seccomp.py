@@ -36,6 +36,9 @@ _STREAM, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 #: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP: whom a file signals.
 _OWNERS_BY_FCNTL, _OWNERS_BY_IOCTL = (8, 10, 15), (0x8901, 0x8902)
+#: FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS and FS_IOC_FSSETXATTR: the folder that all samples
+#: of a slot have would keep what one has set.
+_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)
 
 # (x86-64, arm64); None: the architecture has no such call.
 _REACHES_OTHER_PROCESSES = {
@@ -213,8 +216,11 @@ def _assemble(*, network: bool, signal_only: int | None) -> Program:
     program += _refuse([_CLONE3], column, errno.ENOSYS)
     program += _network_rules(column, network=network)
     program += _argument_rules(column)
+    ioctls: tuple[int, ...] = _FLAGS_OF_FILES
     if signal_only is not None:
         program += _signal_rules(column, signal_only)
+        ioctls = (*ioctls, *_OWNERS_BY_IOCTL)
+    program += _none_of(_IOCTL, column, argument=1, values=ioctls)
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
@@ -272,8 +278,7 @@ def _signal_rules(column: int, signal_only: int) -> Program:
     program = _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
     for numbers in _SIGNALS.values():
         program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
-    program += _none_of(_FCNTL, column, argument=1, values=_OWNERS_BY_FCNTL)
-    return program + _none_of(_IOCTL, column, argument=1, values=_OWNERS_BY_IOCTL)
+    return program + _none_of(_FCNTL, column, argument=1, values=_OWNERS_BY_FCNTL)
 
 
 def _refuse(calls: Iterable[Numbers], column: int, number: int) -> Program:

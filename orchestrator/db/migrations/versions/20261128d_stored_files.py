@@ -39,9 +39,25 @@ def upgrade() -> None:
     for column in ("look_at", "sha256"):
         op.create_index(op.f(f"ix_stored_file_{column}"), "stored_file", [column])
     op.create_index(op.f("ix_evidence_sha256"), "evidence", ["sha256"])
+    op.create_index(
+        op.f("ix_analysis_files"),
+        "analysis",
+        ["files"],
+        postgresql_using="gin",
+        postgresql_ops={"files": "jsonb_path_ops"},
+        postgresql_where=sa.text("files <> '[]'::jsonb"),
+    )
+    op.create_index(
+        op.f("ix_analysis_result_ref"),
+        "analysis",
+        ["result_ref"],
+        postgresql_where=sa.text("result_ref IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_index(op.f("ix_analysis_result_ref"), table_name="analysis")
+    op.drop_index(op.f("ix_analysis_files"), table_name="analysis")
     op.drop_index(op.f("ix_evidence_sha256"), table_name="evidence")
     op.drop_table("stored_file")
