@@ -34,10 +34,8 @@ _HOST_CLOCK_SECONDS = 60.0
 #: A reading that took longer says too little to compare later ones with. Seconds.
 _EXACT_SECONDS = 1.0
 
-_CLOCK = (
-    "transaction_timestamp() AS began, clock_timestamp() AS clock,"
-    " c.epoch, c.correction, c.made_at, c.jump"
-)
+# Not ``now()``: of a transaction that began before a jump it lies beyond.
+_CLOCK = "clock_timestamp() AS clock, c.epoch, c.correction, c.made_at, c.jump"
 _READ = text(f"SELECT {_CLOCK} FROM service_clock c")
 
 # One statement sees what was committed before it looks at the clock.
@@ -61,7 +59,7 @@ class ServiceClock:
 
     def read(self, connection: Connection) -> datetime | None:
         """
-        Return the service's time at which this transaction began.
+        Return the service's time, which is that of this transaction from now on.
 
         ``None``: the database's clock has jumped, and :meth:`correct` has to come
         first.
@@ -74,7 +72,6 @@ class ServiceClock:
             if find_jump(present, self._former, newest=row.newest):
                 return None
         self._remember(present)
-        # Not of the transaction's own beginning: that may lie before a jump.
         return _correction(row).time_at(row.clock)
 
     def correct(self, engine: Engine) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from orchestrator.demo.files import build
 from workers.sandbox.inside.processes import children_of
-from workers.sandbox.sandbox import Finished, Run, Sandbox
+from workers.sandbox.sandbox import RUNS_PER_CHILD, Finished, Run, Sandbox
 
 _NOOP = """
 from workers import Analysis, Sample, analyzer
@@ -78,7 +78,7 @@ def main() -> None:
                 f"{_cpu_ms(fresh, given.analyses, given.runs):.2f}",
                 f"{_spend(kept, _FEW)[1]:.1f}",
                 f"{_cpu_ms(reused, given.analyses, given.runs):.2f}",
-                f"{_spend(reused, given.analyses)[1]:.1f}",
+                f"{_spend(reused, RUNS_PER_CHILD // 2)[1]:.1f}",
             )
 
 
