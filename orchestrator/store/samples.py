@@ -246,6 +246,8 @@ class SampleStore:
             return self._sweep_objects(before)
 
     def _now(self) -> datetime:
+        if not self._is_here():
+            raise FileNotFoundError(self._root)
         name = f"{_STAGING}/{uuid7()}"
         obstore.put(self._store, name, b"")
         written_at: datetime = obstore.head(self._store, name)["last_modified"]

@@ -164,8 +164,20 @@ def test_a_child_that_keeps_something_is_not_used_again(reusing, how):
     assert _fine(reusing, "a") != first
 
 
-@pytest.mark.parametrize("how", ["exits", "kills_itself", "hangs_up", "says_no_memory"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "exits",
+        "kills_itself",
+        "hangs_up",
+        "says_no_memory",
+        "raises",
+        "unsupported",
+        "returns_a_string",
+    ],
+)
 def test_a_death_in_a_used_child_is_tried_again_in_a_fresh_one(reusing, how):
+    """And any other failure: only an analysis counts at once."""
     spoilt = _result(run(reusing, planned_run(customer="a", do="spoils", next=how)))
 
     assert _fine(reusing, "a") != spoilt["pid"]

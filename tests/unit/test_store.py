@@ -130,6 +130,8 @@ def test_a_folder_that_is_not_there_now_is_away_and_not_empty(
         lambda: list(store.open(sha256)),
         lambda: store.size(sha256),
         lambda: store.read_range(sha256, offset=0, length=1),
+        lambda: store.delete_older([sha256], older_than=timedelta()),
+        lambda: store.sweep(older_than=timedelta()),
     ):
         with pytest.raises(StoreUnavailableError):
             act()

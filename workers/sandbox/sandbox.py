@@ -349,7 +349,9 @@ class Sandbox:
         else:
             judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
         if is_used and _may_be_anothers(answer, judged):
-            self._start_afresh(place)
+            place.discard()
+            # Where that fails the sample would be gone too: then it is our trouble.
+            place.directory.empty()
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
         child.customer = run.customer
