@@ -16,13 +16,27 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
+
+#: Nothing is imported from where it happens to stand.
+_MODULE = (sys.executable, "-P", "-m", "orchestrator.embedded.launch")
 
 
 def main() -> None:
     """Become the command."""
-    given = _arguments()
+    execute(*prepare(sys.argv[1:]))
+
+
+def prepare(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """
+    Become who runs the command; return its words and its environment.
+
+    Args:
+        arguments: As they are typed.
+    """
+    given = _read(arguments)
     words, environment = given.command, dict(os.environ)
     if given.program is not None:
         # While we still may: its user can not read it.
@@ -41,6 +55,11 @@ def main() -> None:
     # The parent may have died before the line above took effect.
     if os.getppid() != given.parent:
         sys.exit(1)
+    return words, environment
+
+
+def execute(words: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """Become the command, as whoever this process is."""
     os.execvpe(words[0], words, environment)  # noqa: S606  (to become it is the point)
 
 
@@ -72,19 +91,23 @@ def program(words: Sequence[str], environment: Mapping[str, str]) -> str:
     return json.dumps({"command": list(words), "environment": dict(environment)})
 
 
+def own_words(words: Sequence[str]) -> Sequence[str]:
+    """Return what :func:`prepare` takes, of a command line made here."""
+    return words[len(_MODULE) :]
+
+
 def _launcher(
     parent: int | str, user: tuple[int, int] | None, death_signal: int
 ) -> list[str]:
     identity = [] if user is None else ["--uid", str(user[0]), "--gid", str(user[1])]
     return [
-        # Nothing is imported from where it happens to stand.
-        *(sys.executable, "-P", "-m", "orchestrator.embedded.launch"),
+        *_MODULE,
         *("--parent", str(parent), "--signal", str(int(death_signal))),
         *identity,
     ]
 
 
-def _arguments() -> argparse.Namespace:
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="launch")
     parser.add_argument("--parent", type=_parent, required=True)
     parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
@@ -92,7 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gid", type=int)
     parser.add_argument("--program", type=Path)
     parser.add_argument("command", nargs="*")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _parent(text: str) -> int:

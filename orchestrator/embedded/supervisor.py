@@ -106,7 +106,7 @@ def supervisor_command(*, parent: int) -> list[str]:
 
     To be run in the folder of its configuration.
     """
-    words = (sys.executable, "-P", "-m", "supervisor.supervisord")
+    words = (sys.executable, "-P", "-m", "orchestrator.embedded.nursery")
     return launch.command(*words, "-c", _CONFIGURATION, parent=parent)
 
 

@@ -115,6 +115,7 @@ def test_only_the_edges_read_the_environment():
         "orchestrator/config.py",
         "orchestrator/db/migrations/env.py",
         "orchestrator/embedded/launch.py",
+        "orchestrator/embedded/nursery.py",
         "orchestrator/embedded/stack.py",
         # It takes a variable away that would open Flower to everybody.
         "orchestrator/flower_app.py",

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from orchestrator.messaging.report_source import open_report_source
 from orchestrator.messaging.topology import declare, redis_client
 from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer, redis_executable
 from tests.fixtures.rabbitmq_node import RabbitMQNode
-from tests.fixtures.replica import ACTOR, ROOT, Replica, write_module
+from tests.fixtures.replica import ACTOR, ROOT, Replica, run_worker, write_module
 from tests.fixtures.rounds import only_long
 from tests.fixtures.servers import StoreServer
 from tests.fixtures.waiting import eventually
@@ -107,8 +106,7 @@ def replica(staff: Staff, store: StoreServer, tmp_path: Path) -> Iterator[Replic
         "ASSAY_HEARTBEAT_SECONDS": "0.2",
         "ASSAY_WORKER_SLOTS": "1",
     }
-    command = [sys.executable, "-m", "workers", "run", "my_worker"]
-    with closing(Replica(command, tmp_path, environment)) as replica:
+    with closing(run_worker(environment, tmp_path)) as replica:
         yield replica
 
 
@@ -145,8 +143,7 @@ def test_a_replica_waits_for_a_queue_that_nobody_has_made_yet(
         "ASSAY_API_URL": store.url,
         "ASSAY_WORKER_SECRET": KEYS.enrolment_secret("actor", 1),
     }
-    command = [sys.executable, "-m", "workers", "run", "my_worker"]
-    with closing(Replica(command, tmp_path, environment)) as replica:
+    with closing(run_worker(environment, tmp_path)) as replica:
         eventually(lambda: "broker.lost" in replica.log.read_text())
         assert rabbitmq.queues() == {}
 

@@ -5,8 +5,6 @@ Processes whose database or broker is not as it must be: they say so, and no mor
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.field import bare
+from tests.fixtures.nursery import Forked
 from tests.fixtures.waiting import eventually
 
 #: After its first complaint: long enough for some more tries.
@@ -25,22 +24,21 @@ _AWAY = "redis://127.0.0.1:1/0"
 def said_by(command: str, folder: Path, **settings: str) -> list[dict[str, Any]]:
     """Run a process until it complains, and a while longer; return its lines."""
     said = folder / command
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", command],
-            env={
-                **bare(),
-                "ASSAY_SECRET_KEY": "test:" + "5a" * 32,
-                "ASSAY_SAMPLE_STORE": str(folder / "samples"),
-                "ASSAY_DATA_DIR": str(folder / "data"),
-                **settings,
-            },
-            stderr=log,
-        )
-        eventually(lambda: '"warning"' in said.read_text())
-        time.sleep(_SECONDS)
-        process.terminate()
-        process.wait(30)
+    process = Forked(
+        *("orchestrator", command),
+        environment={
+            **bare(),
+            "ASSAY_SECRET_KEY": "test:" + "5a" * 32,
+            "ASSAY_SAMPLE_STORE": str(folder / "samples"),
+            "ASSAY_DATA_DIR": str(folder / "data"),
+            **settings,
+        },
+        log=said,
+    )
+    eventually(lambda: '"warning"' in said.read_text())
+    time.sleep(_SECONDS)
+    process.terminate()
+    process.wait(30)
     return [json.loads(line) for line in said.read_text().splitlines()]
 
 

@@ -28,6 +28,7 @@ from orchestrator.domain.values import Role
 from orchestrator.messaging.topology import redis_client
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES
 from tests.fixtures.brokers import RedisServer
+from tests.fixtures.nursery import run_assay
 from tests.fixtures.waiting import eventually
 
 
@@ -46,14 +47,7 @@ class Assay:
     def __call__(
         self, *words: object, **extra: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*words),
-            env={**self.env, **extra},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run_assay(*map(str, words), environment={**self.env, **extra})
 
     @contextmanager
     def running(self, *words: object) -> Iterator[subprocess.Popen[str]]:

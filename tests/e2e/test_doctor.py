@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tests.fixtures.brokers import (
 )
 from tests.fixtures.engine import Rig
 from tests.fixtures.foreign import spoil
+from tests.fixtures.nursery import run_assay
 
 __all__ = ["rabbitmq", "rabbitmq_hosts", "redis_server"]
 
@@ -49,14 +49,8 @@ class Doctor:
         given = {
             f"ASSAY_{name.upper()}": str(value) for name, value in settings.items()
         }
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", "doctor", *words],
-            env={**kept, "ASSAY_DATA_DIR": str(self.data_dir), **given},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        environment = {**kept, "ASSAY_DATA_DIR": str(self.data_dir), **given}
+        return run_assay("doctor", *words, environment=environment)
 
     def findings(self, **settings: object) -> dict[str, dict[str, Any]]:
         """Return what was found by name, having seen that nothing was given away."""

@@ -101,14 +101,25 @@ def test_no_secret_is_on_a_command_line_or_in_an_open_file(running: Up):
 
 
 def test_a_worker_is_given_neither_the_database_nor_the_services_key(running: Up):
-    environment = Path(f"/proc/{running.processes()['worker-strings'].pid}/environ")
-    if not os.access(environment, os.R_OK):
-        known = ""  # Not even its own user may look: better still.
-    else:
-        known = environment.read_bytes().decode()
+    program = running.data_dir / "programs" / "worker-strings.json"
+    told = json.loads(program.read_text())["environment"]
+    # What it starts itself was given what it has: its own shows what its parent had.
+    (template, *_) = running.processes()["worker-strings"].children()
 
-    assert "ASSAY_DATABASE_URL" not in known
-    assert "ASSAY_SECRET_KEY" not in known
+    for known in (told, template.environ()):
+        assert "ASSAY_BROKER_URL" in told
+        assert "ASSAY_DATABASE_URL" not in known
+        assert "ASSAY_SECRET_KEY" not in known
+
+
+def test_a_process_of_ours_is_forked_and_shares_what_it_is_made_of(running: Up):
+    """Else each of them takes a second of CPU and 60 MB more."""
+    supervisor = running.processes()["consume"].parent()
+    assert supervisor is not None
+    for name in ENGINE | WORKERS:
+        memory = running.processes()[name].memory_full_info()
+        assert memory.pss < memory.rss / 1.5, name
+    assert running.processes()["postgres"].exe() != supervisor.exe()
 
 
 def test_the_embedded_servers_may_do_no_more_than_they_need(running: Up):

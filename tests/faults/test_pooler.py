@@ -5,7 +5,6 @@ PgBouncer in transaction mode: refused without the setting, and whole with it.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from orchestrator.db.unit_of_work import driver_url
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.field import Field, bare, kill
 from tests.fixtures.ledger import Ledger
+from tests.fixtures.nursery import run_assay
 from tests.fixtures.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.fixtures.waiting import eventually
 
@@ -37,14 +37,7 @@ JOBS = 60
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words],
-        env={**bare(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_assay(*words, environment={**bare(), **environment})
 
 
 @pytest.mark.parametrize(("command", "code"), [("consume", 2), ("doctor", 1)])

@@ -112,6 +112,8 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     app.replica = _Replica(analyzer, settings)
     app.conf.update(_configuration(analyzer, settings))
     app.steps["worker"].add(_ReplicaStep)
+    # Here: not every process that has loaded this module is a replica.
+    control_command(name=names.STOP_COMMAND)(_stop_attempts)
 
     def analyze(task: Any, **message: object) -> str:
         return app.replica.perform(task.request, message)
@@ -432,9 +434,6 @@ def _stop_attempts(
         return {"error": "refused: not signed with this worker's secret"}
     keys = [key for name in wanted if (key := parse_celery_id(name)) is not None]
     return {"stopped": replica.attempts.stop(keys)}
-
-
-control_command(name=names.STOP_COMMAND)(_stop_attempts)
 
 
 def _line(settings: Settings) -> Line:
