@@ -135,8 +135,10 @@ def _outgoing(desk: Desk, claim: Claim, *, engine: Engine, locate: Locator) -> O
     )
     return Outgoing(
         worker=desk.short_name,
+        job_id=claim.job_id,
         task_id=claim.task_id,
         attempt=claim.attempt,
+        sample_sha256=claim.sample_sha256,
         token=engine.keys.attempt_token(claim.task_id, claim.attempt, desk.short_name),
         body=assignment.model_dump_json(),
         secrets=engine.keys.enrolment_secrets(desk.short_name, desk.generation),

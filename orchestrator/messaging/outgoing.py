@@ -14,13 +14,16 @@ class Outgoing:
     """
     One assignment on its way.
 
-    ``body``: the assignment's JSON, as ``Assignment.model_dump_json()`` wrote it.
+    ``job_id`` and ``sample_sha256``: for people, in Flower. ``body``: the assignment's
+    JSON, as ``Assignment.model_dump_json()`` wrote it.
     ``secrets``: the worker's, one for each of our keys; each signs it.
     """
 
     worker: str
+    job_id: UUID
     task_id: UUID
     attempt: int
+    sample_sha256: str
     token: str
     body: str
     secrets: Sequence[str] = field(repr=False)

@@ -126,12 +126,12 @@ class RabbitMQSender:
         for message in messages:
             if message.worker in spoilt:
                 continue
-            properties = task_properties(message)
+            body, properties = task_body(message), task_properties(message)
             by_id[properties["correlation_id"]] = message
             confirms.publish(
-                task_body(message),
+                body,
                 to=worker_queue(message.worker, rabbitmq=True),
-                headers=task_headers(message),
+                headers=task_headers(message, body),
                 **properties,
             )
         refused = [by_id[task_id] for task_id in confirms.refused()]

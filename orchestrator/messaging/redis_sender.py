@@ -4,15 +4,14 @@ Sending on Redis: one pipeline for many messages, one for all queue lengths.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from kombu import Producer
-
+from orchestrator.contracts.envelope import redis_envelope
 from orchestrator.contracts.foreign import ForeignQueue
-from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
+from orchestrator.contracts.names import REPORTS
 from orchestrator.messaging import redis_keys
 from orchestrator.messaging.accounts import Account
-from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.policy import apply_to_redis
 from orchestrator.messaging.redis_keys import TAKEN, worker_key
@@ -25,27 +24,19 @@ class RedisSender:
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
-        self._link = Link(broker_url)
         self._client = redis_client(broker_url)
-        self._producer: Producer | None = None
 
     def send(self, messages: Sequence[Outgoing]) -> PublishResult:
         spoilt = self._find_spoilt({message.worker for message in messages})
-        producer = self._open_producer()
-        with producer.batch():
-            for message in messages:
-                if message.worker in spoilt:
-                    continue
-                queue = worker_queue(message.worker, rabbitmq=False)
-                producer.publish(
-                    task_body(message),
-                    exchange=queue.exchange,
-                    routing_key=queue.routing_key,
-                    content_type="application/json",
-                    content_encoding="utf-8",
-                    headers=task_headers(message),
-                    **task_properties(message),
-                )
+        waiting: dict[str, list[str]] = defaultdict(list)
+        for message in messages:
+            if message.worker not in spoilt:
+                key = worker_key(message.worker)
+                waiting[key].append(_envelope(message, key))
+        pipe = self._client.pipeline(transaction=False)
+        for key, envelopes in waiting.items():
+            pipe.lpush(key, *envelopes)
+        pipe.execute()
         return PublishResult(
             refused=tuple(m for m in messages if m.worker in spoilt),
             error="; ".join(map(str, spoilt.values())) or None,
@@ -63,16 +54,8 @@ class RedisSender:
         return {keys[name]: queue for name, queue in found.items()}
 
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
-        queue = report_queue(rabbitmq=False)
         with redis_keys.naming_foreign(self._client, {REPORTS: "list"}):
-            self._open_producer().publish(
-                body,
-                exchange=queue.exchange,
-                routing_key=queue.routing_key,
-                content_type="application/json",
-                content_encoding="utf-8",
-                headers=dict(headers),
-            )
+            self._client.lpush(REPORTS, redis_envelope(body, headers, queue=REPORTS))
 
     def depths(self, queues: Iterable[str]) -> list[int]:
         pipe = self._client.pipeline(transaction=False)
@@ -100,15 +83,14 @@ class RedisSender:
         return list(redis_keys.find_foreign(self._client, wanted).values())
 
     def drop(self) -> None:
-        self._producer = None
-        self._link.close()
-
-    def close(self) -> None:
-        self._producer = None
-        self._link.close()
         self._client.close()
 
-    def _open_producer(self) -> Producer:
-        if self._producer is None:
-            self._producer = Producer(self._link.channel())
-        return self._producer
+    def close(self) -> None:
+        self._client.close()
+
+
+def _envelope(message: Outgoing, queue: str) -> str:
+    body = task_body(message)
+    headers = task_headers(message, body)
+    properties = task_properties(message)
+    return redis_envelope(body.encode(), headers, queue=queue, properties=properties)

@@ -7,7 +7,6 @@ uses. The headers are the same, key by key; a test compares them with Celery's.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from typing import Final
@@ -28,10 +27,14 @@ def task_body(message: Outgoing) -> str:
     return f'[[], {{"assignment": {message.body}}}, {_EMBED}]'
 
 
-def task_headers(message: Outgoing) -> dict[str, object]:
-    """Return the headers of protocol 2, and ours, which Flower never shows."""
+def task_headers(message: Outgoing, body: str) -> dict[str, object]:
+    """
+    Return the headers of protocol 2, and ours, which Flower never shows.
+
+    Args:
+        body: What :func:`task_body` returned, which is signed.
+    """
     task_id = celery_id(message.task_id, message.attempt)
-    body = task_body(message).encode()
     return {
         "lang": "py",
         "task": celery_task_name(message.worker),
@@ -55,7 +58,7 @@ def task_headers(message: Outgoing) -> dict[str, object]:
         TOKEN_HEADER: message.token,
         SIGNATURE_HEADER: joined(
             assignment_signature(
-                secret, celery_id=task_id, token=message.token, body=body
+                secret, celery_id=task_id, token=message.token, body=body.encode()
             )
             for secret in message.secrets
         ),
@@ -70,10 +73,9 @@ def task_properties(message: Outgoing) -> dict[str, str]:
 
 def _shown_in_flower(message: Outgoing) -> str:
     """Name job, task and sample: enough to search by, nothing of the content."""
-    assignment = json.loads(message.body)
     shown = {
-        "job_id": assignment["job_id"],
+        "job_id": str(message.job_id),
         "task_id": str(message.task_id),
-        "sample": assignment["sample"]["sha256"],
+        "sample": message.sample_sha256,
     }
     return repr(shown)

@@ -213,8 +213,10 @@ def assignment(staff: Staff, store: StoreServer, **options: Any) -> Outgoing:
     )
     return Outgoing(
         worker=name,
+        job_id=message.job_id,
         task_id=task_id,
         attempt=1,
+        sample_sha256=message.sample.sha256,
         token=KEYS.attempt_token(task_id, 1, name),
         body=message.model_dump_json(),
         secrets=KEYS.enrolment_secrets(name, 1),

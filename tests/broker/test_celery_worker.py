@@ -45,12 +45,15 @@ ASSIGNMENT = Assignment(
 )
 OUTGOING = Outgoing(
     worker="echo",
+    job_id=JOB,
     task_id=TASK,
     attempt=3,
+    sample_sha256=SHA256,
     token="the-secret-token",
     body=ASSIGNMENT.model_dump_json(),
     secrets=("old", "new"),
 )
+HEADERS = task_headers(OUTGOING, task_body(OUTGOING))
 
 
 class Node:
@@ -188,11 +191,11 @@ def test_an_assignment_is_the_message_that_celery_itself_would_build():
         "assay.analyze.echo",
         kwargs={"assignment": json.loads(OUTGOING.body)},
         argsrepr="()",
-        kwargsrepr=task_headers(OUTGOING)["kwargsrepr"],
+        kwargsrepr=HEADERS["kwargsrepr"],
         ignore_result=True,
     )
 
-    headers = task_headers(OUTGOING)
+    headers = dict(HEADERS)
     assert headers.pop("assay-token") == "the-secret-token"
     # One for each key that the orchestrator has.
     assert len(str(headers.pop("signature")).split(",")) == 2
@@ -202,6 +205,6 @@ def test_an_assignment_is_the_message_that_celery_itself_would_build():
 
 
 def test_flower_shows_the_ids_and_neither_the_token_nor_the_file_name():
-    shown = task_headers(OUTGOING)["kwargsrepr"]
+    shown = HEADERS["kwargsrepr"]
 
     assert shown == repr({"job_id": str(JOB), "task_id": str(TASK), "sample": SHA256})

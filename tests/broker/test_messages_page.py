@@ -50,8 +50,10 @@ def outgoing() -> Outgoing:
     )
     return Outgoing(
         worker="length",
+        job_id=assignment.job_id,
         task_id=TASK,
         attempt=1,
+        sample_sha256=assignment.sample.sha256,
         token=KEYS.attempt_token(TASK, 1, "length"),
         body=assignment.model_dump_json(),
         secrets=KEYS.enrolment_secrets("length", 3),
@@ -59,7 +61,8 @@ def outgoing() -> Outgoing:
 
 
 def test_it_reads_what_is_signed_and_refuses_the_rest(shown, outgoing):
-    headers, body = task_headers(outgoing), task_body(outgoing).encode()
+    text = task_body(outgoing)
+    headers, body = task_headers(outgoing, text), text.encode()
 
     assert shown["read_assignment"](SECRET, headers, body)["task_id"] == str(TASK)
     for secret, spoilt in ((SECRET, body + b" "), ("another", body)):

@@ -39,8 +39,10 @@ def outgoing(worker: str, number: int) -> Outgoing:
     )
     return Outgoing(
         worker=worker,
+        job_id=assignment.job_id,
         task_id=UUID(int=number),
         attempt=1,
+        sample_sha256=assignment.sample.sha256,
         token="token",
         body=assignment.model_dump_json(),
         secrets=("secret",),

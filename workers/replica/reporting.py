@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from kombu import Queue
 from kombu.connection import Connection
@@ -22,6 +22,7 @@ from kombu.messaging import Producer
 
 from orchestrator.contracts.alive import Alive
 from orchestrator.contracts.broker_words import words
+from orchestrator.contracts.envelope import redis_envelope
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
@@ -36,6 +37,10 @@ _LONGEST_PAUSE_SECONDS = 2.0
 #: A heartbeat that hangs longer would cost the lease; a new connection may save it.
 _CONFIRM_SECONDS = 5.0
 _MANIFEST_SECONDS = 60.0
+
+
+#: A body, and the headers that sign it.
+_Signed = tuple[bytes, dict[str, str]]
 
 
 class ComposeAlive(Protocol):
@@ -98,7 +103,7 @@ class Reporter:
         self._alive_due = time.monotonic()
         self._manifest_due = self._alive_due
         self._connection: Connection | None = None
-        self._producer: Producer | None = None
+        self._channel: Any = None
         self._pause_seconds = 0.0
         self._thread = threading.Thread(
             target=self._run, name="assay-reporter", daemon=True
@@ -232,32 +237,22 @@ class Reporter:
         if with_manifest:
             self._manifest_due = now + _MANIFEST_SECONDS
 
-    def _signed(self, message: Report | Alive) -> tuple[bytes, dict[str, str]]:
+    def _signed(self, message: Report | Alive) -> _Signed:
         body = message.model_dump_json(exclude_defaults=False).encode()
         return body, {SIGNATURE_HEADER: body_signature(self._line.secret, body)}
 
-    def _publish(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
-        producer = self._producer or self._connect()
-        with producer.batch():
-            for body, headers in messages:
-                producer.publish(
-                    body,
-                    exchange=self._line.queue.exchange,
-                    routing_key=self._line.queue.routing_key,
-                    content_type="application/json",
-                    content_encoding="utf-8",
-                    headers=headers,
-                    timeout=_CONFIRM_SECONDS,
-                    confirm_timeout=_CONFIRM_SECONDS,
-                )
+    def _publish(self, messages: Sequence[_Signed]) -> None:
+        channel = self._channel or self._connect()
+        send = _send_each if self._line.one_by_one else _push_all
+        send(channel, self._line.queue, messages)
 
-    def _connect(self) -> Producer:
+    def _connect(self) -> Any:
         self._connection = self._line.connect()
         self._connection.connect()
         if self._line.one_by_one:
             self._look(self._connection)
-        self._producer = Producer(self._connection.channel(), auto_declare=False)
-        return self._producer
+        self._channel = self._connection.channel()
+        return self._channel
 
     def _look(self, connection: Connection) -> None:
         # A worker's account may not make it; RabbitMQ would drop what nobody receives.
@@ -280,10 +275,34 @@ class Reporter:
             self._pause_seconds = 0.0
 
     def _disconnect(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is None:
             return
         try:
             connection.close()
         except Exception:
             log.debug("broker.close_failed", exc_info=True)
+
+
+def _push_all(channel: Any, queue: Queue, messages: Sequence[_Signed]) -> None:
+    """Push all of it in one command, in their order, to Redis."""
+    key = queue.routing_key
+    envelopes = [redis_envelope(*message, queue=key) for message in messages]
+    # Its own: kombu would make another for each batch.
+    channel.client.lpush(key, *envelopes)
+
+
+def _send_each(channel: Any, queue: Queue, messages: Sequence[_Signed]) -> None:
+    """Send one after the other, each confirmed by RabbitMQ."""
+    producer = Producer(channel, auto_declare=False)
+    for body, headers in messages:
+        producer.publish(
+            body,
+            exchange=queue.exchange,
+            routing_key=queue.routing_key,
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=headers,
+            timeout=_CONFIRM_SECONDS,
+            confirm_timeout=_CONFIRM_SECONDS,
+        )
