@@ -26,6 +26,7 @@ _REDIS_COMMANDS = (
     "discard",
     "lpush",
     "rpush",
+    "blmpop",
     "brpop",
     "llen",
     "exists",

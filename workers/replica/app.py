@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -37,18 +36,19 @@ from orchestrator.contracts.amqp_link import BrokerConnection
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
 from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.contracts.ending import end_within
-from orchestrator.contracts.node.consumer import NodeConsumer
-from orchestrator.contracts.node.messages import Takes
+from orchestrator.contracts.node import refusals
 from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
-from orchestrator.contracts.wire import TOKEN_HEADER
 from workers.analyzer import Analyzer
 from workers.replica import broker, logs
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempts
+from workers.replica.celery_side import IntakeConsumer, Records
 from workers.replica.door import Door
 from workers.replica.enrolment import Enrolment, Watch
-from workers.replica.gate import Gate
+from workers.replica.gate import Gate, Message
 from workers.replica.identity import Identity
+from workers.replica.inbox import Bell, Inbox, RabbitMQInbox, RedisInbox
+from workers.replica.intake import Intake
 from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
@@ -63,15 +63,17 @@ log = logging.getLogger(__name__)
 #: Seconds from one look for a queue that is missing to the next.
 _LOOK_SECONDS = 1.0
 
+#: Who keeps the door shut until Celery's own connection stands.
+_CELERY = "celery"
+
+#: Seconds for the end of the call that reads messages; a frozen broker takes longer.
+_READ_SECONDS = 2
+
 #: Seconds for what Celery does after that.
 _LEAVE_SECONDS = 3
 
 #: Reports that may wait while the broker is away, beside four for each slot.
 _SPARE_REPORTS = 64
-
-
-class AnalysisFailedError(Exception):
-    """Ends the Celery task of a failed analysis, so that Flower shows a failure."""
 
 
 def celery_app(analyzer: Analyzer) -> Celery:
@@ -115,13 +117,13 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     # Here: not every process that has loaded this module is a replica.
     control_command(name=names.STOP_COMMAND)(_stop_attempts)
 
-    def analyze(task: Any, **message: object) -> str:
-        return app.replica.perform(task.request, message)
-
-    name = celery_task_name(analyzer.name)
-    app.takes = Takes(task=name, arguments=frozenset({"assignment"}))
-    app.task(name=name, bind=True, throws=(AnalysisFailedError,))(analyze)
+    app.replica.task = app.task(name=celery_task_name(analyzer.name))(_analyze)
     return app
+
+
+def _analyze(assignment: object) -> None:
+    """Stand for the task in what Celery says of it: the intake reads its messages."""
+    raise NotImplementedError("assignments are taken by the replica's own intake")
 
 
 def run_replica(analyzer: Analyzer, *, slots: int | None = None) -> int:
@@ -143,11 +145,8 @@ class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
     Connection = broker.Connection
 
 
-class _Consumer(NodeConsumer):
-    """
-    Looks at the signature of a message before it, or anything else, decodes it; and
-    waits for what the orchestrator makes.
-    """
+class _Consumer(IntakeConsumer):
+    """Waits for what the orchestrator makes."""
 
     @override
     def connect(self) -> Any:
@@ -162,23 +161,9 @@ class _Consumer(NodeConsumer):
             time.sleep(_LOOK_SECONDS)
         return connection
 
-    @override
-    def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        take = super().create_task_handler(*args, **options)
-
-        def on_message(message: Any) -> None:
-            problem = self.app.replica.gate.admit(message)
-            if problem is None:
-                take(message)
-            else:
-                self.discard(problem, message)
-
-        return on_message
-
 
 class _App(Celery):  # type: ignore[misc]  # Celery has no types
     replica: _Replica
-    takes: Takes
 
 
 class _Replica:
@@ -188,8 +173,13 @@ class _Replica:
         self.analyzer = analyzer
         self.settings = settings
         self.name = new_replica_id(analyzer.name)
+        #: Celery's, registered under the name that assignments have.
+        self.task: Any = None
         self.attempts = Attempts()
         self.gate = Gate(analyzer.name, settings.secret)
+        self._records = Records(self.name)
+        self._intake: Intake | None = None
+        self._door: Door | None = None
         self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
@@ -202,13 +192,13 @@ class _Replica:
             raise RuntimeError("the replica has not started")
         return self._runtime
 
-    def start(self, slots: int, *, on_standing: Callable[[bool], None]) -> None:
-        """
-        Begin to speak and to listen, once the orchestrator does not refuse us.
+    @property
+    def takes_work(self) -> bool:
+        """Whether messages of the worker's queue are read."""
+        return self._intake is not None and self._intake.is_open
 
-        Args:
-            on_standing: Called, in a thread, when work may no more be taken, or again.
-        """
+    def start(self, slots: int) -> None:
+        """Begin to speak and to listen, once the orchestrator does not refuse us."""
         protect_process()
         broker.use_our_transports()
         enrolment = Enrolment(
@@ -218,7 +208,15 @@ class _Replica:
             replica=self.name,
         )
         every = self.settings.enrolment_seconds
-        door = Door(on_standing)
+        self._intake = Intake(
+            partial(_open_inbox, self.settings, self.analyzer.name, slots),
+            self.gate,
+            slots=slots,
+            perform=self._perform,
+            watcher=self,
+        )
+        self._door = door = Door(self._intake.set_open)
+        door.set(_CELERY, is_open=False)
         watch = Watch(
             enrolment.ask,
             lambda may_work: door.set("enrolment", is_open=may_work),
@@ -231,6 +229,7 @@ class _Replica:
             self._start(slots, enrolment, door)
             self._watch = watch
             watch.start()
+            self._intake.start()
         except BaseException:
             # Celery stops only what has started: nobody else would clean this up.
             self._leftovers.close()
@@ -284,28 +283,48 @@ class _Replica:
             log.warning("sandbox.weaker", extra={"reason": warning})
         return sandbox
 
-    def perform(self, request: Any, message: Mapping[str, object]) -> str:
-        token = (request.headers or {}).get(TOKEN_HEADER)
-        report = self.runtime.perform(message.get("assignment"), token)
-        key = parse_celery_id(request.id)
-        if key is not None:
-            # Garbage under the id of an attempt must not be listed for ever.
-            self.attempts.forget_unstarted(*key)
-        if report is None:
-            return "nothing to report"
-        if report.kind in {"failed", "timed_out"}:
-            raise AnalysisFailedError(report.reason or report.kind)
-        return report.kind
+    def follow(self, consumer: Any) -> None:
+        """Take work while *consumer*, Celery's, has its connection; ``None``: none."""
+        if consumer is not None:
+            self._records.listen(consumer)
+        if self._door is not None:
+            self._door.set(_CELERY, is_open=consumer is not None)
+
+    def received(self, message: Message) -> None:
+        self.attempts.receive(*message.key, message.token)
+        self._records.received(message, self.task)
+
+    def lost(self, error: Exception) -> None:
+        refusals.complain(error, self.task.app)
+
+    def regained(self) -> None:
+        log.warning("queue.regained")
+
+    def _perform(self, message: Message) -> None:
+        self._records.begin(message)
+        began = time.monotonic()
+        report = self.runtime.perform(message.assignment, message.token)
+        # Garbage under the id of an attempt must not be listed for ever.
+        self.attempts.forget_unstarted(*message.key)
+        if report is not None and report.kind in {"failed", "timed_out"}:
+            self._records.fail(message, report.reason or report.kind)
+        else:
+            said = "nothing to report" if report is None else report.kind
+            self._records.end(message, said, seconds=time.monotonic() - began)
 
     def announce_stop(self, *, hurry: bool) -> None:
         self._asked_to_stop = True
+        if self._intake is not None:
+            self._intake.announce_end()
         if self._runtime is not None:
             self._runtime.announce_stop(hurry=hurry)
 
     def stop(self) -> None:
         if self._watch is not None:
             self._watch.stop()
-        if self._runtime is not None:
+        if self._runtime is not None and self._intake is not None:
+            # What it still reads is released too.
+            self._intake.end(within=_READ_SECONDS)
             self._runtime.stop(grace_seconds=self.settings.stop_grace_seconds)
         self._leftovers.close()
 
@@ -314,17 +333,15 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     """
     Starts and stops the replica within Celery's worker.
 
-    It requires the pool, and Celery's consumer comes last: so it stops when nothing is
-    consumed any more and the pool's threads can still end their work.
+    It requires the pool, and Celery's consumer comes last: so it stops when Celery has
+    let go of its connection.
     """
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:
         _take_over_signals(parent.app.replica)
-        parent.app.replica.start(
-            parent.concurrency, on_standing=partial(_take_work, parent)
-        )
+        parent.app.replica.start(parent.concurrency)
 
     def stop(self, parent: Any) -> None:
         parent.app.replica.stop()
@@ -334,15 +351,6 @@ class _ReplicaStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     def terminate(self, parent: Any) -> None:
         parent.app.replica.announce_stop(hurry=True)
         self.stop(parent)
-
-
-def _take_work(parent: Any, may_work: bool) -> None:  # noqa: FBT001  (a callback)
-    """Have Celery's consumer begin or end to take messages of the worker's queue."""
-    consumer = parent.consumer
-    queue = parent.app.conf.task_default_queue
-    change = consumer.add_task_queue if may_work else consumer.cancel_task_queue
-    # In Celery's own thread: a connection is not for two.
-    consumer.call_soon(change, queue)
 
 
 def _take_over_signals(replica: _Replica) -> None:
@@ -376,23 +384,6 @@ def _leave_the_logs_alone(**_: object) -> None:
 signals.setup_logging.connect(_leave_the_logs_alone, weak=False)
 
 
-def _name_the_attempt(sender: Any, task_id: str, **_: object) -> None:
-    key = parse_celery_id(task_id)
-    if key is not None and isinstance(sender.app, _App):
-        logs.bind(task=str(key[0]), attempt=key[1])
-
-
-signals.task_prerun.connect(_name_the_attempt, weak=False)
-
-
-def _forget_the_attempt(**_: object) -> None:
-    # Not earlier: what Celery itself says of a task comes after our part of it.
-    logs.clear()
-
-
-signals.task_postrun.connect(_forget_the_attempt, weak=False)
-
-
 def _force_what_a_replica_needs(sender: Any, **_: object) -> None:
     # After the command line was read: a flag of ``celery worker`` must not turn a
     # replica into something that loses or hoards assignments.
@@ -405,25 +396,6 @@ def _force_what_a_replica_needs(sender: Any, **_: object) -> None:
 signals.worker_init.connect(_force_what_a_replica_needs, weak=False)
 
 
-def _note_the_delivery(request: Any, **_: object) -> None:
-    key = parse_celery_id(request.id)
-    if key is not None and isinstance(request.app, _App):
-        token = request.request_dict.get(TOKEN_HEADER) or ""
-        request.app.replica.attempts.receive(*key, token)
-
-
-signals.task_received.connect(_note_the_delivery, weak=False)
-
-
-def _note_a_revocation(sender: Any, request: Any, **_: object) -> None:
-    key = parse_celery_id(request.id)
-    if key is not None and isinstance(sender.app, _App):
-        sender.app.replica.attempts.forget_unstarted(*key)
-
-
-signals.task_revoked.connect(_note_a_revocation, weak=False)
-
-
 def _stop_attempts(
     panel: Any, attempts: object = (), signature: object = None, **_: object
 ) -> dict[str, object]:
@@ -434,6 +406,22 @@ def _stop_attempts(
         return {"error": "refused: not signed with this worker's secret"}
     keys = [key for name in wanted if (key := parse_celery_id(name)) is not None]
     return {"stopped": replica.attempts.stop(keys)}
+
+
+def _open_inbox(settings: Settings, worker: str, slots: int, bell: Bell) -> Inbox:
+    url, tls = kombu_tls(settings.broker_url)
+    connection = broker.Connection(
+        url,
+        **tls,
+        transport_options=settings.transport_options,
+        connect_timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+    )
+    connection.connect()
+    queue = str(names.worker_queue(worker, rabbitmq=settings.rabbitmq).name)
+    if settings.rabbitmq:
+        return RabbitMQInbox(connection, queue, bell, prefetch=slots)
+    return RedisInbox(connection, queue, bell)
 
 
 def _line(settings: Settings) -> Line:

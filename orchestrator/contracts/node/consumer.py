@@ -89,7 +89,7 @@ class _Box(Pidbox):  # type: ignore[misc]  # Celery has no types
         note_discarded("undecodable", content_of(message))
 
 
-class _RemoteControl(Control):  # type: ignore[misc]  # Celery has no types
+class RemoteControl(Control):  # type: ignore[misc]  # Celery has no types
     """Starts and stops that mailbox where Celery would its own."""
 
     def __init__(self, c: Any, **options: Any) -> None:
@@ -110,7 +110,7 @@ class NodeConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
                 for step in Consumer.Blueprint.default_steps
                 if not step.endswith(_NOT_OURS)
             ),
-            _RemoteControl,
+            RemoteControl,
         )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -14,7 +14,7 @@ import binascii
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -69,6 +69,25 @@ class Takes:
     arguments: frozenset[str]
 
 
+def _nothing() -> None:
+    """Be told that a message was taken up, and do nothing about it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """
+    A message as it came, of either broker.
+
+    ``note_taken_up``: to be called once, when somebody begins to do what it asks.
+    """
+
+    content: bytes
+    headers: Any
+    content_type: Any
+    content_encoding: Any
+    note_taken_up: Callable[[], None] = _nothing
+
+
 def note_discarded(reason: str, content: bytes) -> None:
     """Write down that a message was dropped, and nothing of what was in it."""
     fields = {
@@ -92,8 +111,23 @@ def check_envelope(raw: bytes, *, queue: str | None) -> None:
     See whether kombu can make a message of what stood in a list of Redis, or was sent.
 
     Args:
+        queue: As :func:`read_envelope` has it; ``None`` for what was sent to many.
+
+    Raises:
+        UnreadableError: It is not what kombu sends, or not plain JSON.
+    """
+    read_envelope(raw, queue=queue)
+
+
+def read_envelope(
+    raw: bytes, *, queue: str | None, note_taken_up: Callable[[], None] = _nothing
+) -> Parcel:
+    """
+    Return the message that stood in a list of Redis.
+
+    Args:
         queue: In which it was; it must say so itself, for kombu puts back what was not
-            acknowledged where the message says. ``None`` for what was sent to many.
+            acknowledged where the message says.
 
     Raises:
         UnreadableError: It is not what kombu sends, or not plain JSON.
@@ -116,10 +150,30 @@ def check_envelope(raw: bytes, *, queue: str | None) -> None:
         queue,
     ):
         raise UnreadableError("not of this queue")
-    _check_plain(
-        envelope.get("content-type"), envelope.get("content-encoding"), headers
+    content_type = envelope.get("content-type")
+    content_encoding = envelope.get("content-encoding")
+    _check_plain(content_type, content_encoding, headers)
+    return Parcel(
+        content=_decode(envelope["body"], properties.get("body_encoding")),
+        headers=headers,
+        content_type=content_type,
+        content_encoding=content_encoding,
+        note_taken_up=note_taken_up,
     )
-    _check_body_encoding(envelope["body"], properties.get("body_encoding"))
+
+
+def read_call(parcel: Parcel, takes: Takes) -> dict[str, Any]:
+    """
+    Return the keyword arguments with which *parcel* calls the task of this process.
+
+    Raises:
+        UnreadableError: It is not that task, called as it is.
+    """
+    if len(parcel.content) > MESSAGE_MAX_BYTES:
+        raise UnreadableError("too large")
+    headers = _object(parcel.headers)
+    _check_plain(parcel.content_type, parcel.content_encoding, headers)
+    return _read_call(parcel.content, takes)
 
 
 def check_plain(message: Message) -> bytes:
@@ -152,7 +206,7 @@ def check_task(message: Message, takes: Takes) -> dict[str, object]:
         raise UnreadableError("header: id")
     _check_properties(_object(message.properties))
     kept = _headers(headers)
-    _check_call(content, takes)
+    _read_call(content, takes)
     return kept
 
 
@@ -175,7 +229,7 @@ def _headers(headers: Mapping[str, object]) -> dict[str, object]:
     return {**kept, "ignore_result": True}
 
 
-def _check_call(content: bytes, takes: Takes) -> None:
+def _read_call(content: bytes, takes: Takes) -> dict[str, Any]:
     try:
         call = json.loads(content)
     except (ValueError, RecursionError):
@@ -188,6 +242,7 @@ def _check_call(content: bytes, takes: Takes) -> None:
     if not isinstance(embedded, dict) or any(embedded.values()):
         # Tasks that Celery would send, with our rights, once this one is done.
         raise UnreadableError("body: more than a call")
+    return named
 
 
 def _check_properties(properties: Mapping[str, object]) -> None:
@@ -212,14 +267,12 @@ def _check_plain(
         raise UnreadableError("compressed")
 
 
-def _check_body_encoding(body: str, encoding: object) -> None:
+def _decode(body: str, encoding: object) -> bytes:
     try:
         if encoding == "base64":
-            base64.b64decode(body, validate=True)
-            return
+            return base64.b64decode(body, validate=True)
         if encoding in _UTF_8:
-            body.encode()
-            return
+            return body.encode()
     except (binascii.Error, ValueError):
         pass
     raise UnreadableError("body encoding")

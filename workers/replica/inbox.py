@@ -1,0 +1,196 @@
+"""
+A worker's queue as a replica reads it: many messages in one call, of either broker.
+
+Takes bytes and gives them out as they are; what they mean is the gate's matter. What is
+taken is this replica's: nothing is read twice, and what it loses the orchestrator
+finds.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from orchestrator.contracts.node.messages import (
+    Parcel,
+    UnreadableError,
+    note_discarded,
+    read_envelope,
+)
+
+#: Seconds that one call waits for a message; so long a replica that leaves may take.
+_WAIT_SECONDS = 1.0
+
+
+class Taker(Protocol):
+    """
+    Whoever reads an inbox.
+
+    ``is_open``: whether anything is to be taken at all. ``room``: for how many more.
+    """
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def room(self) -> int: ...
+
+
+class Inbox(Protocol):
+    """One connection; for one thread."""
+
+    def take(self, taker: Taker) -> Sequence[Parcel]:
+        """Return what there is, as much as there is room for; wait a second for it."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class RedisInbox:
+    """
+    Args:
+        connection: kombu's, to be closed with it.
+        queue: The name of the list.
+        bell: Rings when a message is taken up.
+    """
+
+    def __init__(self, connection: Any, queue: str, bell: Bell) -> None:
+        self._connection = connection
+        self._client = connection.channel().client
+        self._queue = queue
+        self._bell = bell
+
+    def take(self, taker: Taker) -> Sequence[Parcel]:
+        most = taker.room if taker.is_open else 0
+        if most <= 0:
+            self._bell.wait(_WAIT_SECONDS)
+            return ()
+        found = self._client.blmpop(
+            _WAIT_SECONDS, 1, self._queue, direction="RIGHT", count=most
+        )
+        came = found[1] if found else []
+        if came and not taker.is_open:
+            # It was shut while we waited: they go back to where they stood.
+            self._client.rpush(self._queue, *reversed(came))
+            return ()
+        return list(filter(None, map(self._open, came)))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _open(self, raw: bytes) -> Parcel | None:
+        try:
+            return read_envelope(raw, queue=self._queue, note_taken_up=self._bell.ring)
+        except UnreadableError as error:
+            note_discarded(str(error), raw)
+            return None
+
+
+class RabbitMQInbox:
+    """
+    Never more is delivered and not taken up than there are slots.
+
+    Args:
+        connection: kombu's, connected; to be closed with it.
+        queue: Its name.
+        bell: As above.
+        prefetch: How many messages may wait here.
+    """
+
+    def __init__(
+        self, connection: Any, queue: str, bell: Bell, *, prefetch: int
+    ) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._bell = bell
+        self._taken_up: deque[int] = deque()
+        self._came: deque[Any] = deque()
+        self._channel = connection.channel()
+        self._channel.basic_qos(0, prefetch, a_global=False)
+        self._tag: str | None = None
+
+    def take(self, taker: Taker) -> Sequence[Parcel]:
+        self._subscribe(is_open=taker.is_open)
+        self._acknowledge()
+        if not self._came:
+            self._wait()
+        self._connection.heartbeat_check(2)
+        came = [self._came.popleft() for _ in range(len(self._came))]
+        return list(map(self._parcel, came))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _subscribe(self, *, is_open: bool) -> None:
+        if is_open and self._tag is None:
+            self._tag = self._channel.basic_consume(
+                self._queue, callback=self._came.append
+            )
+        elif not is_open and self._tag is not None:
+            self._channel.basic_cancel(self._tag)
+            self._tag = None
+
+    def _acknowledge(self) -> None:
+        while self._taken_up:
+            self._channel.basic_ack(self._taken_up.popleft())
+
+    def _wait(self) -> None:
+        wire = self._channel.connection.sock
+        self._bell.wait(_WAIT_SECONDS, wire)
+        with suppress(TimeoutError):
+            while True:
+                self._connection.drain_events(timeout=0)
+
+    def _parcel(self, message: Any) -> Parcel:
+        body = message.body
+        tag = message.delivery_tag
+
+        def note_taken_up() -> None:
+            self._taken_up.append(tag)
+            self._bell.ring()
+
+        return Parcel(
+            content=body.encode() if isinstance(body, str) else bytes(body),
+            headers=message.headers,
+            content_type=message.properties.get("content_type"),
+            content_encoding=message.properties.get("content_encoding"),
+            note_taken_up=note_taken_up,
+        )
+
+
+class Bell:
+    """Wakes the one thread that waits for it, perhaps beside other things."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = os.pipe()
+        os.set_blocking(self._ours, False)
+        os.set_blocking(self._theirs, False)
+        self._is_rung = False
+
+    def fileno(self) -> int:
+        """Return what becomes readable when it rings."""
+        return self._ours
+
+    def ring(self) -> None:
+        """Wake it; for any thread."""
+        if not self._is_rung:
+            self._is_rung = True
+            os.write(self._theirs, b"\0")
+
+    def still(self) -> None:
+        """Let it ring again. Whoever was woken looks at everything after this."""
+        with suppress(BlockingIOError):
+            os.read(self._ours, 4096)
+        self._is_rung = False
+
+    def wait(self, seconds: float, *wires: Any) -> None:
+        """Wait until it rings, or one of *wires* can be read."""
+        asked = select.poll()
+        for wire in (self, *wires):
+            asked.register(wire, select.POLLIN)
+        asked.poll(seconds * 1000)
+        self.still()
