@@ -35,6 +35,7 @@ from orchestrator.contracts import names
 from orchestrator.contracts.amqp_link import BrokerConnection
 from orchestrator.contracts.assignment import celery_task_name, parse_celery_id
 from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.contracts.broker_words import words
 from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.node import refusals
 from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
@@ -295,10 +296,16 @@ class _Replica:
         self._records.received(message, self.task)
 
     def lost(self, error: Exception) -> None:
-        refusals.complain(error, self.task.app)
+        app = self.task.app
+        if not isinstance(error, app.connection_for_read().connection_errors):
+            refusals.complain(error, app)
+            return
+        fields = {"queue": app.conf.task_default_queue, "error": words(error)}
+        log.warning("broker.lost", extra=fields)
 
     def regained(self) -> None:
-        log.warning("queue.regained")
+        fields = {"queue": self.task.app.conf.task_default_queue}
+        log.warning("broker.regained", extra=fields)
 
     def _perform(self, message: Message) -> None:
         self._records.begin(message)

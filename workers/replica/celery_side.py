@@ -19,7 +19,6 @@ from typing_extensions import override
 
 from orchestrator.contracts.node.consumer import NodeConsumer, RemoteControl
 from workers.replica.gate import Message
-from workers.replica.inbox import Bell
 
 #: Events that wait for Celery's thread before another sends them: for a connection is
 #: not for two.
@@ -29,7 +28,15 @@ _NEVER = 10**9
 class Record:
     """An attempt in hand, as ``inspect`` and Flower show it."""
 
-    __slots__ = ("__weakref__", "_message", "_node", "_since", "name", "task")
+    __slots__ = (
+        "__weakref__",
+        "_message",
+        "_node",
+        "_since",
+        "eventer",
+        "name",
+        "task",
+    )
 
     def __init__(self, message: Message, task: Any, node: str) -> None:
         self._message = message
@@ -37,6 +44,8 @@ class Record:
         self._since: float | None = None
         self.task = task
         self.name = task.name
+        #: Celery gives each that is in hand its new one. We ask its consumer.
+        self.eventer: Any = None
 
     @property
     def id(self) -> str:
@@ -82,7 +91,6 @@ class Records:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._bell = Bell()
         self._records: dict[Message, Record] = {}
         #: Celery's, once it runs: it may be another after a connection was lost.
         self.consumer: Any = None
@@ -125,10 +133,8 @@ class Records:
     def listen(self, consumer: Any) -> None:
         """Let *consumer*'s loop send what there is to tell."""
         self.consumer = consumer
-        dispatcher = consumer.event_dispatcher
-        if dispatcher is not None and consumer.hub is not None:
-            dispatcher.buffer_limit = _NEVER
-            consumer.hub.add_reader(self._bell.fileno(), self._bell.still)
+        if consumer.event_dispatcher is not None:
+            consumer.event_dispatcher.buffer_limit = _NEVER
 
     def _forget(self, message: Message) -> Record:
         record = self._records.pop(message)
@@ -139,8 +145,6 @@ class Records:
         dispatcher = None if self.consumer is None else self.consumer.event_dispatcher
         if dispatcher is not None and dispatcher.enabled:
             dispatcher.send(kind, uuid=record.id, **fields)
-            # It sleeps until something comes.
-            self._bell.ring()
 
 
 class _Queues:
