@@ -249,7 +249,7 @@ def _queues(publisher: Publisher, settings: Settings) -> Iterator[Finding]:
         yield ok("queues", "none is another program's")
     for queue in found:
         detail = f"it has {queue.present}, not {queue.wanted}"
-        yield fail(f"queue {queue.name}", detail, queue.remedy)
+        yield fail(queue.what, detail, queue.remedy)
 
 
 def _workers_of(settings: Settings) -> list[str]:

@@ -115,6 +115,15 @@ def test_one_workers_queue_is_told_and_makes_nothing_red(tx: Transaction):
     assert [trouble.remedy for trouble in health.troubles] == ["mend worker.pe"]
 
 
+def test_an_exchange_is_red_unless_it_only_blinds_flower(tx: Transaction):
+    replace_foreign(tx, [_foreign("exchange reports"), _foreign("exchange celeryev")])
+
+    health = look(tx, lease=LEASE)
+
+    assert [missing.what for missing in health.missing] == ["exchange reports"]
+    assert [trouble.what for trouble in health.troubles] == ["exchange celeryev"]
+
+
 def test_what_is_ours_again_or_was_not_looked_at_for_long_is_not_told(tx: Transaction):
     replace_foreign(tx, [_foreign("worker.pe"), _foreign("worker.pdf")])
     replace_foreign(tx, [_foreign("worker.pe")])

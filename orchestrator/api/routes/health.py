@@ -43,7 +43,7 @@ class MissingPart(Shape):
 
 
 class Ready(Shape):
-    """Whether jobs move; ``troubles`` keep the tasks of one worker, and no others."""
+    """Whether jobs move; ``troubles`` keep one worker's tasks, or what is shown."""
 
     ready: bool
     missing: tuple[MissingPart, ...]
