@@ -86,22 +86,34 @@ class Hint(NamedTuple):
 
 def find_hint(error: BaseException) -> Hint | None:
     """Return what is known to help where the database says such an error."""
-    state = sql_state(error)
-    found = (hint for start, hint in _HINTS.items() if state.startswith(start))
-    return next(found, None)
+    text, state = str(error), sql_state(error)
+    of_text = (hint for words, hint in _POOLERS.items() if words in text)
+    of_state = (hint for start, hint in _HINTS.items() if state.startswith(start))
+    return next(of_text, None) or next(of_state, None)
 
 
+_NOT_TAKEN: Final = Hint(
+    "a pooler does not take what we say", "set ASSAY_DATABASE_DIRECT_URL"
+)
 _OTHERS_SESSIONS: Final = Hint(
     "a pooler gives us others' sessions", "set ASSAY_DATABASE_DIRECT_URL"
 )
+#: By PgBouncer's words: what it says of a connection has no state, and of all that it
+#: does not take the same one.
+_POOLERS: Final = {
+    "statement pooling mode": Hint(
+        "a pooler in statement mode takes no transaction",
+        "set its pool_mode to transaction",
+    ),
+    "unsupported startup parameter": _NOT_TAKEN,
+}
+
 _HINTS: Final = {
     "25006": Hint(
         "it takes no writes: a standby, or default_transaction_read_only",
         "let ASSAY_DATABASE_URL lead to the primary",
     ),
-    "08P01": Hint(
-        "a pooler does not take what we say", "set ASSAY_DATABASE_DIRECT_URL"
-    ),
+    "08P01": _NOT_TAKEN,
     "42P05": _OTHERS_SESSIONS,
     "26000": _OTHERS_SESSIONS,
     "42501": Hint("our role lacks a right there", "let it own the tables"),
