@@ -16,15 +16,16 @@ from uuid import UUID
 from sqlalchemy import text
 
 from orchestrator.contracts.assignment import Classification
-from orchestrator.db.poison import BEHIND, POISON_DEATHS
+from orchestrator.db.poison import (
+    BEHIND,
+    FINISHED_ONCE,
+    LOSSES_OF_SAMPLE,
+    POISON_DEATHS,
+)
 from orchestrator.db.samples import read_classification
 from orchestrator.db.states import (
     ENQUEUED,
-    FAILED,
     OPEN,
-    RUN_TIME,
-    SUCCESS,
-    UNFINISHED,
 )
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.retry import ALONE_AFTER_LOSSES
@@ -241,17 +242,7 @@ _SUSPICION = """
 """
 _SUSPECTED = f"EXISTS ({_SUSPICION})"
 _RESTS = f"EXISTS ({_SUSPICION} AND p.deaths >= :often AND p.last_at > :rested_at)"
-_FINISHED_ONCE = f"""
-    EXISTS (SELECT 1 FROM job_task f
-              JOIN worker w ON w.id = f.worker_id
-              JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
-             WHERE f.sample_sha256 = t.sample_sha256 AND f.worker_id = t.worker_id
-               AND f.ended_at > v.created_at
-               AND (f.state = {SUCCESS}
-                    OR f.state = {FAILED} AND f.reason NOT IN ({UNFINISHED})
-                    OR f.reason = {RUN_TIME}))
-"""
-_ONE_AT_A_TIME = f"({_SUSPECTED} OR NOT {_FINISHED_ONCE})"
+_ONE_AT_A_TIME = f"({_SUSPECTED} OR NOT {FINISHED_ONCE})"
 _UNDER_WAY = f"""
     EXISTS (SELECT 1 FROM job_task o
              WHERE o.sample_sha256 = t.sample_sha256 AND o.worker_id = t.worker_id
@@ -315,7 +306,7 @@ _CLAIM = text(
         UPDATE job_task t SET published_at = :now
           FROM locked WHERE t.id = locked.id
         RETURNING t.id, t.job_id, t.worker_id, t.attempt, t.options, t.sample_sha256,
-                  t.losses >= :alone_after OR {_SUSPECTED} AS alone
+                  {LOSSES_OF_SAMPLE} >= :alone_after OR {_SUSPECTED} AS alone
     )
     SELECT m.id AS task_id, m.job_id, m.worker_id, m.attempt, m.options,
            m.sample_sha256, m.alone, s.size_bytes, j.file_name, j.customer_id,

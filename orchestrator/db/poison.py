@@ -19,6 +19,7 @@ from orchestrator.db.states import (
     ENQUEUED,
     FAILED,
     OPEN,
+    RUN_TIME,
     SUCCESS,
     UNFINISHED,
 )
@@ -84,6 +85,12 @@ def is_suspected(tx: Transaction, death: Death) -> bool:
     return tx.connection.execute(_IS_SUSPECTED, _key(death)).first() is not None
 
 
+def count_losses(tx: Transaction, task_id: UUID) -> int:
+    """Return how many lost attempts speak against this task's sample."""
+    found = tx.connection.execute(_LOSSES, {"task": task_id}).scalar_one()
+    return int(found)
+
+
 def is_poison(tx: Transaction, death: Death) -> bool:
     """Whether a sample is poison for a worker's version, and nobody cleared it."""
     poisoned = tx.connection.execute(_IS_POISON, _key(death)).scalar_one_or_none()
@@ -127,6 +134,30 @@ def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     )
     return list(rows.scalars())
 
+
+#: Of a task ``t``: whether the worker's present version has finished its sample, by
+#: whatever end but a death.
+FINISHED_ONCE = f"""
+    EXISTS (SELECT 1 FROM job_task f
+              JOIN worker w ON w.id = f.worker_id
+              JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+             WHERE f.sample_sha256 = t.sample_sha256 AND f.worker_id = t.worker_id
+               AND f.ended_at > v.created_at
+               AND (f.state = {SUCCESS}
+                    OR f.state = {FAILED} AND f.reason NOT IN ({UNFINISHED})
+                    OR f.reason = {RUN_TIME}))
+"""
+
+#: Of a task ``t``: its losses; until its sample was finished once, those of all tasks
+#: of the sample. Where each has few, none would ever have had enough.
+LOSSES_OF_SAMPLE = f"""
+    CASE WHEN {FINISHED_ONCE} THEN t.losses ELSE (
+         SELECT sum(o.losses) FROM job_task o
+           JOIN worker w ON w.id = o.worker_id
+           LEFT JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+          WHERE o.sample_sha256 = t.sample_sha256 AND o.worker_id = t.worker_id
+            AND (o.id = t.id OR o.ended_at IS NULL OR o.ended_at > v.created_at)) END
+"""
 
 _COUNT_DEATH = text(
     """
@@ -193,6 +224,7 @@ _IS_SUSPECTED = text(
        AND cleared_at IS NULL
     """
 )
+_LOSSES = text(f"SELECT {LOSSES_OF_SAMPLE} FROM job_task t WHERE t.id = :task")
 _IS_POISON = text(
     """
     SELECT poisoned_at IS NOT NULL AND cleared_at IS NULL FROM poison

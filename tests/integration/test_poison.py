@@ -222,6 +222,26 @@ def test_a_replica_that_dies_of_what_it_ran_alone_convicts_it(well: Rig):
     assert (well.task(again).state, well.task(again).reason) == ("failed", "poison")
 
 
+@pytest.mark.parametrize("max_losses", [1, 2])
+def test_so_it_does_where_each_task_has_few_losses(well: Rig, max_losses: int):
+    well.engine = Engine(limits=Limits(max_losses=max_losses), keys=KEYS)
+    jobs = [well.job(b"killer") for _ in range(20)]
+    alone = []
+
+    while sent := turn(well):
+        (attempt,) = sent
+        alone.append('"alone":true' in attempt.body)
+        assignment = Assignment.model_validate_json(attempt.body)
+        well.tell(well.task(assignment.job_id), "executing")
+        silence(well)
+        well.expire()
+
+    # Two might have been anything's fault, three were not.
+    assert alone == [False, False, True, True, True]
+    assert {well.task(job).reason for job in jobs} == {"worker_lost", "poison"}
+    assert {well.job_state(job) for job in jobs} == {"done"}
+
+
 def test_a_replica_that_dies_with_others_in_hand_convicts_nobody(well: Rig):
     job = well.job(b"innocent")
     for number in range(3):
