@@ -10,12 +10,14 @@ import secrets
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
 from celery.beat import Scheduler, SchedulingError
+from celery.exceptions import SecurityWarning
 from celery.schedules import schedule
 from celery.worker import state
 from typing_extensions import override
@@ -100,6 +102,9 @@ def run_maintenance(settings: Settings, tick: Callable[[], None]) -> int:
     app.takes = Takes(task=TICK_TASK, arguments=frozenset())
     app.task(name=TICK_TASK, ignore_result=True)(tick)
     app.steps["worker"].add(_QuietEnd)
+    # Of running as root, and of an option that there is not. It takes one task, which
+    # carries nothing.
+    warnings.simplefilter("ignore", SecurityWarning)
     worker = app.Worker(
         hostname=new_node_name(MAINTENANCE),
         pool_cls="solo",

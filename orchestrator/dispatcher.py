@@ -24,7 +24,7 @@ from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
 from orchestrator.flow.dispatch import dispatch
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
-from orchestrator.messaging.errors import BrokerError, ForeignQueueError
+from orchestrator.messaging.errors import BrokerError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.store import Locator
 
@@ -113,8 +113,6 @@ class Dispatcher:
         try:
             self._look([account.worker for account in accounts])
             self._publisher.admit(accounts)
-        except ForeignQueueError as error:
-            log.warning("queue.foreign", **error.queue.told())
         except BrokerError as error:
             log.warning("broker.accounts_not_written", error=str(error))
 

@@ -24,6 +24,7 @@ from orchestrator.client.http import Client, ClientError
 from orchestrator.config import PREFIX, Settings, env_file, require, unknown_settings
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.db.pooler import refuse_shared_sessions
+from orchestrator.db.sql_errors import find_hint
 from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.db.workers import list_workers
 from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
@@ -168,11 +169,10 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield _clock(database)
         yield from diagnose(database, lease=settings.limits().lease)
     except (DBAPIError, psycopg.Error) as error:
-        yield fail(
-            "database",
-            _first_line(getattr(error, "orig", None) or error),
-            "see that PostgreSQL runs and that ASSAY_DATABASE_URL is right",
-        )
+        detail = _first_line(getattr(error, "orig", None) or error)
+        hint = find_hint(error)
+        remedy = "see that PostgreSQL runs and that ASSAY_DATABASE_URL is right"
+        yield fail("database", detail, hint.remedy if hint else remedy)
     except (ArgumentError, ValueError, ImportError):
         example = "postgresql+psycopg://user:password@host/assay"
         yield fail("database", "ASSAY_DATABASE_URL cannot be read", f"write {example}")
@@ -249,7 +249,7 @@ def _queues(publisher: Publisher, settings: Settings) -> Iterator[Finding]:
         yield ok("queues", "none is another program's")
     for queue in found:
         detail = f"it has {queue.present}, not {queue.wanted}"
-        yield fail(f"queue {queue.name}", detail, queue.remedy)
+        yield fail(queue.what, detail, queue.remedy)
 
 
 def _workers_of(settings: Settings) -> list[str]:

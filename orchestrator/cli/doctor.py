@@ -23,6 +23,7 @@ from orchestrator.cli.options import AsJSON
 from orchestrator.client.output import console, print_json, shown
 from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.messaging.errors import masked
 from orchestrator.queries.diagnose import Finding, Level, fail
 
 app = typer.Typer()
@@ -111,10 +112,12 @@ def secrets_of(settings: Settings) -> frozenset[str]:
     hidden: set[str] = set()
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            hidden.add(value.get_secret_value())
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(text, str) and "://" in text:
+        is_url = isinstance(text, str) and "://" in text
+        # A URL without a password is what people have to see, to find what is wrong.
+        if isinstance(value, SecretStr) and not (is_url and masked(text) == text):
+            hidden.add(text)
+        if is_url:
             hidden |= _of_url(text)
     if settings.secret_key:
         keys = settings.secret_key.get_secret_value().split(",")

@@ -1,5 +1,6 @@
 """
-What stands in the broker where a queue of ours should be, and what mends it.
+What stands in the broker where a queue or an exchange of ours should be, and what mends
+it.
 
 Reads what a broker said of it; asks none. Both sides meet such queues.
 """
@@ -12,7 +13,12 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from orchestrator.contracts.names import WORKER_QUEUE_PREFIX
+from orchestrator.contracts.names import EVENTS, REPLIES, WORKER_QUEUE_PREFIX
+
+_EXCHANGE = "exchange "
+
+#: Of these only Flower, and what asks replicas for answers, has less.
+_DISPENSABLE = (f"{_EXCHANGE}{EVENTS}", f"{_EXCHANGE}{REPLIES}")
 
 #: As RabbitMQ words it, which cuts what is long.
 _OTHER = re.compile(
@@ -30,8 +36,9 @@ _VALUE = re.compile(r"^(?:the value )?'(.*?)'(?: of type '.*)?$")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForeignQueue:
     """
-    ``name``: of the queue. ``wanted`` and ``present``: the argument that differs, or
-    the kind of key. ``remedy``: the command; what is missing after it is made anew.
+    ``name``: of the queue, or ``exchange`` and its name. ``wanted`` and ``present``:
+    the argument that differs, or the kind of key. ``remedy``: the command; what is
+    missing after it is made anew.
     """
 
     name: str
@@ -40,9 +47,14 @@ class ForeignQueue:
     remedy: str
 
     @property
-    def is_of_a_worker(self) -> bool:
-        """Whether one worker has it; the others are everybody's."""
-        return self.name.startswith(WORKER_QUEUE_PREFIX)
+    def what(self) -> str:
+        """What a person calls it."""
+        return self.name if self.name.startswith(_EXCHANGE) else f"queue {self.name}"
+
+    @property
+    def stops_everybody(self) -> bool:
+        """Whether no job moves; a worker's own queue stops that worker alone."""
+        return not self.name.startswith((WORKER_QUEUE_PREFIX, *_DISPENSABLE))
 
     @override
     def __str__(self) -> str:
@@ -92,7 +104,7 @@ def foreign_key(name: str, *, wanted: str, present: str, database: str) -> Forei
 
 def _name(found: re.Match[str]) -> str:
     is_queue = found["kind"] == "queue"
-    return found["name"] if is_queue else f"exchange {found['name']}"
+    return found["name"] if is_queue else f"{_EXCHANGE}{found['name']}"
 
 
 def _argument(name: str, said: str) -> str:
@@ -104,7 +116,15 @@ def _argument(name: str, said: str) -> str:
 
 
 def _remedy(found: re.Match[str]) -> str:
-    host, name = shlex.quote(found["host"]), shlex.quote(found["name"])
+    host = shlex.quote(found["host"])
     if found["kind"] == "queue":
-        return f"rabbitmqctl -p {host} delete_queue {name}"
-    return f"rabbitmqadmin -V {host} delete exchange name={name}"
+        return f"rabbitmqctl -p {host} delete_queue {shlex.quote(found['name'])}"
+    # It has no word for that, and its management, which has, need not be there.
+    resource = f"{_erlang(found['host'])}, exchange, {_erlang(found['name'])}"
+    call = f'rabbit_exchange:delete(rabbit_misc:r({resource}), false, <<"assay">>).'
+    return f"rabbitmqctl -p {host} eval {shlex.quote(call)}"
+
+
+def _erlang(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{escaped}"/utf8>>'

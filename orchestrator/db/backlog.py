@@ -16,15 +16,16 @@ from uuid import UUID
 from sqlalchemy import text
 
 from orchestrator.contracts.assignment import Classification
+from orchestrator.db.poison import (
+    BEHIND,
+    FINISHED_ONCE,
+    LOSSES_OF_SAMPLE,
+    POISON_DEATHS,
+)
 from orchestrator.db.samples import read_classification
 from orchestrator.db.states import (
-    DEATHS,
     ENQUEUED,
-    FAILED,
     OPEN,
-    POISON,
-    RUN_TIME,
-    SUCCESS,
 )
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.retry import ALONE_AFTER_LOSSES
@@ -154,6 +155,7 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
     takes by (rank, ``order_at``): one from everybody, then a second from everybody. Of
     a sample that this version of the worker has never finished, or has died of, one
     attempt is published at a time: however many jobs there are, it kills one by one.
+    One that has killed often enough, and may be innocent, rests after each death.
 
     Args:
         free: Worker id → how many at most, above 0.
@@ -171,6 +173,8 @@ def claim(tx: Transaction, free: Mapping[UUID, int], *, limit: int) -> list[Clai
         "limit": min(limit, sum(free.values())),
         "looked_at": min(limit, max(free.values())) + _PASSED_OVER_MAX,
         "alone_after": ALONE_AFTER_LOSSES,
+        "often": POISON_DEATHS,
+        "rested_at": tx.now - BEHIND,
         "now": tx.now,
     }
     rows = tx.connection.execute(_CLAIM, values).all()
@@ -230,23 +234,15 @@ _LOADS = text(
     """
 )
 
-_SUSPECTED = """
-    EXISTS (SELECT 1 FROM poison p
-              JOIN worker w ON w.id = p.worker_id AND w.version = p.version
-             WHERE p.sample_sha256 = t.sample_sha256 AND p.worker_id = t.worker_id
-               AND p.cleared_at IS NULL)
+_SUSPICION = """
+    SELECT 1 FROM poison p
+      JOIN worker w ON w.id = p.worker_id AND w.version = p.version
+     WHERE p.sample_sha256 = t.sample_sha256 AND p.worker_id = t.worker_id
+       AND p.cleared_at IS NULL
 """
-_FINISHED_ONCE = f"""
-    EXISTS (SELECT 1 FROM job_task f
-              JOIN worker w ON w.id = f.worker_id
-              JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
-             WHERE f.sample_sha256 = t.sample_sha256 AND f.worker_id = t.worker_id
-               AND f.ended_at > v.created_at
-               AND (f.state = {SUCCESS}
-                    OR f.state = {FAILED} AND f.reason NOT IN ({DEATHS}, {POISON})
-                    OR f.reason = {RUN_TIME}))
-"""
-_ONE_AT_A_TIME = f"({_SUSPECTED} OR NOT {_FINISHED_ONCE})"
+_SUSPECTED = f"EXISTS ({_SUSPICION})"
+_RESTS = f"EXISTS ({_SUSPICION} AND p.deaths >= :often AND p.last_at > :rested_at)"
+_ONE_AT_A_TIME = f"({_SUSPECTED} OR NOT {FINISHED_ONCE})"
 _UNDER_WAY = f"""
     EXISTS (SELECT 1 FROM job_task o
              WHERE o.sample_sha256 = t.sample_sha256 AND o.worker_id = t.worker_id
@@ -287,6 +283,7 @@ _CLAIM = text(
                                   AND (not_before IS NULL OR not_before <= :now)
                                 ORDER BY order_at LIMIT :looked_at) t
                         WHERE NOT ({_UNDER_WAY} AND {_ONE_AT_A_TIME})
+                          AND NOT {_RESTS}
                         ORDER BY t.order_at LIMIT :most) h) head
          WHERE s.submitter_id IS NOT NULL
     ), placed AS (
@@ -309,7 +306,7 @@ _CLAIM = text(
         UPDATE job_task t SET published_at = :now
           FROM locked WHERE t.id = locked.id
         RETURNING t.id, t.job_id, t.worker_id, t.attempt, t.options, t.sample_sha256,
-                  t.losses >= :alone_after OR {_SUSPECTED} AS alone
+                  {LOSSES_OF_SAMPLE} >= :alone_after OR {_SUSPECTED} AS alone
     )
     SELECT m.id AS task_id, m.job_id, m.worker_id, m.attempt, m.options,
            m.sample_sha256, m.alone, s.size_bytes, j.file_name, j.customer_id,

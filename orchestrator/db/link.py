@@ -8,6 +8,7 @@ the caller's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -39,6 +40,14 @@ KEPT_ALIVE: Final[Mapping[str, Any]] = {
 
 #: Seconds between two looks whether somebody interrupts us, as psycopg has it.
 _LOOK_SECONDS: Final = 0.1
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # What follows from the error that is being raised: whoever catches that speaks.
+    return not str(record.msg).startswith("error ignored")
+
+
+logging.getLogger("psycopg").addFilter(_is_news)
 
 
 class LimitedConnection(psycopg.Connection[TupleRow]):

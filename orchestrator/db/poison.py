@@ -2,7 +2,8 @@
 Deaths of workers by a sample: who is suspected, and who is poison.
 
 A sample is *suspected* of killing a worker's version from the first death on, and
-*poison* for it after the third. One row for each (sample, worker, version).
+*poison* for it after the third, if the worker is well. One row for each (sample,
+worker, version).
 """
 
 from __future__ import annotations
@@ -13,15 +14,30 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from orchestrator.db.states import DEATHS, ENQUEUED, FAILED, OPEN, POISON, SUCCESS
+from orchestrator.db.states import (
+    DIED_OF,
+    ENQUEUED,
+    FAILED,
+    OPEN,
+    RUN_TIME,
+    SUCCESS,
+    UNFINISHED,
+)
 from orchestrator.db.unit_of_work import Transaction
 
 #: Deaths after which a sample is poison.
 POISON_DEATHS = 3
 
+#: Other samples of which a worker has died since it last finished one: with more, it is
+#: the worker that is ill. Several killers may come at once.
+_OTHERS_MAX = 10
+
+#: How far back it is looked for that: the tasks that were ended last.
+_ENDED_MAX = 1_000
+
 #: How far a suspected sample's other tasks go back in the backlog, and how many of them
-#: at a death: the oldest.
-_BEHIND = timedelta(minutes=10)
+#: at a death: the oldest. So long it rests, too, if it is not poison after the third.
+BEHIND = timedelta(minutes=10)
 _BEHIND_MAX = 1_000
 
 
@@ -38,21 +54,41 @@ def count_death(tx: Transaction, death: Death) -> None:
     """
     Count a death of a worker's version by a sample.
 
-    The third, over all jobs, makes it poison, if the worker is well: what this version
-    last ended of another sample it did not die of. What was cleared counts anew. Other
-    tasks of the sample go behind what waits.
+    The third, over all jobs, makes it poison if the worker is well: before or since,
+    this version has finished another sample, and of few others it died after that. If
+    it turns out to be ill, what became poison after that is no more: it was not the
+    samples. What was cleared counts anew. Other tasks of the sample go behind what
+    waits.
     """
     key = {**_key(death), "now": tx.now}
     deaths = tx.connection.execute(_COUNT_DEATH, key).scalar_one()
     if deaths >= POISON_DEATHS:
-        tx.connection.execute(_POISON, key)
-    behind = {"behind": tx.now + _BEHIND, "most": _BEHIND_MAX}
+        _judge(tx, death)
+    behind = {"behind": tx.now + BEHIND, "most": _BEHIND_MAX}
     tx.connection.execute(_PUT_BEHIND, {**_key(death), **behind})
+
+
+def _judge(tx: Transaction, death: Death) -> None:
+    key = _key(death)
+    health = tx.connection.execute(_HEALTH, {**key, "most": _ENDED_MAX}).one()
+    if health.finished_at is None:
+        return
+    if health.died_of <= _OTHERS_MAX:
+        tx.connection.execute(_POISON, {**key, "now": tx.now})
+    else:
+        of_version = {"worker": death.worker_id, "version": death.version}
+        tx.connection.execute(_ACQUIT, {**of_version, "since": health.finished_at})
 
 
 def is_suspected(tx: Transaction, death: Death) -> bool:
     """Whether a worker's version has died of a sample, and nobody cleared it."""
     return tx.connection.execute(_IS_SUSPECTED, _key(death)).first() is not None
+
+
+def count_losses(tx: Transaction, task_id: UUID) -> int:
+    """Return how many lost attempts speak against this task's sample."""
+    found = tx.connection.execute(_LOSSES, {"task": task_id}).scalar_one()
+    return int(found)
 
 
 def is_poison(tx: Transaction, death: Death) -> bool:
@@ -99,6 +135,30 @@ def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
     return list(rows.scalars())
 
 
+#: Of a task ``t``: whether the worker's present version has finished its sample, by
+#: whatever end but a death.
+FINISHED_ONCE = f"""
+    EXISTS (SELECT 1 FROM job_task f
+              JOIN worker w ON w.id = f.worker_id
+              JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+             WHERE f.sample_sha256 = t.sample_sha256 AND f.worker_id = t.worker_id
+               AND f.ended_at > v.created_at
+               AND (f.state = {SUCCESS}
+                    OR f.state = {FAILED} AND f.reason NOT IN ({UNFINISHED})
+                    OR f.reason = {RUN_TIME}))
+"""
+
+#: Of a task ``t``: its losses; until its sample was finished once, those of all tasks
+#: of the sample. Where each has few, none would ever have had enough.
+LOSSES_OF_SAMPLE = f"""
+    CASE WHEN {FINISHED_ONCE} THEN t.losses ELSE (
+         SELECT sum(o.losses) FROM job_task o
+           JOIN worker w ON w.id = o.worker_id
+           LEFT JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
+          WHERE o.sample_sha256 = t.sample_sha256 AND o.worker_id = t.worker_id
+            AND (o.id = t.id OR o.ended_at IS NULL OR o.ended_at > v.created_at)) END
+"""
+
 _COUNT_DEATH = text(
     """
     INSERT INTO poison (sample_sha256, worker_id, version, deaths, first_at, last_at)
@@ -114,19 +174,36 @@ _COUNT_DEATH = text(
     RETURNING deaths
     """
 )
-_POISON = text(
+# What never ran has no holder. An end without a death is one whatever came of it.
+_HEALTH = text(
     f"""
-    UPDATE poison p SET poisoned_at = :now
+    WITH ended AS (
+        SELECT t.sample_sha256, t.ended_at, t.reason IN ({DIED_OF}) AS died,
+               t.state = {SUCCESS} OR t.reason NOT IN ({UNFINISHED}) AS finished
+          FROM job_task t
+          JOIN worker_version v ON v.worker_id = t.worker_id AND v.version = :version
+         WHERE t.worker_id = :worker AND t.sample_sha256 <> :sample
+           AND t.state IN ({SUCCESS}, {FAILED}) AND t.holder IS NOT NULL
+           AND t.ended_at > v.created_at
+         ORDER BY t.ended_at DESC LIMIT :most
+    )
+    SELECT finished_at,
+           (SELECT count(DISTINCT sample_sha256) FROM ended
+             WHERE died AND ended_at > finished_at) AS died_of
+      FROM (SELECT max(ended_at) AS finished_at FROM ended WHERE finished) f
+    """
+)
+_POISON = text(
+    """
+    UPDATE poison SET poisoned_at = :now
      WHERE sample_sha256 = :sample AND worker_id = :worker AND version = :version
        AND poisoned_at IS NULL
-       AND (SELECT t.state = {SUCCESS} OR t.reason NOT IN ({DEATHS}) FROM job_task t
-             WHERE t.worker_id = :worker AND t.sample_sha256 <> :sample
-               AND t.state IN ({SUCCESS}, {FAILED})
-               AND t.reason IS DISTINCT FROM {POISON}
-               AND t.ended_at > coalesce(
-                   (SELECT created_at FROM worker_version v
-                     WHERE v.worker_id = :worker AND v.version = :version), p.first_at)
-             ORDER BY t.ended_at DESC LIMIT 1)
+    """
+)
+_ACQUIT = text(
+    """
+    UPDATE poison SET poisoned_at = NULL
+     WHERE worker_id = :worker AND version = :version AND poisoned_at > :since
     """
 )
 # Nobody is waited for: whoever holds a task decides about it anyway.
@@ -147,6 +224,7 @@ _IS_SUSPECTED = text(
        AND cleared_at IS NULL
     """
 )
+_LOSSES = text(f"SELECT {LOSSES_OF_SAMPLE} FROM job_task t WHERE t.id = :task")
 _IS_POISON = text(
     """
     SELECT poisoned_at IS NOT NULL AND cleared_at IS NULL FROM poison

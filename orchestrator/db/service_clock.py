@@ -31,6 +31,9 @@ _OWN_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 #: From one look at the host's clock to the next. Seconds.
 _HOST_CLOCK_SECONDS = 60.0
 
+#: Three ticks: whoever lived before notices a jump within one. Seconds.
+_NOVICE_SECONDS = 1.5
+
 #: A reading that took longer says too little to compare later ones with. Seconds.
 _EXACT_SECONDS = 1.0
 
@@ -55,7 +58,20 @@ class ServiceClock:
 
     def __init__(self) -> None:
         self._former: Reading | None = None
+        self._began: float | None = None
         self._watch = _HostClock()
+
+    @property
+    def is_witness(self) -> bool:
+        """
+        Whether others may go by what this process takes for the present time.
+
+        One that has just begun could not have noticed a jump. If it said what time it
+        is, those who could would take it for one who has lived through all that time.
+        """
+        if self._began is None:
+            return False
+        return time.clock_gettime(_OWN_CLOCK) - self._began >= _NOVICE_SECONDS
 
     def read(self, connection: Connection) -> datetime | None:
         """
@@ -100,6 +116,8 @@ class ServiceClock:
             connection.execute(update(stream).values(gap_ended_at=now))
 
     def _remember(self, present: Reading) -> None:
+        if self._began is None:
+            self._began = present.asked
         former = self._former
         is_exact = present.answered - present.asked <= _EXACT_SECONDS
         if is_exact or former is None or former.epoch != present.epoch:

@@ -8,7 +8,7 @@ psycopg sorts errors by kinds that are not these: a value too big for an index i
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Engine, event
@@ -73,24 +73,55 @@ def told(error: BaseException) -> dict[str, str]:
     """
     cause = error.orig if isinstance(error, StatementError) else error
     said = {"error": type(cause or error).__name__}
-    state = sql_state(error)
-    for beginning, hint in _HINTS.items():
-        if state.startswith(beginning):
-            return {**said, "hint": hint}
-    return said
+    hint = find_hint(error)
+    return said if hint is None else {**said, "hint": f"{hint.detail}: {hint.remedy}"}
 
+
+class Hint(NamedTuple):
+    """What is wrong with the database, and what to do about it."""
+
+    detail: str
+    remedy: str
+
+
+def find_hint(error: BaseException) -> Hint | None:
+    """Return what is known to help where the database says such an error."""
+    text, state = str(error), sql_state(error)
+    of_text = (hint for words, hint in _POOLERS.items() if words in text)
+    of_state = (hint for start, hint in _HINTS.items() if state.startswith(start))
+    return next(of_text, None) or next(of_state, None)
+
+
+_NOT_TAKEN: Final = Hint(
+    "a pooler does not take what we say", "set ASSAY_DATABASE_DIRECT_URL"
+)
+_OTHERS_SESSIONS: Final = Hint(
+    "a pooler gives us others' sessions", "set ASSAY_DATABASE_DIRECT_URL"
+)
+#: By PgBouncer's words: what it says of a connection has no state, and of all that it
+#: does not take the same one.
+_POOLERS: Final = {
+    "statement pooling mode": Hint(
+        "a pooler in statement mode takes no transaction",
+        "set its pool_mode to transaction",
+    ),
+    "unsupported startup parameter": _NOT_TAKEN,
+}
 
 _HINTS: Final = {
-    "25006": "it takes no writes: a standby, or default_transaction_read_only",
-    "08P01": "a pooler does not take what we say: ASSAY_DATABASE_DIRECT_URL",
-    "42P05": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
-    "26000": "a pooler gives us others' sessions: ASSAY_DATABASE_DIRECT_URL",
-    "42501": "our role lacks a right there",
-    "42": "its tables are of another version: assay db upgrade",
-    "53100": "its disk is full",
-    "53300": "it has too many connections",
-    "28": "it does not let us in: ASSAY_DATABASE_URL",
-    "3D000": "there is no such database: ASSAY_DATABASE_URL",
+    "25006": Hint(
+        "it takes no writes: a standby, or default_transaction_read_only",
+        "let ASSAY_DATABASE_URL lead to the primary",
+    ),
+    "08P01": _NOT_TAKEN,
+    "42P05": _OTHERS_SESSIONS,
+    "26000": _OTHERS_SESSIONS,
+    "42501": Hint("our role lacks a right there", "let it own the tables"),
+    "42": Hint("its tables are of another version", "assay db upgrade"),
+    "53100": Hint("its disk is full", "make room on it"),
+    "53300": Hint("it has too many connections", "raise its max_connections"),
+    "28": Hint("it does not let us in", "see ASSAY_DATABASE_URL"),
+    "3D000": Hint("there is no such database", "see ASSAY_DATABASE_URL"),
 }
 
 

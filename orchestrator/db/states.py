@@ -22,7 +22,9 @@ OPEN = ", ".join(f"'{state}'" for state in TaskState if not state.is_final)
 #: For ``IN (…)``: the states of a job that is over.
 OVER = ", ".join(f"'{state}'" for state in JobState if state.is_final)
 
-#: For ``IN (…)``: the reasons of tasks whose last attempt took its process along.
-DEATHS = ", ".join(f"'{reason}'" for reason in sorted(DEATH_REASONS))
-POISON = f"'{Reason.POISON}'"
+#: For ``IN (…)``: the reasons of tasks that a worker died of, itself or before.
+DIED_OF = ", ".join(f"'{reason}'" for reason in sorted({*DEATH_REASONS, Reason.POISON}))
+
+#: For ``IN (…)``: the reasons of failed tasks of which no analysis came to its end.
+UNFINISHED = f"{DIED_OF}, '{Reason.SAMPLE_MISSING}'"
 RUN_TIME = f"'{Reason.RUN_TIME}'"

@@ -336,8 +336,8 @@ service_clock = Table(
 foreign_queue = Table(
     "foreign_queue",
     metadata,
-    #: Of a queue in the broker that is none of ours; which argument differs, and the
-    #: command that mends it.
+    #: Of a queue or exchange in the broker that is none of ours; which argument
+    #: differs, and the command that mends it.
     Column("name", Text, primary_key=True),
     Column("wanted", Text, nullable=False),
     Column("present", Text, nullable=False),

@@ -69,11 +69,12 @@ class Transaction:
     One open transaction.
 
     ``now`` is the service's time at which it began, ``domain/service_time.py``: the one
-    clock of everything below the API.
+    clock of everything below the API. ``is_witness``: whether others may go by it.
     """
 
     connection: Connection
     now: datetime
+    is_witness: bool = True
     notices: list[tuple[Channel, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -177,7 +178,9 @@ class Database:
                     connection.execute(_SET_LOCAL)
                 now = self._clock.read(connection)
                 if now is not None:
-                    yield Transaction(connection, now=now)
+                    yield Transaction(
+                        connection, now=now, is_witness=self._clock.is_witness
+                    )
                     return
             self._clock.correct(self.engine)
 

@@ -1,5 +1,6 @@
 """
-What follows the loss of an attempt: another one after a back-off, or the end.
+What follows the loss of an attempt: another one after a back-off, or the end; and how
+long one that was given back waits.
 
 Decides; ``domain/states.py`` makes the change.
 """
@@ -15,6 +16,9 @@ BACKOFF_BASE_SECONDS = 2
 #: An attempt after so many losses has a replica to itself: if that dies too, it dies of
 #: this sample.
 ALONE_AFTER_LOSSES = 2
+
+#: A replica that could take what others gave back is found within this time.
+RELEASE_MAX_SECONDS = 60
 
 #: A free loss is the orchestrator's own silence: trying again need not wait.
 FREE = timedelta(0)
@@ -49,3 +53,19 @@ def after_loss(*, losses: int, max_losses: int, free: bool = False) -> RetryDeci
     counted = losses + 1
     delay = timedelta(seconds=BACKOFF_BASE_SECONDS**counted)
     return RetryDecision(again=counted < max_losses, losses=counted, delay=delay)
+
+
+def after_release(*, before: int) -> timedelta:
+    """
+    Return how long an attempt that was given back stays in the backlog.
+
+    Args:
+        before: Attempts that ended before it and were no losses.
+
+    0, 1, 2, 4 s and so on: a replica that stops holds nobody up, and what no replica
+    can take, because its scratch is too small, does not go round all day.
+    """
+    if before < 1:
+        return FREE
+    # The exponent is bounded: two to the thousandth is no float any more.
+    return timedelta(seconds=min(2 ** min(before - 1, 10), RELEASE_MAX_SECONDS))

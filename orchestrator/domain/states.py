@@ -27,8 +27,8 @@ comes afterwards is noted and not kept.
 again says something about the attempt, and maybe something about the sample. It is
 tried again with a back-off until the budget is used up, and ends with its own reason
 then. What was the service's fault, not the sample's, costs no budget (``free``); a
-replica that stops in order gives its attempts back (``released``), which costs nothing
-either.
+replica that stops in order, or cannot do what is asked, gives its attempts back
+(``released``), which costs nothing either; time and again it takes longer and longer.
 
 Job states follow from the joint states of a job's tasks. Storing what came out of all
 this is ``flow/settle.py``'s; the diagram in ``docs/`` is drawn from the table.
@@ -42,7 +42,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from orchestrator.domain.clocks import TaskLimits, due_at
-from orchestrator.domain.retry import FREE, RetryDecision, after_loss
+from orchestrator.domain.retry import FREE, RetryDecision, after_loss, after_release
 from orchestrator.domain.values import JobState, Reason, Task, TaskState
 
 
@@ -278,7 +278,8 @@ def _after(
         case Move.START:
             return _started(task, event, limits=limits, now=now)
         case Move.RELEASE:
-            return _next_attempt(task, limits=limits, now=now)
+            delay = after_release(before=task.attempt - 1 - task.losses)
+            return _next_attempt(task, limits=limits, now=now, delay=delay)
         case Move.RETRY:
             return _next_attempt(task, limits=limits, now=now, losses=0)
         case Move.FAIL | Move.LOSE:

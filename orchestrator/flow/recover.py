@@ -113,7 +113,8 @@ def _convict(tx: Transaction, task: Task, lost: Lost) -> bool:
         version=lost.version or "",
     )
     # One that merely had nothing else to do at the time is not evidence enough.
-    if task.losses < ALONE_AFTER_LOSSES and not poison.is_suspected(tx, death):
+    losses = poison.count_losses(tx, task.id)
+    if losses < ALONE_AFTER_LOSSES and not poison.is_suspected(tx, death):
         return False
     poison.count_death(tx, death)
     return poison.is_poison(tx, death)

@@ -56,8 +56,9 @@ class ForeignQueueError(BrokerError):
 
 def masked(broker_url: str) -> str:
     """Return *broker_url* without its password, for people and logs."""
-    without_user_info = re.sub(r"//.*@", "//**@", broker_url)
-    return re.sub(r"(password=)[^&]*", r"\1**", without_user_info)
+    # Up to the last @: in a URL that cannot be read it may be part of the password.
+    without_password = re.sub(r"(//[^:@]*):.*@", r"\1:**@", broker_url)
+    return re.sub(r"(password=)[^&]*", r"\1**", without_password)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Sender(Protocol):
     def find_foreign(
         self, workers: Sequence[str], *, make: bool
     ) -> Sequence[ForeignQueue]:
-        """Return which queues are none of ours; *make* what is missing, if need be."""
+        """Return what is none of ours; *make* what is missing, if need be."""
 
     def drop(self) -> None:
         """Forget the connection; the next call opens a new one."""
@@ -139,14 +139,12 @@ class Publisher:
 
     def admit(self, accounts: Sequence[Account]) -> None:
         """
-        See to it that workers can come in: on Redis that they have accounts, on
-        RabbitMQ, whose protocol knows none, that there is what these may not make.
+        See to it that workers have accounts, on Redis; RabbitMQ's protocol knows none.
 
         Cheap where nothing is missing.
 
         Raises:
             BrokerUnavailableError: It is away, or our own account may not.
-            ForeignQueueError: One of RabbitMQ's exchanges is none of ours.
         """
         with self._connected():
             self._sender.admit(accounts)
@@ -155,10 +153,11 @@ class Publisher:
         self, workers: Sequence[str], *, make: bool = False
     ) -> Sequence[ForeignQueue]:
         """
-        Return which queues are none of ours: those of *workers* and the shared ones.
+        Return which queues, and exchanges on RabbitMQ, are none of ours: those of
+        *workers* and the shared ones.
 
         Args:
-            make: Make those that are missing, on RabbitMQ.
+            make: Make what is missing, on RabbitMQ: a worker's account may not.
 
         Raises:
             BrokerUnavailableError: Safe to retry.

@@ -13,15 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 import amqp
-from kombu import Producer, Queue
+from kombu import Exchange, Producer, Queue
 
 from orchestrator.contracts.foreign import ForeignQueue
-from orchestrator.contracts.names import (
-    REPORTS,
-    maintenance_queue,
-    report_queue,
-    worker_queue,
-)
+from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
 from orchestrator.contracts.silence import ANSWER_SECONDS
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import (
@@ -32,7 +27,7 @@ from orchestrator.messaging.errors import (
 from orchestrator.messaging.link import Link
 from orchestrator.messaging.outgoing import Outgoing, PublishResult
 from orchestrator.messaging.task_message import task_body, task_headers, task_properties
-from orchestrator.messaging.topology import declare_exchanges
+from orchestrator.messaging.topology import rabbitmq_parts
 
 
 class _Confirms:
@@ -177,25 +172,17 @@ class RabbitMQSender:
             channel.close()
 
     def admit(self, accounts: Sequence[Account]) -> None:
-        # The queues are made where somebody looks for those that are none of ours.
-        del accounts
-        channel = self._link.channel()
-        declare_exchanges(channel)
-        channel.close()
+        """Its protocol knows none."""
 
     def find_foreign(
         self, workers: Sequence[str], *, make: bool
     ) -> Sequence[ForeignQueue]:
-        queues = [
-            report_queue(rabbitmq=True),
-            maintenance_queue(rabbitmq=True),
-            *(worker_queue(worker, rabbitmq=True) for worker in workers),
-        ]
         channel = self._link.channel()
+        # By name: a queue is not declared either whose exchange is none of ours.
         found = {
-            queue.name: foreign
-            for queue in queues
-            if (foreign := self._foreign(channel, queue, make=make)) is not None
+            foreign.name: foreign
+            for part in rabbitmq_parts(workers)
+            if (foreign := self._foreign(channel, part, make=make)) is not None
         }
         channel.close()
         if self._confirms is not None:
@@ -212,13 +199,13 @@ class RabbitMQSender:
         self._link.close()
 
     def _foreign(
-        self, channel: Any, queue: Queue, *, make: bool
+        self, channel: Any, part: Exchange | Queue, *, make: bool
     ) -> ForeignQueue | None:
         # py-amqp opens a channel again that a refusal has cost.
         try:
             with broker_errors(self._broker_url):
-                if make or _is_there(channel, queue.name):
-                    queue(channel).declare()
+                if make or _is_there(channel, part):
+                    part(channel).declare()
         except ForeignQueueError as error:
             return error.queue
         return None
@@ -239,8 +226,11 @@ class RabbitMQSender:
         return self._confirms
 
 
-def _is_there(channel: Any, name: str) -> bool:
+def _is_there(channel: Any, part: Exchange | Queue) -> bool:
     with suppress(amqp.NotFound):
-        channel.queue_declare(name, passive=True)
+        if isinstance(part, Queue):
+            channel.queue_declare(part.name, passive=True)
+        else:
+            channel.exchange_declare(part.name, part.type, passive=True)
         return True
     return False

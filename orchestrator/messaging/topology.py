@@ -6,13 +6,13 @@ Queues come from ``contracts/names.py``; nothing here sends or reads a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import redis
 from celery.events.event import event_exchange
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.pidbox import Mailbox
 from kombu.utils.url import parse_url
 from redis.backoff import NoBackoff
@@ -187,25 +187,20 @@ def declare(broker_url: str, workers: Iterable[str]) -> None:
     """
     if not names.is_rabbitmq(broker_url):
         return
-    queues: list[Queue] = [
-        names.report_queue(rabbitmq=True),
-        names.maintenance_queue(rabbitmq=True),
+    with broker_errors(broker_url), open_connection(broker_url) as connection:
+        for part in rabbitmq_parts(workers):
+            part(connection.default_channel).declare()
+
+
+def rabbitmq_parts(workers: Iterable[str]) -> Sequence[Exchange | Queue]:
+    """Return every exchange and queue that there has to be on RabbitMQ."""
+    mailbox = Mailbox("celery", type="fanout")
+    reports = names.report_queue(rabbitmq=True)
+    return [
+        *(mailbox.exchange, mailbox.reply_exchange, event_exchange, reports.exchange),
+        *(reports, names.maintenance_queue(rabbitmq=True)),
         *(names.worker_queue(worker, rabbitmq=True) for worker in workers),
     ]
-    with broker_errors(broker_url), open_connection(broker_url) as connection:
-        declare_exchanges(connection.default_channel)
-        for queue in queues:
-            queue(connection.default_channel).declare()
-
-
-def declare_exchanges(channel: Any) -> None:
-    """
-    Make the exchanges that all workers use on RabbitMQ, but for that of the reports,
-    which is made with their queue. Raises what the library raises.
-    """
-    mailbox = Mailbox("celery", type="fanout")
-    for exchange in (mailbox.exchange, mailbox.reply_exchange, event_exchange):
-        exchange(channel).declare()
 
 
 def _parts(broker_url: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Missing:
 class Health:
     """
     ``missing``: what keeps jobs from moving. ``troubles``: what keeps the tasks of one
-    worker from it, and nobody else's.
+    worker from it, and nobody else's; or keeps people from seeing something.
     """
 
     missing: tuple[Missing, ...]
@@ -60,17 +60,17 @@ def look(tx: Transaction, *, lease: timedelta) -> Health:
     foreign = list_foreign(tx)
     return Health(
         missing=(
-            *(_queue(queue) for queue in foreign if not queue.is_of_a_worker),
+            *(_queue(queue) for queue in foreign if queue.stops_everybody),
             *_canary(tx),
             *_dispatch(tx, lease=lease),
         ),
-        troubles=tuple(_queue(queue) for queue in foreign if queue.is_of_a_worker),
+        troubles=tuple(_queue(queue) for queue in foreign if not queue.stops_everybody),
     )
 
 
 def _queue(queue: ForeignQueue) -> Missing:
     return Missing(
-        what=f"queue {queue.name}",
+        what=queue.what,
         detail=f"it has {queue.present}, not {queue.wanted}",
         remedy=queue.remedy,
     )

@@ -20,7 +20,7 @@ from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.report_source import open_report_source
 from orchestrator.messaging.topology import declare
 from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer
-from tests.fixtures.foreign import mend, spoil
+from tests.fixtures.foreign import mend, spoil, spoil_exchange
 
 #: On RabbitMQ, what somebody else's queue may be: arguments, and what is said of it.
 KINDS: Mapping[str, tuple[dict[str, Any], str]] = {
@@ -34,6 +34,15 @@ KINDS: Mapping[str, tuple[dict[str, Any], str]] = {
     "transient": ({"durable": False}, "durable=false"),
     "deleted": ({"auto_delete": True}, "auto_delete=true"),
     "exclusive": ({"durable": False, "exclusive": True}, "exclusive=true"),
+}
+
+
+#: Our exchanges on RabbitMQ, and what declares each as it should be.
+EXCHANGES: Mapping[str, dict[str, Any]] = {
+    "reports": {"type": "direct", "durable": True},
+    "celery.pidbox": {"type": "fanout", "durable": False},
+    "reply.celery.pidbox": {"type": "direct", "durable": False},
+    "celeryev": {"type": "topic", "durable": True},
 }
 
 
@@ -151,11 +160,43 @@ def test_the_command_is_one_of_a_shell_whatever_the_names_are(rabbitmq: RabbitMQ
         assert publisher.find_foreign(["a:b"], make=True) == []
 
 
-def test_an_exchange_of_another_type_is_named_too(rabbitmq: RabbitMQHost):
-    with kombu.Connection(rabbitmq.url) as theirs:
-        theirs.default_channel.exchange_declare(
-            "reports", "fanout", durable=True, auto_delete=False
-        )
+@pytest.mark.parametrize("make", [True, False])
+def test_every_exchange_that_is_not_ours_is_told_and_the_command_mends_it(
+    rabbitmq: RabbitMQHost, *, make: bool
+):
+    for name in EXCHANGES:
+        spoil_exchange(rabbitmq, name)
+    with closing(Publisher(rabbitmq.url)) as publisher:
+        found = publisher.find_foreign(["pe"], make=make)
+        for exchange in found:
+            mend(rabbitmq, exchange)
+
+        assert {(one.what, one.wanted, one.present) for one in found} == {
+            (f"exchange {name}", f"type={options['type']}", "type=headers")
+            for name, options in EXCHANGES.items()
+        }
+        assert publisher.find_foreign(["pe"], make=True) == []
+
+
+@pytest.mark.parametrize("option", ["durable", "auto_delete"])
+def test_of_an_exchange_every_argument_counts(rabbitmq: RabbitMQHost, option: str):
+    with (
+        kombu.Connection(rabbitmq.url) as theirs,
+        closing(Publisher(rabbitmq.url)) as publisher,
+    ):
+        for name, options in EXCHANGES.items():
+            ours = {"auto_delete": False, **options}
+            given = {**ours, option: not ours[option]}
+            theirs.default_channel.exchange_declare(name, **given)
+
+        found = publisher.find_foreign(["pe"], make=True)
+
+    assert {one.what for one in found} == {f"exchange {name}" for name in EXCHANGES}
+    assert {one.wanted.partition("=")[0] for one in found} == {option}
+
+
+def test_declaring_names_an_exchange_of_another_type_too(rabbitmq: RabbitMQHost):
+    spoil_exchange(rabbitmq, "reports")
 
     with pytest.raises(ForeignQueueError) as error:
         declare(rabbitmq.url, ["pe"])
@@ -163,7 +204,7 @@ def test_an_exchange_of_another_type_is_named_too(rabbitmq: RabbitMQHost):
     assert error.value.queue.name == "exchange reports"
     assert (error.value.queue.wanted, error.value.queue.present) == (
         "type=direct",
-        "type=fanout",
+        "type=headers",
     )
 
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from orchestrator.db.queues import list_foreign
-from tests.fixtures.brokers import Broker
+from tests.fixtures.brokers import Broker, RabbitMQHost
 from tests.fixtures.field import Field
-from tests.fixtures.foreign import mend, spoil
+from tests.fixtures.foreign import mend, spoil, spoil_exchange
 from tests.fixtures.ledger import Ledger
 from tests.fixtures.rounds import IS_LONG
 from tests.fixtures.waiting import eventually
@@ -73,11 +73,16 @@ def foreign(field: Field) -> set[str]:
 def test_everybody_is_told_and_work_goes_on_when_they_are_gone(
     field: Field, broker: Broker, ledger: Ledger
 ):
-    for name in ("reports", "maintenance"):
+    spoilt = {"reports", "maintenance"}
+    for name in spoilt:
         spoil(broker, name)
+    if isinstance(broker, RabbitMQHost):
+        # Without it no Celery process has a mailbox.
+        spoil_exchange(broker, "celery.pidbox")
+        spoilt.add("exchange celery.pidbox")
     field.start()
 
-    eventually(lambda: foreign(field) == {"reports", "maintenance"})
+    eventually(lambda: foreign(field) == spoilt)
     eventually(lambda: bool(field.said("consume-0", "queue.foreign")))
     eventually(lambda: bool(field.said("maintain-0", "queue.foreign")))
     ready = ask(field, "/health/ready")

@@ -90,6 +90,34 @@ def _keep_busy(url: str, ended: threading.Event) -> None:
             connection.execute("SELECT 1")
 
 
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ((), "set ASSAY_DATABASE_DIRECT_URL"),
+        (("pool_mode = statement",), "set ASSAY_DATABASE_DIRECT_URL"),
+        (
+            ("pool_mode = statement", "ignore_startup_parameters = options"),
+            "set its pool_mode to transaction",
+        ),
+    ],
+)
+def test_a_command_ends_with_one_line_that_helps(
+    fresh_database_url: str, tmp_path: Path, settings: tuple[str, ...], hint: str
+):
+    with pgbouncer(fresh_database_url, *settings) as url:
+        ended = run(
+            "key",
+            "list",
+            ASSAY_DATABASE_URL=url,
+            ASSAY_DATA_DIR=str(tmp_path),
+        )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("assay: the database: a pooler")
+    assert line.endswith(hint)
+
+
 def test_with_it_two_consumers_take_turns_and_nothing_is_lost(
     fresh_database_url: str, redis_server: RedisServer, tmp_path: Path, ledger: Ledger
 ):

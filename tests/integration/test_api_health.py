@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.api.app import create_app
 from orchestrator.api.deps import Services
@@ -115,6 +116,15 @@ def test_one_workers_queue_is_told_and_makes_nothing_red(tx: Transaction):
     assert [trouble.remedy for trouble in health.troubles] == ["mend worker.pe"]
 
 
+def test_an_exchange_is_red_unless_it_only_blinds_flower(tx: Transaction):
+    replace_foreign(tx, [_foreign("exchange reports"), _foreign("exchange celeryev")])
+
+    health = look(tx, lease=LEASE)
+
+    assert [missing.what for missing in health.missing] == ["exchange reports"]
+    assert [trouble.what for trouble in health.troubles] == ["exchange celeryev"]
+
+
 def test_what_is_ours_again_or_was_not_looked_at_for_long_is_not_told(tx: Transaction):
     replace_foreign(tx, [_foreign("worker.pe"), _foreign("worker.pdf")])
     replace_foreign(tx, [_foreign("worker.pe")])
@@ -164,6 +174,7 @@ def test_ready_names_what_is_missing(api: API):
 
     assert answer.status_code == answer.json()["responseCode"] == 503
     data = answer.json()["data"]
+    assert answer.headers["Retry-After"] == "1"
     assert not data["ready"]
     assert [missing["what"] for missing in data["missing"]] == ["reports"]
     assert all(missing["detail"] and missing["remedy"] for missing in data["missing"])
@@ -190,3 +201,29 @@ def test_without_a_database_ready_is_red_and_requests_are_told_to_come_back(
     ]
     assert request.status_code == request.json()["responseCode"] == 503
     assert request.headers["Retry-After"] == "1"
+
+
+def test_a_missing_table_is_named_with_what_mends_it(
+    api_services: Services, fresh_database_url: str
+):
+    database = Database(fresh_database_url)
+    services = Services(
+        database=database, store=api_services.store, engine=api_services.engine
+    )
+    with database.uow() as tx:
+        tx.connection.exec_driver_sql("DROP TABLE foreign_queue")
+
+    with serve(create_app(services)) as client, capture_logs() as said:
+        ready = client.get("/health/ready")
+    database.close()
+
+    assert (ready.status_code, ready.headers["Retry-After"]) == (503, "1")
+    assert ready.json()["data"]["missing"] == [
+        {
+            "what": "database",
+            "detail": "its tables are of another version",
+            "remedy": "assay db upgrade",
+        }
+    ]
+    (line,) = [line for line in said if line["event"] == "database.unavailable"]
+    assert line["error"] == "UndefinedTable"

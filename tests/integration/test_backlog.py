@@ -241,3 +241,16 @@ def test_deaths_of_a_worker_that_finishes_nothing_else_are_not_the_samples(rig: 
         rig.tell(rig.task(job), "failed", reason="crashed")
 
     assert rig.task(job).reason == "crashed"
+
+
+def test_what_is_given_back_a_second_time_is_not_published_at_once(rig: Rig):
+    rig.worker("alpha")
+    job = rig.job()
+    for _ in range(2):
+        assert len(rig.dispatch()) == 1
+        rig.tell(rig.task(job), "released")
+
+    assert rig.dispatch() == []
+    rig.age(2)
+    rig.heartbeat("alpha-1@host")
+    assert len(rig.dispatch()) == 1

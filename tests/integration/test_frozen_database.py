@@ -141,6 +141,22 @@ def test_notices_go_out_on_another_connection(
     assert heard == ["before", "after"]
 
 
+def test_what_follows_from_an_error_is_no_line_of_its_own(
+    fresh_database_url: str, caplog: pytest.LogCaptureFixture
+):
+    """Of a pipeline that broke with its connection, psycopg warned each time."""
+    with closing(Database(fresh_database_url)) as database:
+        connection = database.raw_connection(application_name="test")
+        with database.uow() as tx:
+            ended = text("SELECT pg_terminate_backend(:pid)")
+            tx.connection.execute(ended, {"pid": connection.info.backend_pid})
+
+        with pytest.raises(psycopg.OperationalError), connection.cursor() as cursor:
+            cursor.executemany("SELECT %s", [("one",), ("two",)])
+
+    assert caplog.records == []
+
+
 def notified(
     database: Database, listener: psycopg.Connection, payload: str
 ) -> list[str]:

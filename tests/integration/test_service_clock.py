@@ -31,7 +31,11 @@ def clock(fresh_database_url: str) -> JumpingClock:
 
 
 @pytest.fixture
-def jumpy(clock: JumpingClock, fresh_database_url: str) -> Iterator[Rig]:
+def jumpy(
+    clock: JumpingClock, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Rig]:
+    """An engine of which everybody has been there for long."""
+    monkeypatch.setattr(service_clock, "_NOVICE_SECONDS", 0.0)
     database = Database(fresh_database_url)
     yield Rig(database)
     database.close()
@@ -136,6 +140,35 @@ def test_who_starts_after_a_jump_back_sees_it(jumpy, clock, fresh_database_url):
 
     assert abs(now(newcomer) - before) < LAG
     newcomer.close()
+
+
+@pytest.mark.parametrize("jump", [60, 86_400])
+def test_who_starts_just_after_a_jump_forward_drags_nobody_along(
+    jumpy, clock, jump, fresh_database_url, monkeypatch
+):
+    """It cannot know, and was believed to have lived through all that time."""
+    jumpy.canary()
+    before = now(jumpy.database)
+    clock.jump(jump)
+    with monkeypatch.context() as just_begun:
+        just_begun.setattr(service_clock, "_NOVICE_SECONDS", 3_600.0)
+        newcomer = Rig.attach(Database(fresh_database_url, pool_size=1))
+        newcomer.dispatch()
+        newcomer.canary(ago=jump)
+        ahead = now(newcomer.database) - before
+
+    assert ahead > timedelta(seconds=jump - 1)
+    assert timedelta() < now(jumpy.database) - before < LAG * 5
+    # And comes back, when somebody has noticed.
+    assert abs(now(newcomer.database) - now(jumpy.database)) < LAG
+    newcomer.database.close()
+
+
+def test_nothing_has_been_read_up_to_a_time_that_is_to_come(jumpy):
+    jumpy.canary(ago=-3_600)
+
+    (row,) = jumpy.execute("SELECT watermark_at FROM stream")
+    assert row.watermark_at <= now(jumpy.database)
 
 
 @pytest.mark.parametrize("speed", [0.99, 1.01])

@@ -7,11 +7,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import pytest
 from pydantic import SecretStr
 
 from orchestrator.cli.checks import unmet
 from orchestrator.cli.doctor import patiently, secrets_of, without
 from orchestrator.config import Settings
+from orchestrator.messaging.errors import masked
 from orchestrator.queries.diagnose import Finding, Level, fail, ok
 
 
@@ -75,3 +77,25 @@ def test_no_secret_is_in_a_finding():
     for word in ("p%40ss", "p@ss", "inquery", "ab" * 32, "cd" * 32, "bucketkey"):
         found = without(secrets_of(settings), fail("thing", f"said {word}.", "do"))
         assert found.detail == "said **."
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://user@host/0", "redis://user@host/0"),
+        ("redis+socket:///s?virtual_host=0", "redis+socket:///s?virtual_host=0"),
+        ("redis://user:hunter2@host/0", "redis://user:**@host/0"),
+        ("redis://:hunter2@host/0", "redis://:**@host/0"),
+        ("redis://us/er:hunter2@x@host/0", "redis://us/er:**@host/0"),
+        ("amqp://[user:hunter2@host/0", "amqp://[user:**@host/0"),
+        ("redis+socket:///s?password=hunter2", "redis+socket:///s?password=**"),
+    ],
+)
+def test_of_a_url_the_password_alone_is_hidden(url: str, shown: str):
+    hidden = secrets_of(Settings(broker_url=SecretStr(url)))
+
+    assert without(hidden, fail("broker", f"{masked(url)}: no", "do")).detail == (
+        f"{shown}: no"
+    )
+    assert "hunter2" not in without(hidden, fail("broker", url, "do")).detail

@@ -178,6 +178,29 @@ def test_a_free_loss_uses_no_budget_and_waits_for_nothing():
     assert (change.after.losses, change.after.not_before) == (2, None)
 
 
+def test_what_is_given_back_again_and_again_waits_longer_and_longer():
+    """A sample that fits no replica's scratch went round twice a second."""
+    waits = []
+    present = task()
+    for attempt in range(1, 11):
+        present = after(present, EventKind.RELEASED, attempt=attempt).after
+        waits.append((present.not_before or NOW) - NOW)
+
+    assert present.losses == 0
+    assert [wait.total_seconds() for wait in waits] == [
+        *(0, 1, 2, 4, 8, 16, 32),
+        *(60, 60, 60),
+    ]
+
+
+def test_losses_make_no_release_wait():
+    lost = task(TaskState.EXECUTING, attempt=3, losses=2)
+
+    released = after(lost, EventKind.RELEASED, attempt=3).after
+
+    assert (released.losses, released.not_before) == (2, None)
+
+
 @pytest.mark.parametrize(
     ("reason", "recoverable", "again"),
     [

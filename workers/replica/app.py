@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.app.amqp import AMQP
-from celery.exceptions import WorkerShutdown
+from celery.exceptions import SecurityWarning, WorkerShutdown
 from celery.worker import state
 from celery.worker.control import control_command
 from jsonschema.exceptions import SchemaError
@@ -379,6 +380,9 @@ def _name_the_node(instance: Any, **_: object) -> None:
         replica = instance.app.replica
         instance.hostname = replica.name
         logs.configure(worker=replica.analyzer.name, replica=replica.name)
+        # Of running as root: nothing that comes from outside is looked at but in a
+        # sandbox, which says at its start what it cannot do.
+        warnings.simplefilter("ignore", SecurityWarning)
 
 
 signals.celeryd_init.connect(_name_the_node, weak=False)

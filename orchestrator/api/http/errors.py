@@ -23,6 +23,7 @@ from starlette.routing import Match
 
 from orchestrator.api.http.envelope import Failure, MessageType, ResultMessage
 from orchestrator.api.http.sparing import MISTAKES_MAX
+from orchestrator.db.sql_errors import told
 from orchestrator.domain import errors
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ STATUSES: Mapping[type[errors.AssayError], HTTPStatus] = {
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-_RETRY_AFTER_HEADER: Mapping[str, Any] = {
+RETRY_AFTER_HEADER: Mapping[str, Any] = {
     "Retry-After": {
         "description": "Seconds after which it may succeed.",
         "schema": {"type": "integer", "minimum": 1},
@@ -72,7 +73,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {
         "content": _FAILURE,
         "description": "Not handled; try again.",
-        "headers": _RETRY_AFTER_HEADER,
+        "headers": RETRY_AFTER_HEADER,
     },
     # Without this, FastAPI documents a 422 that nobody here answers.
     "default": {"model": Failure, "description": "Anything else that went wrong."},
@@ -83,7 +84,7 @@ LIMITED: dict[int | str, dict[str, Any]] = {
     429: {
         "content": _FAILURE,
         "description": "The caller has had enough for now.",
-        "headers": _RETRY_AFTER_HEADER,
+        "headers": RETRY_AFTER_HEADER,
     },
 }
 
@@ -102,7 +103,7 @@ _ECHO_MAX = 128
 _WORDS_MAX = 1_000
 
 #: Seconds. A restarted database is back within a few of them.
-_RETRY_AFTER = {"Retry-After": "1"}
+RETRY_AFTER = {"Retry-After": "1"}
 
 _UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
 
@@ -187,7 +188,7 @@ def _headers(error: errors.AssayError) -> Mapping[str, str]:
     if isinstance(error, errors.LimitExceededError):
         return {"Retry-After": str(error.retry_after_seconds)}
     if isinstance(error, errors.UnavailableError):
-        return _RETRY_AFTER
+        return RETRY_AFTER
     return {}
 
 
@@ -244,10 +245,10 @@ async def _data_error(_request: Request, exc: Exception) -> JSONResponse:
 
 
 async def _database_error(_request: Request, exc: Exception) -> JSONResponse:
-    log.warning("database.unavailable", error=type(exc).__name__)
+    log.warning("database.unavailable", **told(exc))
     status = HTTPStatus.SERVICE_UNAVAILABLE
     message = general("the database did not answer; nothing was done, try again")
-    return failure(status, [message], code="unavailable", headers=_RETRY_AFTER)
+    return failure(status, [message], code="unavailable", headers=RETRY_AFTER)
 
 
 async def _gone(_request: Request, _exc: Exception) -> JSONResponse:

@@ -7,24 +7,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
+import structlog
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from orchestrator.api.deps import Services, ServicesDep
 from orchestrator.api.http.envelope import Envelope, Shape, single
+from orchestrator.api.http.errors import RETRY_AFTER, RETRY_AFTER_HEADER
+from orchestrator.db.sql_errors import Hint, find_hint, told
 from orchestrator.queries.health import Health, Missing, examine
+
+log = structlog.get_logger()
 
 router = APIRouter(prefix="/health", tags=["health"])
 
-_DATABASE_AWAY = Health(
-    missing=(
-        Missing(
-            what="database",
-            detail="the database does not answer",
-            remedy="see that PostgreSQL runs where ASSAY_DATABASE_URL points",
-        ),
-    )
+_AWAY = Hint(
+    "the database does not answer",
+    "see that PostgreSQL runs where ASSAY_DATABASE_URL points",
 )
 
 
@@ -43,7 +43,7 @@ class MissingPart(Shape):
 
 
 class Ready(Shape):
-    """Whether jobs move; ``troubles`` keep the tasks of one worker, and no others."""
+    """Whether jobs move; ``troubles`` keep one worker's tasks, or what is shown."""
 
     ready: bool
     missing: tuple[MissingPart, ...]
@@ -56,13 +56,18 @@ async def live() -> Envelope[Live]:
     return single(Live())
 
 
-@router.get("/ready", responses={503: {"model": Envelope[Ready]}})
+@router.get(
+    "/ready",
+    responses={503: {"model": Envelope[Ready], "headers": RETRY_AFTER_HEADER}},
+)
 def ready(response: Response, services: ServicesDep) -> Envelope[Ready]:
     """Say whether jobs move, and if not, what is missing: 503."""
     health = _health(services)
     is_ready = not health.missing
     status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
     response.status_code = status
+    if not is_ready:
+        response.headers.update(RETRY_AFTER)
     return Envelope(
         response_code=status,
         data=Ready(
@@ -76,8 +81,10 @@ def ready(response: Response, services: ServicesDep) -> Envelope[Ready]:
 def _health(services: Services) -> Health:
     try:
         return examine(services.database, lease=services.engine.limits.lease)
-    except (DBAPIError, PoolTimeoutError):
-        return _DATABASE_AWAY
+    except (DBAPIError, PoolTimeoutError) as error:
+        log.warning("database.unavailable", **told(error))
+        detail, remedy = find_hint(error) or _AWAY
+        return Health(missing=(Missing(what="database", detail=detail, remedy=remedy),))
 
 
 def _parts(missing: Iterable[Missing]) -> tuple[MissingPart, ...]:

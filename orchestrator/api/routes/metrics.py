@@ -227,7 +227,7 @@ class Exposition(Collector):
     def _foreign_queues(self) -> Metric:
         family = GaugeMetricFamily(
             f"{_PREFIX}foreign_queue",
-            "1 for each queue in the broker that is none of ours",
+            "1 for each queue or exchange in the broker that is none of ours",
             labels=["queue", "wanted", "present", "remedy"],
         )
         for queue in self._measures.foreign:
