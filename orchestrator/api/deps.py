@@ -240,7 +240,7 @@ def _address(request: Request) -> str | None:
 
 def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
     address = _address(request)
-    with get_services(request).database.uow() as tx:
+    with get_services(request).database.glance() as tx:
         presented = request.headers.get(KEY_HEADER)
         key = keys.authenticate(tx, presented, address=address)
         if not key.role.includes(role):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -19,10 +19,7 @@ from typing import Any, Final, Literal
 import psycopg
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import (
-    SQLAlchemyError,
-    StatementError,
-)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from orchestrator.db.link import KEPT_ALIVE, BriefConnection, limit_waiting
 from orchestrator.db.service_clock import ServiceClock
@@ -153,6 +150,7 @@ class Database:
         self._direct_url = direct_url or url
         self._is_pooled = direct_url is not None
         self.engine = _engine(url, pool_size=pool_size, is_pooled=self._is_pooled)
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = ServiceClock()
         self._notifier = Notifier(self)
 
@@ -171,18 +169,46 @@ class Database:
             self._notifier.send(channel, payload)
 
     @contextmanager
+    def glance(self) -> Iterator[Transaction]:
+        """
+        Read only, each statement for itself: no ``BEGIN``, no ``COMMIT``.
+
+        Raises:
+            OperationalError: The database is away; trying again is safe.
+        """
+        # A pooler's sessions have no limits but those of a transaction.
+        glancing = self.engine.begin if self._is_pooled else self._reading.connect
+        opened, connection, now = self._open(glancing)
+        with opened:
+            yield Transaction(connection, now=now, is_witness=False)
+
+    @contextmanager
     def _begin(self) -> Iterator[Transaction]:
+        opened, connection, now = self._open(self.engine.begin)
+        with opened:
+            yield Transaction(connection, now=now, is_witness=self._clock.is_witness)
+
+    def _open(
+        self, begin: Callable[[], AbstractContextManager[Connection]]
+    ) -> tuple[ExitStack, Connection, datetime]:
+        """Return a connection that answers, at what time, and what ends it."""
+        may_be_dead = True
         while True:
-            with self.engine.begin() as connection:
-                if self._is_pooled:
-                    connection.execute(_SET_LOCAL)
-                now = self._clock.read(connection)
-                if now is not None:
-                    yield Transaction(
-                        connection, now=now, is_witness=self._clock.is_witness
-                    )
-                    return
-            self._clock.correct(self.engine)
+            try:
+                with ExitStack() as opened:
+                    connection = opened.enter_context(begin())
+                    if self._is_pooled:
+                        connection.execute(_SET_LOCAL)
+                    now = self._clock.read(connection)
+                    if now is not None:
+                        return opened.pop_all(), connection, now
+            except DBAPIError as error:
+                # A restarted database costs no request: what was kept is thrown away.
+                if not (may_be_dead and error.connection_invalidated):
+                    raise
+                may_be_dead = False
+            else:
+                self._clock.correct(self.engine)
 
     def raw_connection(self, *, application_name: str) -> psycopg.Connection:
         """Open an autocommit connection outside the pool: for LISTEN and for locks."""
@@ -285,8 +311,6 @@ def _engine(url: str, *, pool_size: int, is_pooled: bool) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        # A restarted database must cost no request: a dead connection is replaced.
-        pool_pre_ping=True,
         json_serializer=json_text,
         # It reads all that the other writes; pydantic's own stops at fewer levels.
         json_deserializer=json.loads,
