@@ -183,6 +183,26 @@ def test_a_death_in_a_used_child_is_tried_again_in_a_fresh_one(reusing, how):
     assert _fine(reusing, "a") != spoilt["pid"]
 
 
+def test_a_timeout_in_a_used_child_is_tried_again_in_a_fresh_one(reusing):
+    """What one sample prepared must not call the next one slow."""
+    spoilt = _result(run(reusing, planned_run(customer="a", do="spoils", next="hangs")))
+
+    fine = run(reusing, planned_run(5.0, customer="a", do="fine"))
+
+    assert _result(fine)["pid"] != spoilt["pid"]
+
+
+def test_both_tries_have_the_run_time_of_one(reusing):
+    _fine(reusing, "a")
+    begun = monotonic()
+
+    outcome = run(reusing, planned_run(2.0, customer="a", do="hangs"))
+
+    assert isinstance(outcome, TimedOut)
+    assert "a_loop_with_a_name_to_find" in outcome.message
+    assert 2.0 <= monotonic() - begun < 3.0
+
+
 def test_a_death_in_a_fresh_child_counts(reusing):
     _fine(reusing, "a")
 

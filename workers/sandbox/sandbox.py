@@ -23,9 +23,8 @@ seccomp (``start`` returns what this machine lacks):
   ``close`` returns, nothing at all is left.
 * With ``reuse_child`` a child is kept for more samples, of one customer and at most
   :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
-  falsify that customer's later ones. If it dies, the sample is given to a fresh one
-  before that counts.
-
+  falsify that customer's later ones. If it dies, or takes a tenth of the run time, the
+  sample is given to a fresh one before that counts.
 * Where the replica may divide its cgroup, the processes of a slot have the memory of
   one together, files in a scratch that is memory included, and 256 processes.
 
@@ -93,6 +92,9 @@ __all__ = [
 #: A child that is kept is replaced after so many analyses: bounds what leaks, and what
 #: a sample that took its child over can see.
 RUNS_PER_CHILD = 200
+
+#: Of the time that is left, what a used child may take: the rest is for a fresh one.
+_USED_SHARE = 0.1
 
 _NO_SHARES = (
     "no cgroup for each slot: an analysis is limited per process and per file, not as a"
@@ -341,23 +343,26 @@ class Sandbox:
         deadline: float,
         stopped: threading.Event,
     ) -> Judged:
-        is_used = child.runs > 0
         begun = monotonic()
-        answer = child.ask(_request(place.directory, run), deadline, stopped)
-        if isinstance(answer, bytes):
-            judged = judge(answer, monotonic() - begun)
-        else:
-            judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
-        if is_used and _may_be_anothers(answer, judged):
+        is_used = child.runs > 0
+        share = _USED_SHARE if is_used else 1.0
+        until = begun + (deadline - begun) * share
+        answer = child.ask(_request(place.directory, run), until, stopped)
+        told: Judged | Ended = (
+            answer if isinstance(answer, Ended) else judge(answer, monotonic() - begun)
+        )
+        if is_used and _may_be_anothers(told):
             place.discard()
             # Where that fails the sample would be gone too: then it is our trouble.
             place.directory.empty()
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
+        if isinstance(told, Ended):
+            told = Judged(outcome=place.explain(told, run.timeout_seconds))
         child.customer = run.customer
-        if not self._may_stay(place, child, judged):
+        if not self._may_stay(place, child, told):
             place.discard()
-        return judged
+        return told
 
     def _may_stay(self, place: Slot, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
@@ -373,11 +378,11 @@ class Sandbox:
         )
 
 
-def _may_be_anothers(answer: bytes | Ended, judged: Judged) -> bool:
+def _may_be_anothers(told: Judged | Ended) -> bool:
     """Whether an earlier sample of the same child may have brought this about."""
-    if isinstance(answer, bytes):
-        return not isinstance(judged.outcome, Finished)
-    return answer not in {Ended.TIMED_OUT, Ended.STOPPED}
+    if isinstance(told, Judged):
+        return not isinstance(told.outcome, Finished)
+    return told is not Ended.STOPPED
 
 
 def _clean(place: Slot) -> None:
