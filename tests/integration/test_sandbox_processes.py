@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from tests.fixtures.sandboxes import (
     wait_until,
 )
 from workers.analysis import JSON
-from workers.sandbox.inside.confinement import protect_process
+from workers.sandbox.inside.confinement import MAX_PROCESSES, protect_process
 from workers.sandbox.inside.processes import children_of
 from workers.sandbox.sandbox import (
     RUNS_PER_CHILD,
@@ -42,6 +43,14 @@ from workers.sandbox.sandbox import (
 )
 
 SANDBOXES = ANALYZERS.with_name("sandboxes.py")
+#: They count as processes.
+_MANY_THREADS = f"""
+import os, sys, threading
+os.setuid(int(sys.argv[1]))
+for _ in range({MAX_PROCESSES}):
+    threading.Thread(target=threading.Event().wait).start()
+print(flush=True)
+"""
 
 
 @pytest.fixture(name="sandbox")
@@ -401,6 +410,50 @@ def test_a_zygote_that_is_killed_between_analyses_is_replaced(sandbox):
     _fine(sandbox)
 
     assert _zygote() != zygote
+
+
+def test_a_zygote_that_is_killed_before_its_child_was_asked_costs_nothing(sandbox):
+    def deliver(target: Path, _: float) -> None:
+        (child,) = children_of([_zygote()])
+        os.kill(_zygote(), signal.SIGKILL)
+        wait_until(lambda: not is_alive(child))
+        target.touch()
+
+    outcome = run(sandbox, replace(planned_run(do="fine"), deliver=deliver))
+
+    assert isinstance(outcome, Finished), outcome
+
+
+needs_users = pytest.mark.skipif(
+    os.geteuid() != 0, reason="processes are counted where a slot has a user"
+)
+
+
+@needs_users
+def test_a_zygote_that_cannot_fork_is_replaced(sandbox):
+    """What takes all the processes of its user ends with it."""
+    uid = _result(run(sandbox, planned_run(do="fine")))["uid"]
+    zygote = _zygote()
+    with subprocess.Popen(
+        [sys.executable, "-c", _MANY_THREADS, str(uid)], stdout=subprocess.PIPE
+    ) as crowd:
+        try:
+            assert crowd.stdout is not None
+            assert crowd.stdout.read(1)
+
+            _fine(sandbox)
+        finally:
+            crowd.kill()
+
+    assert _zygote() != zygote
+
+
+@needs_users
+def test_a_second_zygote_that_cannot_fork_is_the_replicas_trouble(sandbox):
+    resource.prlimit(_template(), resource.RLIMIT_NPROC, (0, 0))
+
+    with pytest.raises(SandboxError, match="no zygote gives a child"):
+        run(sandbox, planned_run(do="fine"))
 
 
 def test_a_child_that_is_killed_is_a_crash(sandbox, tmp_path):

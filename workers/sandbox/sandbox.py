@@ -342,6 +342,8 @@ class Sandbox:
         run: Run,
         deadline: float,
         stopped: threading.Event,
+        *,
+        is_first: bool = True,
     ) -> Judged:
         begun = monotonic()
         is_used = child.runs > 0
@@ -357,6 +359,12 @@ class Sandbox:
             place.directory.empty()
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
+        if told is Ended.UNREADY and is_first and monotonic() < deadline:
+            # Somebody killed its zygote, say: no sample was looked at.
+            place.discard()
+            place.end()
+            another = self._new_child(place)
+            return self._analyze(place, another, run, deadline, stopped, is_first=False)
         if isinstance(told, Ended):
             told = Judged(outcome=place.explain(told, run.timeout_seconds))
         child.customer = run.customer

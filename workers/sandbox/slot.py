@@ -93,7 +93,8 @@ class Slot:
         except TemplateLostError:
             raise
         except LostError:
-            # Somebody killed the zygote: the kernel does, when memory is short.
+            # Somebody killed the zygote (the kernel does, when memory is short), or it
+            # cannot fork: what took its processes ends with it.
             self.end()
         try:
             return self._fork(spawner)
@@ -102,7 +103,7 @@ class Slot:
         except LostError as error:
             text = _tail(self._log)
             self.end()
-            msg = f"a zygote does not stay alive ({error}): {text}"
+            msg = f"no zygote gives a child ({error}): {text}"
             raise SandboxError(msg) from error
 
     def explain(self, ended: Ended, timeout_seconds: float) -> Outcome:
