@@ -109,6 +109,11 @@ def _running(sandbox: Sandbox, planned: Run) -> Iterator[list[Outcome]]:
         thread.join(60)
 
 
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def _read(path: Path) -> Callable[[], str]:
     return lambda: path.read_text() if path.exists() else ""
 
@@ -235,6 +240,18 @@ def test_a_busy_child_costs_the_next_sample_no_time(reusing):
     assert told[0] > asked + 2.0
 
 
+def test_a_kept_child_stands_still_until_it_is_asked_again(reusing):
+    """Else what one analysis began would go on at everybody's cost."""
+    pid = _result(run(reusing, planned_run(customer="a", do="works_on")))["pid"]
+    seen = monotonic()
+    before = _cpu_ticks(pid)
+
+    wait_until(lambda: monotonic() > seen + 0.3)
+
+    assert is_alive(pid)
+    assert _cpu_ticks(pid) == before
+
+
 def test_a_delivery_that_takes_all_the_time_is_no_fault_of_the_sandbox(sandbox):
     def deliver(target: Path, deadline: float) -> None:
         wait_until(lambda: monotonic() > deadline)
@@ -290,10 +307,10 @@ def test_nothing_of_one_analysis_is_there_for_the_next(reusing):
 
 
 def test_a_kept_child_leaves_nothing_to_another_customer(reusing):
-    """Not even what it writes when the slot has been cleaned, before it is ended."""
-    planted = run(reusing, planned_run(do="plants_when_cleaned", customer="a"))
-    assert isinstance(planted, Finished)
-    wait_until(Path(str(planted.analysis["result"]), "loot").exists)
+    """Not even what it writes, where it is woken, when the slot has been cleaned."""
+    planted = _result(run(reusing, planned_run(do="plants_when_cleaned", customer="a")))
+    os.kill(planted["pid"], signal.SIGCONT)
+    wait_until(Path(planted["work"], "loot").exists)
 
     result = _result(run(reusing, planned_run(do="lists_files", customer="b")))
 

@@ -22,7 +22,7 @@ seccomp (``start`` returns what this machine lacks):
   When an outcome is returned, that child and all that it started are dead; when
   ``close`` returns, nothing at all is left.
 * With ``reuse_child`` a child is kept for more samples, of one customer and at most
-  :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
+  :data:`RUNS_PER_CHILD`, and stands still between two. One that takes it over without being noticed can see and
   falsify that customer's later ones. If it dies, or takes a tenth of the run time, the
   sample is given to a fresh one before that counts.
 * Where the replica may divide its cgroup, the processes of a slot have the memory of
@@ -304,7 +304,7 @@ class Sandbox:
     def _start_afresh(self, place: Slot) -> None:
         place.discard()
         try:
-            # A child that was kept may have written since its answer.
+            # Without a filter a child that rested may have woken itself, and written.
             place.directory.empty()
         except OSError:
             place.make_anew()
@@ -380,9 +380,9 @@ class Sandbox:
             and judged.is_reusable
             # It could change them, and hold up whoever opens them.
             and not judged.files
-            and place.directory.is_empty()
             and child.runs < RUNS_PER_CHILD
-            and child.is_tidy(self._recipe.memory_bytes // 2)
+            and child.rest(self._recipe.memory_bytes // 2)
+            and place.directory.is_empty()
         )
 
 

@@ -72,12 +72,7 @@ class Slot:
         child = self.child
         if child is None or child.has_ended():
             return None
-        if child.runs == 0:
-            return child
-        if customer is None or child.customer != customer:
-            return None
-        # What is busy with something else would cost the next sample its time.
-        return child if child.is_ready_again() else None
+        return child if customer is not None and child.customer == customer else None
 
     def fork(self, spawner: Spawner) -> Child:
         """
