@@ -34,6 +34,10 @@ _DUMP_SECONDS = 0.2
 _LOG_TAIL_BYTES = 4096
 #: Bytes that are taken at a time.
 _PART_BYTES = 256 * 1024
+#: After fewer bytes than these the rest is given so many seconds to gather: sending one
+#: at a time shall cost the sender, not us.
+_SMALL_BYTES = 4096
+_GATHER_SECONDS = 0.01
 
 
 class Ended(Enum):
@@ -177,7 +181,10 @@ class Child:
         return None
 
     def _listen(self, deadline: float, stopped: threading.Event) -> bytes | Ended:
+        part = b""
         while (frame := self._next_frame()) is None:
+            if 0 < len(part) < _SMALL_BYTES:
+                poll({self.pidfd: select.POLLIN}, _GATHER_SECONDS)
             ended = self._wait(select.POLLIN, deadline, stopped)
             if ended is not None:
                 return ended
