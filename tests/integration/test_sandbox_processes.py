@@ -351,6 +351,48 @@ def test_folders_that_cannot_be_read_do_not_spoil_a_slot(sandbox):
         assert found == []
 
 
+def test_many_files_that_are_left_hold_up_nobody(sandbox, tmp_path):
+    """They are out of the way at once, and gone before as many more are."""
+    scratch = tmp_path / "scratch"
+
+    left = _result(run(sandbox, planned_run(do="leaves_many_files", count=20_000)))
+    held = monotonic() - left["ended"]
+    found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
+    again = run(sandbox, planned_run(do="leaves_many_files", count=5_000))
+    files = sum(len(names) for _, _, names in os.walk(scratch))
+
+    assert found == []
+    assert isinstance(again, Finished)
+    assert files < 10_000
+    wait_until(lambda: not (scratch / "0.old").exists())
+    assert held < _removal_seconds(tmp_path / "as many", 20_000) / 2
+
+
+def _removal_seconds(folder: Path, count: int) -> float:
+    folder.mkdir()
+    for number in range(count):
+        (folder / str(number)).touch()
+    begun = monotonic()
+    shutil.rmtree(folder)
+    return monotonic() - begun
+
+
+def test_many_files_of_a_used_child_take_no_sample_along(reusing):
+    spoils = planned_run(customer="a", do="spoils", next="leaves_many_files_and_dies")
+    spoilt = _result(run(reusing, spoils))
+    delivered: list[float] = []
+
+    def deliver(target: Path, deadline: float) -> None:
+        target.touch()
+        delivered.append(deadline)
+
+    planned = replace(planned_run(customer="a", do="fine"), deliver=deliver)
+    fine = _result(run(reusing, planned))
+
+    assert fine["pid"] != spoilt["pid"]
+    assert delivered[0] == delivered[1]
+
+
 @pytest.mark.parametrize("gone", ["", "0", "0/work", "0.taken"])
 def test_a_folder_that_vanished_is_made_anew_with_a_new_zygote(sandbox, tmp_path, gone):
     _fine(sandbox)

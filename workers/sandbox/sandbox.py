@@ -22,15 +22,16 @@ seccomp (``start`` returns what this machine lacks):
   When an outcome is returned, that child and all that it started are dead; when
   ``close`` returns, nothing at all is left.
 * With ``reuse_child`` a child is kept for more samples, of one customer and at most
-  :data:`RUNS_PER_CHILD`, and stands still between two. One that takes it over without being noticed can see and
-  falsify that customer's later ones. If it dies, or takes a tenth of the run time, the
-  sample is given to a fresh one before that counts.
+  :data:`RUNS_PER_CHILD`, and stands still between two. One that takes it over without
+  being noticed can see and falsify that customer's later ones. If it dies, or takes a
+  tenth of the run time, the sample is given to a fresh one before that counts.
 * Where the replica may divide its cgroup, the processes of a slot have the memory of
   one together, files in a scratch that is memory included, and 256 processes.
 
 What does not hold: it is no virtual machine, and a hole in the kernel is a way out. On
-a disk the scratch is limited per file, not in total. Without cgroups memory is limited
-per process; and processes are limited where a slot has a user of its own.
+a disk the scratch is limited per file, not in total, nor in how many there are. Without
+cgroups memory is limited per process; and processes are limited where a slot has a user
+of its own.
 """
 
 from __future__ import annotations
@@ -279,7 +280,7 @@ class Sandbox:
         child = self._child(place, run)
         deadline = monotonic() + run.timeout_seconds
         try:
-            place.directory.put_sample(lambda target: run.deliver(target, deadline))
+            _deliver(place, run, deadline)
             judged = self._analyze(place, child, run, deadline, stopped)
             return _collected(place.directory, judged, collect)
         except BaseException:
@@ -354,9 +355,9 @@ class Sandbox:
             answer if isinstance(answer, Ended) else judge(answer, monotonic() - begun)
         )
         if is_used and _may_be_anothers(told):
-            place.discard()
-            # Where that fails the sample would be gone too: then it is our trouble.
-            place.directory.empty()
+            self._start_afresh(place)
+            if not place.directory.sample.exists():
+                _deliver(place, run, deadline)
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
         if told is Ended.UNREADY and is_first and monotonic() < deadline:
@@ -393,11 +394,23 @@ def _may_be_anothers(told: Judged | Ended) -> bool:
     return told is not Ended.STOPPED
 
 
+def _deliver(place: Slot, run: Run, deadline: float) -> None:
+    place.directory.put_sample(lambda target: run.deliver(target, deadline))
+
+
 def _clean(place: Slot) -> None:
     try:
         place.directory.clean()
     except OSError:
-        # The outcome stands; the directory is made anew before the next analysis.
+        _replace(place)
+
+
+def _replace(place: Slot) -> None:
+    try:
+        # Now, and not when the next sample's time has begun.
+        place.make_anew()
+    except OSError:
+        # The outcome stands; it is tried once more before the next analysis.
         place.directory.forget()
 
 
