@@ -29,16 +29,24 @@ class StoredFile:
     sample_sha256: str
 
 
-def total_bytes(tx: Transaction, task_id: UUID, attempt: int) -> int:
-    """Return how much an attempt has stored; the same bytes count once."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What an attempt has stored; the same bytes count once."""
+
+    files: int
+    total_bytes: int
+
+
+def sum_up(tx: Transaction, task_id: UUID, attempt: int) -> Stored:
+    """Return how many files an attempt has stored, and how large they are."""
     found = tx.connection.execute(
         text(
-            "SELECT coalesce(sum(size_bytes), 0) FROM stored_file"
-            " WHERE task_id = :task_id AND attempt = :attempt"
+            "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS total_bytes"
+            "  FROM stored_file WHERE task_id = :task_id AND attempt = :attempt"
         ),
         {"task_id": task_id, "attempt": attempt},
-    )
-    return int(found.scalar_one())
+    ).one()
+    return Stored(files=found.files, total_bytes=int(found.total_bytes))
 
 
 def add(tx: Transaction, file: StoredFile, *, look_at: datetime) -> None:

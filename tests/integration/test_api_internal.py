@@ -13,6 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from orchestrator.catalog.attempt_files import FILES_MAX
 from orchestrator.catalog.workers import enrol_worker
 from orchestrator.contracts.signature import attempt_proof, enrolment_proof
 from orchestrator.contracts.token import StoredClaim
@@ -139,6 +140,28 @@ def test_what_an_attempt_stores_is_limited_as_a_whole(attempt: Attempt):
     digest = hashlib.sha256(bytes(rest + 1)).hexdigest()
     assert attempt.api.services.store.size(digest) is None
     assert (again.status_code, fits.status_code) == (200, 200)
+
+
+def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt):
+    """Empty ones would be rows without end, and no byte too many."""
+    with attempt.api.services.database.uow() as tx:
+        tx.connection.execute(
+            text(
+                "INSERT INTO stored_file (task_id, attempt, sha256, size_bytes,"
+                " sample_sha256, look_at, created_at) SELECT :task, 1, n, 0, '', now(),"
+                " now() FROM generate_series(2, :most) AS n"
+            ),
+            {"task": attempt.task_id, "most": FILES_MAX},
+        )
+
+    last = attempt.call("PUT", "/file/child", content=b"last")
+    refused = attempt.call("PUT", "/file/child", content=b"")
+    again = attempt.call("PUT", "/file/child", content=b"last")
+
+    assert (last.status_code, again.status_code) == (200, 200)
+    assert refused.status_code == 413
+    assert refused.json()["metaData"] == {"code": "attempt_too_large"}
+    assert attempt.api.services.store.size(hashlib.sha256(b"").hexdigest()) is None
 
 
 @pytest.mark.parametrize(
