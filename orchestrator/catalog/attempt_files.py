@@ -5,6 +5,7 @@ What an attempt stores beside its report: how much it may be. Keeps no bytes its
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from orchestrator.contracts.wire import LIST_MAX
 from orchestrator.db import stored_files
@@ -33,6 +34,25 @@ def reserve_file(tx: Transaction, file: StoredFile, *, limits: Limits) -> None:
     stored_files.add(tx, file, look_at=look_at)
     stored = stored_files.sum_up(tx, file.task_id, file.attempt)
     if stored.files > FILES_MAX or stored.total_bytes > limits.attempt_max_bytes:
-        raise AttemptTooLargeError(
-            files_max=FILES_MAX, limit_bytes=limits.attempt_max_bytes
-        )
+        raise too_large(limits)
+
+
+def room_for_file(
+    tx: Transaction, task_id: UUID, attempt: int, *, limits: Limits
+) -> int:
+    """
+    Return how many bytes of one more file are worth receiving.
+
+    What is left; and as many as the largest that is there has, for it may be sent again
+    when its answer was lost.
+    """
+    stored = stored_files.sum_up(tx, task_id, attempt)
+    left = limits.attempt_max_bytes - stored.total_bytes
+    return max(left if stored.files < FILES_MAX else 0, stored.largest_bytes)
+
+
+def too_large(limits: Limits) -> AttemptTooLargeError:
+    """Return the error of an attempt that stores too much, or too many."""
+    return AttemptTooLargeError(
+        files_max=FILES_MAX, limit_bytes=limits.attempt_max_bytes
+    )

@@ -35,18 +35,24 @@ class Stored:
 
     files: int
     total_bytes: int
+    largest_bytes: int
 
 
 def sum_up(tx: Transaction, task_id: UUID, attempt: int) -> Stored:
     """Return how many files an attempt has stored, and how large they are."""
     found = tx.connection.execute(
         text(
-            "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS total_bytes"
+            "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS total_bytes,"
+            "       coalesce(max(size_bytes), 0) AS largest_bytes"
             "  FROM stored_file WHERE task_id = :task_id AND attempt = :attempt"
         ),
         {"task_id": task_id, "attempt": attempt},
     ).one()
-    return Stored(files=found.files, total_bytes=int(found.total_bytes))
+    return Stored(
+        files=found.files,
+        total_bytes=int(found.total_bytes),
+        largest_bytes=found.largest_bytes,
+    )
 
 
 def add(tx: Transaction, file: StoredFile, *, look_at: datetime) -> None:

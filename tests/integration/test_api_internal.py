@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -21,6 +22,8 @@ from orchestrator.db.workers import REPLICAS_MAX
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, ATTEMPT_MAX_BYTES, SAMPLE_MAX_BYTES, first_message
+
+MEBIBYTE = 1024 * 1024
 
 
 @dataclass(kw_only=True)
@@ -46,7 +49,7 @@ class Attempt:
         attempt: int = 1,
         token: str | None = None,
         proof: str | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterator[bytes] | None = None,
     ) -> httpx.Response:
         """Call as the replica does."""
         token = self.token(attempt) if token is None else token
@@ -142,17 +145,28 @@ def test_what_an_attempt_stores_is_limited_as_a_whole(attempt: Attempt):
     assert (again.status_code, fits.status_code) == (200, 200)
 
 
+def test_no_more_is_written_than_an_attempt_has_left(attempt: Attempt):
+    """Nor on the way: what will be refused would fill the store meanwhile."""
+    note_stored(attempt, files=ATTEMPT_MAX_BYTES // MEBIBYTE, size_bytes=MEBIBYTE)
+    seen = [0]
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(SAMPLE_MAX_BYTES // MEBIBYTE):
+            yield bytes(MEBIBYTE)
+            seen.extend(path.stat().st_size for path in attempt.api.staged())
+
+    refused = attempt.call("PUT", "/file/child", content=chunks())
+    announced = attempt.call("PUT", "/file/child", content=bytes(MEBIBYTE + 1))
+
+    for answer in (refused, announced):
+        assert answer.status_code == 413
+        assert answer.json()["metaData"] == {"code": "attempt_too_large"}
+    assert max(seen) <= MEBIBYTE
+
+
 def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt):
     """Empty ones would be rows without end, and no byte too many."""
-    with attempt.api.services.database.uow() as tx:
-        tx.connection.execute(
-            text(
-                "INSERT INTO stored_file (task_id, attempt, sha256, size_bytes,"
-                " sample_sha256, look_at, created_at) SELECT :task, 1, n, 0, '', now(),"
-                " now() FROM generate_series(2, :most) AS n"
-            ),
-            {"task": attempt.task_id, "most": FILES_MAX},
-        )
+    note_stored(attempt, files=FILES_MAX - 1, size_bytes=0)
 
     last = attempt.call("PUT", "/file/child", content=b"last")
     refused = attempt.call("PUT", "/file/child", content=b"")
@@ -162,6 +176,19 @@ def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt
     assert refused.status_code == 413
     assert refused.json()["metaData"] == {"code": "attempt_too_large"}
     assert attempt.api.services.store.size(hashlib.sha256(b"").hexdigest()) is None
+
+
+def note_stored(attempt: Attempt, *, files: int, size_bytes: int) -> None:
+    """Have it be as if the attempt had stored so many files."""
+    with attempt.api.services.database.uow() as tx:
+        tx.connection.execute(
+            text(
+                "INSERT INTO stored_file (task_id, attempt, sha256, size_bytes,"
+                " sample_sha256, look_at, created_at) SELECT :task, 1, n, :size, '',"
+                " now(), now() FROM generate_series(1, :files) AS n"
+            ),
+            {"task": attempt.task_id, "size": size_bytes, "files": files},
+        )
 
 
 @pytest.mark.parametrize(
