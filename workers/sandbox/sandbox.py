@@ -36,7 +36,7 @@ of its own.
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -303,6 +303,8 @@ class Sandbox:
         return self._new_child(place)
 
     def _start_afresh(self, place: Slot) -> None:
+        if place.child is None:
+            return
         place.discard()
         try:
             # Without a filter a child that rested may have woken itself, and written.
@@ -350,7 +352,7 @@ class Sandbox:
         is_used = child.runs > 0
         share = _USED_SHARE if is_used else 1.0
         until = begun + (deadline - begun) * share
-        answer = child.ask(_request(place.directory, run), until, stopped)
+        answer = child.ask(_request(run), until, stopped)
         told: Judged | Ended = (
             answer if isinstance(answer, Ended) else judge(answer, monotonic() - begun)
         )
@@ -414,16 +416,15 @@ def _replace(place: Slot) -> None:
         place.directory.forget()
 
 
-def _request(directory: SlotDirectory, run: Run) -> bytes:
+def _request(run: Run) -> bytes:
     request = {
-        "path": str(directory.sample),
         "sha256": run.sha256,
         "size": run.size,
         "file_name": run.file_name,
         "classification": asdict(run.classification),
         "options": dict(run.options),
     }
-    return json.dumps(request).encode()
+    return marshal.dumps(request)
 
 
 def _collected(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from workers.analysis import File
+from workers.sandbox.inside.child import SAMPLE
 
 #: First of the users that slots get, and how many; far above people and services.
 #: Where a container maps fewer users, those below the last 16-bit one.
@@ -108,7 +109,7 @@ class SlotDirectory:
         self._log = root / f"{slot}.log"
         self.directory = root / str(slot)
         self.work = self.directory / "work"
-        self.sample = self.directory / "sample"
+        self.sample = self.directory / SAMPLE
         self._folders = (self.directory, self.work, self._staged)
         self._made: list[tuple[int, int]] | None = None
         self._removal: subprocess.Popen[bytes] | None = None
