@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -14,6 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from orchestrator.api.http.body import READERS_PER_ATTEMPT
 from orchestrator.catalog.attempt_files import FILES_MAX
 from orchestrator.catalog.workers import enrol_worker
 from orchestrator.contracts.signature import attempt_proof, enrolment_proof
@@ -22,6 +25,7 @@ from orchestrator.db.workers import REPLICAS_MAX
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, ATTEMPT_MAX_BYTES, SAMPLE_MAX_BYTES, first_message
+from tests.fixtures.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
 
@@ -80,6 +84,10 @@ class Attempt:
 @pytest.fixture
 def attempt(api: API) -> Attempt:
     """An attempt that is in the backlog."""
+    return attempt_of(api)
+
+
+def attempt_of(api: API) -> Attempt:
     content = secrets.token_bytes(5000)
     job = api.add_job(api.upload(content))
     (task,) = api.tasks(job["id"])
@@ -162,6 +170,30 @@ def test_no_more_is_written_than_an_attempt_has_left(attempt: Attempt):
         assert answer.status_code == 413
         assert answer.json()["metaData"] == {"code": "attempt_too_large"}
     assert max(seen) <= MEBIBYTE
+
+
+def test_an_attempt_that_lets_bytes_drip_keeps_nobody_else_waiting(api: API):
+    """Nor does it write what is left to it many times at once."""
+    slow, other = attempt_of(api), attempt_of(api)
+    begun, release = threading.Barrier(READERS_PER_ATTEMPT + 1), threading.Event()
+
+    def drips() -> Iterator[bytes]:
+        yield b"x"
+        begun.wait(10)
+        release.wait(10)
+
+    def is_busy() -> bool:
+        return slow.call("PUT", "/file/child", content=b"more").status_code == 503
+
+    with ThreadPoolExecutor() as pool:
+        for _ in range(READERS_PER_ATTEMPT):
+            pool.submit(slow.call, "PUT", "/file/child", content=drips())
+        begun.wait(10)
+        try:
+            eventually(is_busy)
+            assert other.call("PUT", "/file/child", content=b"x").status_code == 200
+        finally:
+            release.set()
 
 
 def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt):

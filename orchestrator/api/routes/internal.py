@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.deps import Services, ServicesDep
-from orchestrator.api.http.body import raw_answer, received_chunks, run_reader
+from orchestrator.api.http.body import raw_answer, received_chunks, run_attempt_reader
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.errors import RESPONSES
 from orchestrator.api.http.threads import in_thread
@@ -115,8 +115,8 @@ async def write_file(
     limit = min(limits.sample_max_bytes, room)
     try:
         chunks = received_chunks(request, limit_bytes=limit)
-        kept = await run_reader(
-            request, lambda: _keep(services, view, chunks, limit), user_id=None
+        kept = await run_attempt_reader(
+            request, lambda: _keep(services, view, chunks, limit), task_id=task_id
         )
     except SampleTooLargeError:
         if limit < limits.sample_max_bytes:
