@@ -22,8 +22,9 @@ from workers.sandbox.inside.processes import has_children
 
 #: Seconds between two looks at the event ``stopped``, on which one cannot poll.
 _LOOK_SECONDS = 0.05
-#: Seconds for a child to say that it takes a request; it does so at once, or is busy.
-_READY_SECONDS = 0.05
+#: Seconds for a child to say that it takes a request. It does so at once, or is busy,
+#: or the machine is: waiting costs nobody but the analysis that is over.
+_READY_SECONDS = 0.5
 #: Seconds for a stopped child to stand still, and between two looks: it does so when it
 #: is next given a processor.
 _STOP_SECONDS = 1.0
