@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.deps import KEY_HEADER, Services
 from orchestrator.api.http import errors
-from orchestrator.api.http.body import Readers
+from orchestrator.api.http.body import READERS_PER_ATTEMPT, READERS_PER_USER, Readers
 from orchestrator.api.http.body_deadline import BodyDeadline
 from orchestrator.api.http.envelope import NO_GUESSING
 from orchestrator.api.http.parameters import PARAMETERS_MAX, has_too_many
@@ -75,7 +75,8 @@ def create_app(services: Services) -> FastAPI:
         strict_content_type=False,
     )
     app.state.services = services
-    app.state.readers = Readers()
+    app.state.readers = Readers(READERS_PER_USER)
+    app.state.attempt_readers = Readers(READERS_PER_ATTEMPT)
     app.state.failed_logins = FailedLogins()
     errors.install(app)
     app.add_middleware(BodyDeadline)

@@ -29,16 +29,30 @@ class StoredFile:
     sample_sha256: str
 
 
-def total_bytes(tx: Transaction, task_id: UUID, attempt: int) -> int:
-    """Return how much an attempt has stored; the same bytes count once."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What an attempt has stored; the same bytes count once."""
+
+    files: int
+    total_bytes: int
+    largest_bytes: int
+
+
+def sum_up(tx: Transaction, task_id: UUID, attempt: int) -> Stored:
+    """Return how many files an attempt has stored, and how large they are."""
     found = tx.connection.execute(
         text(
-            "SELECT coalesce(sum(size_bytes), 0) FROM stored_file"
-            " WHERE task_id = :task_id AND attempt = :attempt"
+            "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS total_bytes,"
+            "       coalesce(max(size_bytes), 0) AS largest_bytes"
+            "  FROM stored_file WHERE task_id = :task_id AND attempt = :attempt"
         ),
         {"task_id": task_id, "attempt": attempt},
+    ).one()
+    return Stored(
+        files=found.files,
+        total_bytes=int(found.total_bytes),
+        largest_bytes=found.largest_bytes,
     )
-    return int(found.scalar_one())
 
 
 def add(tx: Transaction, file: StoredFile, *, look_at: datetime) -> None:
@@ -66,35 +80,39 @@ def add(tx: Transaction, file: StoredFile, *, look_at: datetime) -> None:
     )
 
 
-def look_again(tx: Transaction, *, at: datetime, limit: int) -> None:
-    """Put off what is due and is named by something."""
-    tx.connection.execute(_LOOK_AGAIN, {"now": tx.now, "at": at, "limit": limit})
+def look_again(tx: Transaction, *, due: datetime, at: datetime, limit: int) -> None:
+    """Put off what is *due* and is named by something."""
+    tx.connection.execute(_LOOK_AGAIN, {"due": due, "at": at, "limit": limit})
 
 
-def delete_unnamed(tx: Transaction, *, limit: int) -> tuple[int, list[str]]:
+def delete_unnamed(
+    tx: Transaction, *, due: datetime, limit: int
+) -> tuple[int, list[str]]:
     """
-    Delete the rows that are due and that nothing names.
+    Delete the rows that are *due* and that nothing names.
 
     Returns:
-        How many, and the SHA-256 of those whose bytes nobody else has stored.
+        How many, and the SHA-256 of those whose bytes no other attempt has stored.
     """
-    rows = tx.connection.execute(_DELETE, {"now": tx.now, "limit": limit}).all()
+    rows = tx.connection.execute(_DELETE, {"due": due, "limit": limit}).all()
     found: Sequence[str] = [row.sha256 for row in rows]
     alone = tx.connection.execute(_OF_NOBODY, {"found": list(found)})
     return len(rows), list(alone.scalars())
 
 
+# By an analysis of any sample: the same file is carved out of many. Counted: asked for
+# the first alone, PostgreSQL leaves the index and reads all of history.
 _IS_NAMED = """
-    (EXISTS (SELECT 1 FROM analysis a
-              WHERE a.sample_sha256 = f.sample_sha256
-                AND (a.result_ref = f.sha256
-                     OR a.files @> jsonb_build_array(
-                            jsonb_build_object('sha256', f.sha256))))
+    (EXISTS (SELECT 1 FROM analysis a WHERE a.result_ref = f.sha256)
+     OR (SELECT count(*) FROM analysis a
+          WHERE a.files <> '[]'
+            AND a.files @> jsonb_build_array(
+                    jsonb_build_object('sha256', f.sha256))) > 0
      OR EXISTS (SELECT 1 FROM sample s WHERE s.sha256 = f.sha256)
      OR EXISTS (SELECT 1 FROM evidence e WHERE e.sha256 = f.sha256))
 """
 _DUE = """
-    SELECT f.ctid FROM stored_file f WHERE f.look_at <= :now
+    SELECT f.ctid FROM stored_file f WHERE f.look_at <= :due
      ORDER BY f.look_at LIMIT :limit
 """
 _LOOK_AGAIN = text(
@@ -114,11 +132,5 @@ _OF_NOBODY = text(
     """
     SELECT DISTINCT found FROM unnest(CAST(:found AS text[])) AS found
      WHERE NOT EXISTS (SELECT 1 FROM stored_file f WHERE f.sha256 = found)
-       -- Of another sample: the same file is carved out of many.
-       AND NOT EXISTS (SELECT 1 FROM analysis a WHERE a.result_ref = found)
-       AND NOT EXISTS (SELECT 1 FROM analysis a
-                        WHERE a.files <> '[]'
-                          AND a.files @> jsonb_build_array(
-                                  jsonb_build_object('sha256', found)))
     """
 )

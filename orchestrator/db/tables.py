@@ -875,7 +875,7 @@ stored_file = Table(
     Column("attempt", Integer, primary_key=True),
     Column("sha256", Text, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
-    #: The sample of the task, whose analyses most likely name the file.
+    #: The sample of the task; analyses of any sample may name the file.
     Column("sample_sha256", Text, nullable=False),
     #: When to look whether anything names it.
     _at("look_at", nullable=False),

@@ -64,17 +64,19 @@ class SampleTooLargeError(InvalidError):
 
 
 class AttemptTooLargeError(InvalidError):
-    """The files of one attempt are together above ``ASSAY_ATTEMPT_MAX_BYTES``."""
+    """
+    The files of one attempt are together above ``ASSAY_ATTEMPT_MAX_BYTES``, or more
+    than a report can name.
+    """
 
     code = "attempt_too_large"
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, *, files_max: int, limit_bytes: int) -> None:
         super().__init__(
             f"the files of this attempt are together larger than {limit_bytes} bytes"
-            " (ASSAY_ATTEMPT_MAX_BYTES)",
+            f" (ASSAY_ATTEMPT_MAX_BYTES), or more than {files_max}",
             field="body",
         )
-        self.limit_bytes = limit_bytes
 
 
 class LimitExceededError(AssayError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orchestrator.db import stored_files, sweeps
+from orchestrator.db import stored_files, stream, sweeps
 from orchestrator.db.unit_of_work import Database
 from orchestrator.store import SampleStore
 
@@ -36,8 +36,10 @@ def sweep_files(database: Database, store: SampleStore) -> int:
     with database.uow() as tx:
         if not sweeps.try_lock_sweep(tx, "files"):
             return 0
-        stored_files.look_again(tx, at=tx.now + _NAMED, limit=_FILES)
-        forgotten, of_nobody = stored_files.delete_unnamed(tx, limit=_FILES)
+        # By what has been read: a report that waits may name what is long due.
+        due = stream.get_stream(tx).watermark.at
+        stored_files.look_again(tx, due=due, at=tx.now + _NAMED, limit=_FILES)
+        forgotten, of_nobody = stored_files.delete_unnamed(tx, due=due, limit=_FILES)
         # Before the commit: bytes without a row would stay for ever.
         if of_nobody:
             store.delete_older(of_nobody, older_than=_WRITTEN_LATELY)

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -13,6 +16,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from orchestrator.api.http.body import READERS_PER_ATTEMPT
+from orchestrator.catalog.attempt_files import FILES_MAX
 from orchestrator.catalog.workers import enrol_worker
 from orchestrator.contracts.signature import attempt_proof, enrolment_proof
 from orchestrator.contracts.token import StoredClaim
@@ -20,6 +25,9 @@ from orchestrator.db.workers import REPLICAS_MAX
 from orchestrator.domain.values import Actor
 from orchestrator.queries.workers import find_enrolment
 from tests.fixtures.api import API, ATTEMPT_MAX_BYTES, SAMPLE_MAX_BYTES, first_message
+from tests.fixtures.waiting import eventually
+
+MEBIBYTE = 1024 * 1024
 
 
 @dataclass(kw_only=True)
@@ -45,7 +53,7 @@ class Attempt:
         attempt: int = 1,
         token: str | None = None,
         proof: str | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterator[bytes] | None = None,
     ) -> httpx.Response:
         """Call as the replica does."""
         token = self.token(attempt) if token is None else token
@@ -76,6 +84,10 @@ class Attempt:
 @pytest.fixture
 def attempt(api: API) -> Attempt:
     """An attempt that is in the backlog."""
+    return attempt_of(api)
+
+
+def attempt_of(api: API) -> Attempt:
     content = secrets.token_bytes(5000)
     job = api.add_job(api.upload(content))
     (task,) = api.tasks(job["id"])
@@ -139,6 +151,76 @@ def test_what_an_attempt_stores_is_limited_as_a_whole(attempt: Attempt):
     digest = hashlib.sha256(bytes(rest + 1)).hexdigest()
     assert attempt.api.services.store.size(digest) is None
     assert (again.status_code, fits.status_code) == (200, 200)
+
+
+def test_no_more_is_written_than_an_attempt_has_left(attempt: Attempt):
+    """Nor on the way: what will be refused would fill the store meanwhile."""
+    note_stored(attempt, files=ATTEMPT_MAX_BYTES // MEBIBYTE, size_bytes=MEBIBYTE)
+    seen = [0]
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(SAMPLE_MAX_BYTES // MEBIBYTE):
+            yield bytes(MEBIBYTE)
+            seen.extend(path.stat().st_size for path in attempt.api.staged())
+
+    refused = attempt.call("PUT", "/file/child", content=chunks())
+    announced = attempt.call("PUT", "/file/child", content=bytes(MEBIBYTE + 1))
+
+    for answer in (refused, announced):
+        assert answer.status_code == 413
+        assert answer.json()["metaData"] == {"code": "attempt_too_large"}
+    assert max(seen) <= MEBIBYTE
+
+
+def test_an_attempt_that_lets_bytes_drip_keeps_nobody_else_waiting(api: API):
+    """Nor does it write what is left to it many times at once."""
+    slow, other = attempt_of(api), attempt_of(api)
+    begun, release = threading.Barrier(READERS_PER_ATTEMPT + 1), threading.Event()
+
+    def drips() -> Iterator[bytes]:
+        yield b"x"
+        begun.wait(10)
+        release.wait(10)
+
+    def is_busy() -> bool:
+        return slow.call("PUT", "/file/child", content=b"more").status_code == 503
+
+    with ThreadPoolExecutor() as pool:
+        for _ in range(READERS_PER_ATTEMPT):
+            pool.submit(slow.call, "PUT", "/file/child", content=drips())
+        begun.wait(10)
+        try:
+            eventually(is_busy)
+            assert other.call("PUT", "/file/child", content=b"x").status_code == 200
+        finally:
+            release.set()
+
+
+def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt):
+    """Empty ones would be rows without end, and no byte too many."""
+    note_stored(attempt, files=FILES_MAX - 1, size_bytes=0)
+
+    last = attempt.call("PUT", "/file/child", content=b"last")
+    refused = attempt.call("PUT", "/file/child", content=b"")
+    again = attempt.call("PUT", "/file/child", content=b"last")
+
+    assert (last.status_code, again.status_code) == (200, 200)
+    assert refused.status_code == 413
+    assert refused.json()["metaData"] == {"code": "attempt_too_large"}
+    assert attempt.api.services.store.size(hashlib.sha256(b"").hexdigest()) is None
+
+
+def note_stored(attempt: Attempt, *, files: int, size_bytes: int) -> None:
+    """Have it be as if the attempt had stored so many files."""
+    with attempt.api.services.database.uow() as tx:
+        tx.connection.execute(
+            text(
+                "INSERT INTO stored_file (task_id, attempt, sha256, size_bytes,"
+                " sample_sha256, look_at, created_at) SELECT :task, 1, n, :size, '',"
+                " now(), now() FROM generate_series(1, :files) AS n"
+            ),
+            {"task": attempt.task_id, "size": size_bytes, "files": files},
+        )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -267,6 +268,15 @@ def test_a_child_that_announces_and_sends_nothing_times_out(sandbox):
     )
 
     assert isinstance(outcome, TimedOut)
+
+
+def test_an_answer_that_drips_costs_the_replica_next_to_nothing(sandbox):
+    begun = time.thread_time()
+
+    outcome = run(sandbox, planned_run(2.0, do="drips"))
+
+    assert isinstance(outcome, TimedOut), outcome
+    assert time.thread_time() - begun < 0.2
 
 
 def test_a_child_that_hangs_up_is_not_waited_for(sandbox):

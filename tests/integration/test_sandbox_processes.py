@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from tests.fixtures.sandboxes import (
     wait_until,
 )
 from workers.analysis import JSON
-from workers.sandbox.inside.confinement import protect_process
+from workers.sandbox.inside.confinement import MAX_PROCESSES, protect_process
 from workers.sandbox.inside.processes import children_of
 from workers.sandbox.sandbox import (
     RUNS_PER_CHILD,
@@ -42,6 +43,14 @@ from workers.sandbox.sandbox import (
 )
 
 SANDBOXES = ANALYZERS.with_name("sandboxes.py")
+#: They count as processes.
+_MANY_THREADS = f"""
+import os, sys, threading
+os.setuid(int(sys.argv[1]))
+for _ in range({MAX_PROCESSES}):
+    threading.Thread(target=threading.Event().wait).start()
+print(flush=True)
+"""
 
 
 @pytest.fixture(name="sandbox")
@@ -98,6 +107,11 @@ def _running(sandbox: Sandbox, planned: Run) -> Iterator[list[Outcome]]:
         yield outcomes
     finally:
         thread.join(60)
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _read(path: Path) -> Callable[[], str]:
@@ -183,6 +197,26 @@ def test_a_death_in_a_used_child_is_tried_again_in_a_fresh_one(reusing, how):
     assert _fine(reusing, "a") != spoilt["pid"]
 
 
+def test_a_timeout_in_a_used_child_is_tried_again_in_a_fresh_one(reusing):
+    """What one sample prepared must not call the next one slow."""
+    spoilt = _result(run(reusing, planned_run(customer="a", do="spoils", next="hangs")))
+
+    fine = run(reusing, planned_run(5.0, customer="a", do="fine"))
+
+    assert _result(fine)["pid"] != spoilt["pid"]
+
+
+def test_both_tries_have_the_run_time_of_one(reusing):
+    _fine(reusing, "a")
+    begun = monotonic()
+
+    outcome = run(reusing, planned_run(2.0, customer="a", do="hangs"))
+
+    assert isinstance(outcome, TimedOut)
+    assert "a_loop_with_a_name_to_find" in outcome.message
+    assert 2.0 <= monotonic() - begun < 3.0
+
+
 def test_a_death_in_a_fresh_child_counts(reusing):
     _fine(reusing, "a")
 
@@ -204,6 +238,18 @@ def test_a_busy_child_costs_the_next_sample_no_time(reusing):
 
     assert str(pid) != busy.message
     assert told[0] > asked + 2.0
+
+
+def test_a_kept_child_stands_still_until_it_is_asked_again(reusing):
+    """Else what one analysis began would go on at everybody's cost."""
+    pid = _result(run(reusing, planned_run(customer="a", do="works_on")))["pid"]
+    seen = monotonic()
+    before = _cpu_ticks(pid)
+
+    wait_until(lambda: monotonic() > seen + 0.3)
+
+    assert is_alive(pid)
+    assert _cpu_ticks(pid) == before
 
 
 def test_a_delivery_that_takes_all_the_time_is_no_fault_of_the_sandbox(sandbox):
@@ -261,10 +307,10 @@ def test_nothing_of_one_analysis_is_there_for_the_next(reusing):
 
 
 def test_a_kept_child_leaves_nothing_to_another_customer(reusing):
-    """Not even what it writes when the slot has been cleaned, before it is ended."""
-    planted = run(reusing, planned_run(do="plants_when_cleaned", customer="a"))
-    assert isinstance(planted, Finished)
-    wait_until(Path(str(planted.analysis["result"]), "loot").exists)
+    """Not even what it writes, where it is woken, when the slot has been cleaned."""
+    planted = _result(run(reusing, planned_run(do="plants_when_cleaned", customer="a")))
+    os.kill(planted["pid"], signal.SIGCONT)
+    wait_until(Path(planted["work"], "loot").exists)
 
     result = _result(run(reusing, planned_run(do="lists_files", customer="b")))
 
@@ -303,6 +349,48 @@ def test_folders_that_cannot_be_read_do_not_spoil_a_slot(sandbox):
         found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
 
         assert found == []
+
+
+def test_many_files_that_are_left_hold_up_nobody(sandbox, tmp_path):
+    """They are out of the way at once, and gone before as many more are."""
+    scratch = tmp_path / "scratch"
+
+    left = _result(run(sandbox, planned_run(do="leaves_many_files", count=20_000)))
+    held = monotonic() - left["ended"]
+    found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
+    again = run(sandbox, planned_run(do="leaves_many_files", count=5_000))
+    files = sum(len(names) for _, _, names in os.walk(scratch))
+
+    assert found == []
+    assert isinstance(again, Finished)
+    assert files < 10_000
+    wait_until(lambda: not (scratch / "0.old").exists())
+    assert held < _removal_seconds(tmp_path / "as many", 20_000) / 2
+
+
+def _removal_seconds(folder: Path, count: int) -> float:
+    folder.mkdir()
+    for number in range(count):
+        (folder / str(number)).touch()
+    begun = monotonic()
+    shutil.rmtree(folder)
+    return monotonic() - begun
+
+
+def test_many_files_of_a_used_child_take_no_sample_along(reusing):
+    spoils = planned_run(customer="a", do="spoils", next="leaves_many_files_and_dies")
+    spoilt = _result(run(reusing, spoils))
+    delivered: list[float] = []
+
+    def deliver(target: Path, deadline: float) -> None:
+        target.touch()
+        delivered.append(deadline)
+
+    planned = replace(planned_run(customer="a", do="fine"), deliver=deliver)
+    fine = _result(run(reusing, planned))
+
+    assert fine["pid"] != spoilt["pid"]
+    assert delivered[0] == delivered[1]
 
 
 @pytest.mark.parametrize("gone", ["", "0", "0/work", "0.taken"])
@@ -381,6 +469,50 @@ def test_a_zygote_that_is_killed_between_analyses_is_replaced(sandbox):
     _fine(sandbox)
 
     assert _zygote() != zygote
+
+
+def test_a_zygote_that_is_killed_before_its_child_was_asked_costs_nothing(sandbox):
+    def deliver(target: Path, _: float) -> None:
+        (child,) = children_of([_zygote()])
+        os.kill(_zygote(), signal.SIGKILL)
+        wait_until(lambda: not is_alive(child))
+        target.touch()
+
+    outcome = run(sandbox, replace(planned_run(do="fine"), deliver=deliver))
+
+    assert isinstance(outcome, Finished), outcome
+
+
+needs_users = pytest.mark.skipif(
+    os.geteuid() != 0, reason="processes are counted where a slot has a user"
+)
+
+
+@needs_users
+def test_a_zygote_that_cannot_fork_is_replaced(sandbox):
+    """What takes all the processes of its user ends with it."""
+    uid = _result(run(sandbox, planned_run(do="fine")))["uid"]
+    zygote = _zygote()
+    with subprocess.Popen(
+        [sys.executable, "-c", _MANY_THREADS, str(uid)], stdout=subprocess.PIPE
+    ) as crowd:
+        try:
+            assert crowd.stdout is not None
+            assert crowd.stdout.read(1)
+
+            _fine(sandbox)
+        finally:
+            crowd.kill()
+
+    assert _zygote() != zygote
+
+
+@needs_users
+def test_a_second_zygote_that_cannot_fork_is_the_replicas_trouble(sandbox):
+    resource.prlimit(_template(), resource.RLIMIT_NPROC, (0, 0))
+
+    with pytest.raises(SandboxError, match="no zygote gives a child"):
+        run(sandbox, planned_run(do="fine"))
 
 
 def test_a_child_that_is_killed_is_a_crash(sandbox, tmp_path):

@@ -106,7 +106,7 @@ def test_what_an_analysis_names_stays_as_long_as_the_analysis(rig, store, job, n
 
 
 @names_it
-def test_what_an_analysis_of_another_sample_names_stays(rig, store, job, named):
+def test_what_an_analysis_of_another_sample_names_stays_as_long(rig, store, job, named):
     """The same file is carved out of many samples, and this one has no row for it."""
     rig.dispatch()
     rig.tell(rig.task(job), "success")
@@ -114,8 +114,23 @@ def test_what_an_analysis_of_another_sample_names_stays(rig, store, job, named):
     rig.execute("UPDATE stored_file SET sample_sha256 = repeat('0', 64)")
     rig.execute(named, d=digest)
     age(rig, store)
+    sweep_files(rig.database, store)
+    assert is_here(store, digest)
 
-    assert sweep_files(rig.database, store) == 1
+    rig.execute("UPDATE analysis SET result_ref = NULL, files = '[]'")
+    age(rig, store, 31 * DAY)
+    sweep_files(rig.database, store)
+
+    assert not is_here(store, digest)
+
+
+def test_what_an_unread_report_may_name_stays(rig, store, job):
+    """It may wait for a consumer that is away longer than anything is kept."""
+    digest = keep(rig, store, job, b"to be named")
+    age(rig, store)
+    rig.execute("UPDATE stream SET watermark_at = now() - interval '3 days'")
+
+    assert sweep_files(rig.database, store) == 0
 
     assert is_here(store, digest)
 

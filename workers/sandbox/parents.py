@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from workers.sandbox.control import Control, LostError
 from workers.sandbox.inside.zygote import BURY, FAILURE, FORK
-from workers.sandbox.spawner import REPLY_SECONDS, SandboxError, Spawner
+from workers.sandbox.spawner import REPLY_SECONDS, Spawner
 
 
 class Parent(Protocol):
@@ -24,8 +24,7 @@ class Parent(Protocol):
             channel, log: As :func:`workers.sandbox.inside.child.be_child` takes them.
 
         Raises:
-            LostError: It is gone, or ends; use another.
-            SandboxError: It cannot fork.
+            LostError: It is gone, or cannot fork; use another.
         """
 
     def bury(self) -> int:
@@ -80,8 +79,7 @@ class Zygote:
     def fork(self, channel: int, log: int) -> int:
         said = self._control.ask(FORK, [channel, log])
         if said.startswith(FAILURE):
-            msg = f"a zygote cannot fork: {said[1:].decode(errors='replace')}"
-            raise SandboxError(msg)
+            raise LostError(f"it cannot fork: {said[1:].decode(errors='replace')}")
         return int(said)
 
     def bury(self) -> int:

@@ -22,21 +22,21 @@ seccomp (``start`` returns what this machine lacks):
   When an outcome is returned, that child and all that it started are dead; when
   ``close`` returns, nothing at all is left.
 * With ``reuse_child`` a child is kept for more samples, of one customer and at most
-  :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
-  falsify that customer's later ones. If it dies, the sample is given to a fresh one
-  before that counts.
-
+  :data:`RUNS_PER_CHILD`, and stands still between two. One that takes it over without
+  being noticed can see and falsify that customer's later ones. If it dies, or takes a
+  tenth of the run time, the sample is given to a fresh one before that counts.
 * Where the replica may divide its cgroup, the processes of a slot have the memory of
   one together, files in a scratch that is memory included, and 256 processes.
 
 What does not hold: it is no virtual machine, and a hole in the kernel is a way out. On
-a disk the scratch is limited per file, not in total. Without cgroups memory is limited
-per process; and processes are limited where a slot has a user of its own.
+a disk the scratch is limited per file, not in total, nor in how many there are. Without
+cgroups memory is limited per process; and processes are limited where a slot has a user
+of its own.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -93,6 +93,9 @@ __all__ = [
 #: A child that is kept is replaced after so many analyses: bounds what leaks, and what
 #: a sample that took its child over can see.
 RUNS_PER_CHILD = 200
+
+#: Of the time that is left, what a used child may take: the rest is for a fresh one.
+_USED_SHARE = 0.1
 
 _NO_SHARES = (
     "no cgroup for each slot: an analysis is limited per process and per file, not as a"
@@ -277,7 +280,7 @@ class Sandbox:
         child = self._child(place, run)
         deadline = monotonic() + run.timeout_seconds
         try:
-            place.directory.put_sample(lambda target: run.deliver(target, deadline))
+            _deliver(place, run, deadline)
             judged = self._analyze(place, child, run, deadline, stopped)
             return _collected(place.directory, judged, collect)
         except BaseException:
@@ -300,9 +303,11 @@ class Sandbox:
         return self._new_child(place)
 
     def _start_afresh(self, place: Slot) -> None:
+        if place.child is None:
+            return
         place.discard()
         try:
-            # A child that was kept may have written since its answer.
+            # Without a filter a child that rested may have woken itself, and written.
             place.directory.empty()
         except OSError:
             place.make_anew()
@@ -340,24 +345,35 @@ class Sandbox:
         run: Run,
         deadline: float,
         stopped: threading.Event,
+        *,
+        is_first: bool = True,
     ) -> Judged:
-        is_used = child.runs > 0
         begun = monotonic()
-        answer = child.ask(_request(place.directory, run), deadline, stopped)
-        if isinstance(answer, bytes):
-            judged = judge(answer, monotonic() - begun)
-        else:
-            judged = Judged(outcome=place.explain(answer, run.timeout_seconds))
-        if is_used and _may_be_anothers(answer, judged):
-            place.discard()
-            # Where that fails the sample would be gone too: then it is our trouble.
-            place.directory.empty()
+        is_used = child.runs > 0
+        share = _USED_SHARE if is_used else 1.0
+        until = begun + (deadline - begun) * share
+        answer = child.ask(_request(run), until, stopped)
+        told: Judged | Ended = (
+            answer if isinstance(answer, Ended) else judge(answer, monotonic() - begun)
+        )
+        if is_used and _may_be_anothers(told):
+            self._start_afresh(place)
+            if not place.directory.sample.exists():
+                _deliver(place, run, deadline)
             fresh = self._new_child(place)
             return self._analyze(place, fresh, run, deadline, stopped)
-        child.customer = run.customer
-        if not self._may_stay(place, child, judged):
+        if told is Ended.UNREADY and is_first and monotonic() < deadline:
+            # Somebody killed its zygote, say: no sample was looked at.
             place.discard()
-        return judged
+            place.end()
+            another = self._new_child(place)
+            return self._analyze(place, another, run, deadline, stopped, is_first=False)
+        if isinstance(told, Ended):
+            told = Judged(outcome=place.explain(told, run.timeout_seconds))
+        child.customer = run.customer
+        if not self._may_stay(place, child, told):
+            place.discard()
+        return told
 
     def _may_stay(self, place: Slot, child: Child, judged: Judged) -> bool:
         # Half the limit: the next analysis needs room too.
@@ -367,37 +383,48 @@ class Sandbox:
             and judged.is_reusable
             # It could change them, and hold up whoever opens them.
             and not judged.files
-            and place.directory.is_empty()
             and child.runs < RUNS_PER_CHILD
-            and child.is_tidy(self._recipe.memory_bytes // 2)
+            and child.rest(self._recipe.memory_bytes // 2)
+            and place.directory.is_empty()
         )
 
 
-def _may_be_anothers(answer: bytes | Ended, judged: Judged) -> bool:
+def _may_be_anothers(told: Judged | Ended) -> bool:
     """Whether an earlier sample of the same child may have brought this about."""
-    if isinstance(answer, bytes):
-        return not isinstance(judged.outcome, Finished)
-    return answer not in {Ended.TIMED_OUT, Ended.STOPPED}
+    if isinstance(told, Judged):
+        return not isinstance(told.outcome, Finished)
+    return told is not Ended.STOPPED
+
+
+def _deliver(place: Slot, run: Run, deadline: float) -> None:
+    place.directory.put_sample(lambda target: run.deliver(target, deadline))
 
 
 def _clean(place: Slot) -> None:
     try:
         place.directory.clean()
     except OSError:
-        # The outcome stands; the directory is made anew before the next analysis.
+        _replace(place)
+
+
+def _replace(place: Slot) -> None:
+    try:
+        # Now, and not when the next sample's time has begun.
+        place.make_anew()
+    except OSError:
+        # The outcome stands; it is tried once more before the next analysis.
         place.directory.forget()
 
 
-def _request(directory: SlotDirectory, run: Run) -> bytes:
+def _request(run: Run) -> bytes:
     request = {
-        "path": str(directory.sample),
         "sha256": run.sha256,
         "size": run.size,
         "file_name": run.file_name,
         "classification": asdict(run.classification),
         "options": dict(run.options),
     }
-    return json.dumps(request).encode()
+    return marshal.dumps(request)
 
 
 def _collected(

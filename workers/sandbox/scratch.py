@@ -19,10 +19,26 @@ from pathlib import Path
 from typing import IO
 
 from workers.analysis import File
+from workers.sandbox.inside.child import SAMPLE
 
 #: First of the users that slots get, and how many; far above people and services.
 #: Where a container maps fewer users, those below the last 16-bit one.
 _USER_RANGES = ((200_000, 10_000), (64_000, 1_000))
+
+#: What is removed while the slot waits: so many files and folders, a mebibyte counting
+#: as one more. It takes a few hundredths of a second.
+_AT_ONCE = 2000
+_MEBIBYTE = 1024 * 1024
+#: Of what st_blocks counts.
+_BLOCK_BYTES = 512
+#: Knows folders that are deeper than Python's stack, and those that their owner may not
+#: list, who without root is us. Follows no link below the folder that is given.
+_REMOVE = (
+    "sh",
+    "-c",
+    'rm -rf -- "$1" || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }',
+    "sh",
+)
 
 
 class UnsafeFileError(Exception):
@@ -89,21 +105,24 @@ class SlotDirectory:
     def __init__(self, root: Path, slot: int, uid: int | None) -> None:
         self._uid = uid
         self._staged = root / f"{slot}.taken"
+        self._old = root / f"{slot}.old"
         self._log = root / f"{slot}.log"
         self.directory = root / str(slot)
         self.work = self.directory / "work"
-        self.sample = self.directory / "sample"
+        self.sample = self.directory / SAMPLE
         self._folders = (self.directory, self.work, self._staged)
         self._made: list[tuple[int, int]] | None = None
+        self._removal: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
         """
-        Make it, empty, whatever was there before.
+        Make it, empty, whatever was there before, which is removed meanwhile.
 
         Raises:
-            OSError: It cannot be made, or what is in its place not removed.
+            OSError: It cannot be made, or what is in its place not moved; or what was
+                there last time cannot be removed.
         """
-        self.remove()
+        self._put_away()
         self.directory.mkdir(parents=True)
         # Set, not asked for: a strict umask would shut the child out of its own slot.
         self.directory.chmod(0o750)
@@ -158,7 +177,7 @@ class SlotDirectory:
         Remove the sample and everything that the analysis wrote; no child may use it.
 
         Raises:
-            OSError: Not all of it can be removed: :meth:`create` it again.
+            OSError: Not all of it can be removed, or not soon: :meth:`create` it again.
         """
         self.sample.unlink(missing_ok=True)
         self.empty()
@@ -173,8 +192,10 @@ class SlotDirectory:
         Remove everything that the analysis wrote.
 
         Raises:
-            OSError: Not all of it can be removed: :meth:`create` it again.
+            OSError: Not all of it can be removed, or not soon: :meth:`create` it again.
         """
+        if not _is_small(self.work):
+            raise OSError(errno.E2BIG, "too much to remove", str(self.work))
         for directory in (self.work, self._staged):
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -182,17 +203,36 @@ class SlotDirectory:
 
     def remove(self) -> None:
         """Remove it all; no child may be left."""
+        self._finish_removal()
         for directory in (self.directory, self._staged):
-            if directory.is_symlink():
-                directory.unlink()
-            elif directory.exists():
-                _remove_deep(directory)
+            _remove_deep(directory)
         self._log.unlink(missing_ok=True)
 
     def open_log(self) -> IO[bytes]:
         """Return an empty file that many may append to, for what a child prints."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         return os.fdopen(os.open(self._log, flags, mode=0o600), "r+b", buffering=0)
+
+    def _put_away(self) -> None:
+        # Of one at a time: else they would be left faster than they are removed.
+        self._finish_removal()
+        for folder in (self.directory, self._staged):
+            if os.path.lexists(folder):
+                self._old.mkdir(mode=0o700, exist_ok=True)
+                folder.rename(self._old / folder.name)
+        if self._old.exists():
+            self._removal = subprocess.Popen(
+                [*_REMOVE, self._old],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def _finish_removal(self) -> None:
+        if self._removal is not None:
+            self._removal.wait()
+            self._removal = None
+        _remove_deep(self._old)
 
     def _take(self, name: str, target: Path) -> Path:
         try:
@@ -238,25 +278,35 @@ def _remove(entry: os.DirEntry[str]) -> None:
         raise OSError(errno.ELOOP, "too deep", entry.path) from error
 
 
-def _remove_deep(directory: Path) -> None:
+def _is_small(folder: Path) -> bool:
+    waiting = [str(folder)]
+    left = _AT_ONCE
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                left -= 1 + found.st_blocks * _BLOCK_BYTES // _MEBIBYTE
+                if left < 0:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+    return True
+
+
+def _remove_deep(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        _remove_folder(path)
+
+
+def _remove_folder(folder: Path) -> None:
     try:
-        shutil.rmtree(directory)
+        shutil.rmtree(folder)
     except (OSError, RecursionError):
-        _remove_stubborn(directory)
-
-
-def _remove_stubborn(directory: Path) -> None:
-    # Deeper than Python's stack, which rm knows; or folders that their owner may not
-    # list, who without root is us. Neither follows a link below *directory*, which is
-    # none: nobody is left who could put one there.
-    subprocess.run(
-        ["chmod", "-R", "u+rwx", "--", directory], check=False, capture_output=True
-    )
-    done = subprocess.run(
-        ["rm", "-rf", "--", directory], check=False, capture_output=True
-    )
-    if done.returncode:
-        raise OSError(errno.EBUSY, _last_line(done.stderr), str(directory))
+        done = subprocess.run([*_REMOVE, folder], check=False, capture_output=True)
+        if done.returncode:
+            raise OSError(errno.EBUSY, _last_line(done.stderr), str(folder)) from None
 
 
 def _last_line(said: bytes) -> str:

@@ -72,12 +72,7 @@ class Slot:
         child = self.child
         if child is None or child.has_ended():
             return None
-        if child.runs == 0:
-            return child
-        if customer is None or child.customer != customer:
-            return None
-        # What is busy with something else would cost the next sample its time.
-        return child if child.is_ready_again() else None
+        return child if customer is not None and child.customer == customer else None
 
     def fork(self, spawner: Spawner) -> Child:
         """
@@ -93,7 +88,8 @@ class Slot:
         except TemplateLostError:
             raise
         except LostError:
-            # Somebody killed the zygote: the kernel does, when memory is short.
+            # Somebody killed the zygote (the kernel does, when memory is short), or it
+            # cannot fork: what took its processes ends with it.
             self.end()
         try:
             return self._fork(spawner)
@@ -102,7 +98,7 @@ class Slot:
         except LostError as error:
             text = _tail(self._log)
             self.end()
-            msg = f"a zygote does not stay alive ({error}): {text}"
+            msg = f"no zygote gives a child ({error}): {text}"
             raise SandboxError(msg) from error
 
     def explain(self, ended: Ended, timeout_seconds: float) -> Outcome:

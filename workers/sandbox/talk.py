@@ -22,14 +22,23 @@ from workers.sandbox.inside.processes import has_children
 
 #: Seconds between two looks at the event ``stopped``, on which one cannot poll.
 _LOOK_SECONDS = 0.05
-#: Seconds for a used child to take the next request; it does so at once, or is busy.
-_READY_AGAIN_SECONDS = 0.05
+#: Seconds for a child to say that it takes a request. It does so at once, or is busy,
+#: or the machine is: waiting costs nobody but the analysis that is over.
+_READY_SECONDS = 0.5
+#: Seconds for a stopped child to stand still, and between two looks: it does so when it
+#: is next given a processor.
+_STOP_SECONDS = 1.0
+_STOP_LOOK_SECONDS = 0.001
 #: Seconds that a hung analysis is given to write its stack before it is killed.
 _DUMP_SECONDS = 0.2
 #: Bytes of what the child printed that go into a message.
 _LOG_TAIL_BYTES = 4096
 #: Bytes that are taken at a time.
 _PART_BYTES = 256 * 1024
+#: After fewer bytes than these the rest is given so many seconds to gather: sending one
+#: at a time shall cost the sender, not us.
+_SMALL_BYTES = 4096
+_GATHER_SECONDS = 0.01
 
 
 class Ended(Enum):
@@ -58,7 +67,6 @@ class Child:
         self.pidfd = os.pidfd_open(pid)
         self._channel = channel
         self._log = log
-        self._is_ready = False
         self._received = bytearray()
 
     def ask(
@@ -71,40 +79,48 @@ class Child:
             deadline: On ``time.monotonic``.
         """
         self.runs += 1
-        is_new, self._is_ready = not self._is_ready, False
+        is_new = self.runs == 1
         if not is_new:
             os.ftruncate(self._log.fileno(), 0)
             if self._has_spoken():
                 return Ended.SPOKE_OUT_OF_TURN
+            self._signal(signal.SIGCONT)
         ended = self._send(LENGTH.pack(len(request)) + request, deadline, stopped)
         if is_new:
             # It reads nothing before it says that it is confined, and is not waited
             # for: what it does meanwhile costs one change of processes less.
             said = ended or self._listen(deadline, stopped)
-            if said is Ended.TIMED_OUT and self.is_ready_again():
+            if said is Ended.TIMED_OUT and self._is_ready():
                 # It was there in time: the sample was not.
                 return said
             if said != READY:
                 return Ended.STOPPED if said is Ended.STOPPED else Ended.UNREADY
         return ended or self._listen(deadline, stopped)
 
-    def is_ready_again(self) -> bool:
-        """Whether it says, as it does before each request, that it takes the next."""
-        said = self._listen(monotonic() + _READY_AGAIN_SECONDS, threading.Event())
-        self._is_ready = said == READY
-        return self._is_ready
+    def rest(self, most_bytes: int) -> bool:
+        """
+        Stop it until it is asked again; return whether it may be.
 
-    def is_tidy(self, most_bytes: int) -> bool:
-        """Whether it has left no process and no thread, and leaks no memory."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
+        It says that it takes the next request, has left no process and no thread, and
+        leaks no memory. What may not be asked again may run on.
+        """
+        if not (self._is_ready() and self._signal(signal.SIGSTOP)):
             return False
-        # The name of the program, in parentheses, may itself hold any character.
-        fields = stat.rpartition(b")")[2].split()
-        threads, pages = int(fields[17]), int(fields[21])
-        is_small = pages * os.sysconf("SC_PAGE_SIZE") <= most_bytes
-        return threads == 1 and is_small and not has_children(self.pid)
+        deadline = monotonic() + _STOP_SECONDS
+        while monotonic() < deadline:
+            try:
+                stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                return False
+            # The name of the program, in parentheses, may itself hold any character.
+            fields = stat.rpartition(b")")[2].split()
+            # While it runs, what is seen of it need not be true any more.
+            if fields[0] == b"T":
+                threads, pages = int(fields[17]), int(fields[21])
+                is_small = pages * os.sysconf("SC_PAGE_SIZE") <= most_bytes
+                return threads == 1 and is_small and not has_children(self.pid)
+            poll({self.pidfd: select.POLLIN}, _STOP_LOOK_SECONDS)
+        return False
 
     def has_ended(self) -> bool:
         """Whether the process is dead (its pid is kept for us until it is buried)."""
@@ -113,9 +129,7 @@ class Child:
     def dump_stack(self) -> None:
         """Have it write its stack to its log, if it still can; wait a little for it."""
         before = os.fstat(self._log.fileno()).st_size
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGUSR1)
-        except ProcessLookupError:
+        if not self._signal(signal.SIGUSR1):
             return
         deadline = monotonic() + _DUMP_SECONDS
         size = before
@@ -138,6 +152,19 @@ class Child:
         self._channel.close()
         self._log.close()
 
+    def _is_ready(self) -> bool:
+        """Whether it says, as it does before each request, that it takes the next."""
+        said = self._listen(monotonic() + _READY_SECONDS, threading.Event())
+        return said == READY
+
+    def _signal(self, number: signal.Signals) -> bool:
+        """Return whether it was there to get it."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
     def _send(
         self, frame: bytes, deadline: float, stopped: threading.Event
     ) -> Ended | None:
@@ -155,7 +182,10 @@ class Child:
         return None
 
     def _listen(self, deadline: float, stopped: threading.Event) -> bytes | Ended:
+        part = b""
         while (frame := self._next_frame()) is None:
+            if 0 < len(part) < _SMALL_BYTES:
+                poll({self.pidfd: select.POLLIN}, _GATHER_SECONDS)
             ended = self._wait(select.POLLIN, deadline, stopped)
             if ended is not None:
                 return ended

@@ -30,6 +30,9 @@ from orchestrator.store import SampleStore
 #: their own, so that slow clients keep nobody waiting but each other.
 READERS_MAX = 32
 READERS_PER_USER = 8
+#: A replica sends one file of an attempt after another; one more where an answer was
+#: lost, and the connection is not known to be dead.
+READERS_PER_ATTEMPT = 2
 
 #: Known to everybody: it keeps a sample from being opened, not from being read.
 _ZIP_PASSWORD = "infected"  # noqa: S105
@@ -52,43 +55,55 @@ T = TypeVar("T")
 
 class Readers:
     """
-    Who reads bodies, by the event loop: users share :data:`READERS_MAX` threads, of
-    which none has more than :data:`READERS_PER_USER`; replicas have as many again.
+    Who reads bodies, by the event loop: :data:`READERS_MAX` threads.
+
+    Args:
+        most_of_one: How many of them one may have.
     """
 
-    def __init__(self) -> None:
-        self._users = anyio.CapacityLimiter(READERS_MAX)
-        self._replicas = anyio.CapacityLimiter(READERS_MAX)
-        self._by_user: WeakValueDictionary[UUID, anyio.CapacityLimiter] = (
+    def __init__(self, most_of_one: int) -> None:
+        self._most_of_one = most_of_one
+        self._all = anyio.CapacityLimiter(READERS_MAX)
+        self._by_owner: WeakValueDictionary[UUID, anyio.CapacityLimiter] = (
             WeakValueDictionary()
         )
 
-    async def run(self, read: Callable[[], T], *, user_id: UUID | None) -> T:
+    async def run(self, read: Callable[[], T], *, owner: UUID) -> T:
         """
-        Run what reads a body; ``None`` is a replica's.
+        Run what reads a body.
 
         Raises:
             BusyError: No thread became free in time.
         """
-        if user_id is None:
-            return await in_thread(read, self._replicas)
-        own = self._by_user.get(user_id)
+        own = self._by_owner.get(owner)
         if own is None:
-            own = self._by_user[user_id] = anyio.CapacityLimiter(READERS_PER_USER)
-        return await in_thread(read, own, self._users)
+            own = anyio.CapacityLimiter(self._most_of_one)
+            self._by_owner[owner] = own
+        return await in_thread(read, own, self._all)
 
 
-async def run_reader(
-    request: Request, read: Callable[[], T], *, user_id: UUID | None
-) -> T:
+async def run_reader(request: Request, read: Callable[[], T], *, user_id: UUID) -> T:
     """
-    Run what reads the body of *request*, as :meth:`Readers.run`.
+    Run what reads the body of a user's *request*, as :meth:`Readers.run`.
 
     Raises:
         BusyError: No thread became free in time.
     """
     readers: Readers = request.app.state.readers
-    return await readers.run(read, user_id=user_id)
+    return await readers.run(read, owner=user_id)
+
+
+async def run_attempt_reader(
+    request: Request, read: Callable[[], T], *, task_id: UUID
+) -> T:
+    """
+    Run what reads the body of a replica's *request*, as :meth:`Readers.run`.
+
+    Raises:
+        BusyError: No thread became free in time.
+    """
+    readers: Readers = request.app.state.attempt_readers
+    return await readers.run(read, owner=task_id)
 
 
 def received_chunks(request: Request, *, limit_bytes: int) -> Iterator[bytes]:

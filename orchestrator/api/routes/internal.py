@@ -19,11 +19,11 @@ from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.deps import Services, ServicesDep
-from orchestrator.api.http.body import raw_answer, received_chunks, run_reader
+from orchestrator.api.http.body import raw_answer, received_chunks, run_attempt_reader
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.errors import RESPONSES
 from orchestrator.api.http.threads import in_thread
-from orchestrator.catalog.attempt_files import reserve_file
+from orchestrator.catalog.attempt_files import reserve_file, room_for_file, too_large
 from orchestrator.contracts.signature import (
     attempt_proof,
     enrolment_proof,
@@ -37,8 +37,13 @@ from orchestrator.contracts.wire import (
     ShortName,
 )
 from orchestrator.db.stored_files import StoredFile
+from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import REPLICAS_MAX, has_room_for_replica
-from orchestrator.domain.errors import AuthenticationError, ConflictError
+from orchestrator.domain.errors import (
+    AuthenticationError,
+    ConflictError,
+    SampleTooLargeError,
+)
 from orchestrator.queries.tasks import AttemptView, get_attempt
 from orchestrator.queries.workers import find_enrolment
 from orchestrator.store import Digests
@@ -89,7 +94,8 @@ def read_sample(
     shown: CredentialsDep,
 ) -> StreamingResponse:
     """Return the bytes of the attempt's sample."""
-    view = _admit(services, task_id, attempt, shown)
+    with services.database.uow() as tx:
+        view = _admit(tx, services, task_id, attempt, shown)
     return raw_answer(services.store, view.sample_sha256)
 
 
@@ -103,12 +109,19 @@ async def write_file(
     shown: CredentialsDep,
 ) -> StoredBlob:
     """Take in a child, evidence or a large result; the report refers to it."""
-    view = await in_thread(lambda: _admit(services, task_id, attempt, shown))
-    limit = services.engine.limits.sample_max_bytes
-    chunks = received_chunks(request, limit_bytes=limit)
-    kept = await run_reader(
-        request, lambda: _keep(services, view, chunks, limit), user_id=None
-    )
+    view, room = await in_thread(lambda: _admit_file(services, task_id, attempt, shown))
+    limits = services.engine.limits
+    # Before it is known what comes: nothing is written that cannot be kept.
+    limit = min(limits.sample_max_bytes, room)
+    try:
+        chunks = received_chunks(request, limit_bytes=limit)
+        kept = await run_attempt_reader(
+            request, lambda: _keep(services, view, chunks, limit), task_id=task_id
+        )
+    except SampleTooLargeError:
+        if limit < limits.sample_max_bytes:
+            raise too_large(limits) from None
+        raise
     stored = StoredClaim(
         task_id=task_id,
         attempt=attempt,
@@ -146,11 +159,23 @@ def check_enrolment(
         )
 
 
-def _admit(
+def _admit_file(
     services: Services, task_id: UUID, attempt: int, shown: Credentials
-) -> AttemptView:
+) -> tuple[AttemptView, int]:
     with services.database.uow() as tx:
-        view = get_attempt(tx, task_id)
+        view = _admit(tx, services, task_id, attempt, shown)
+        limits = services.engine.limits
+        return view, room_for_file(tx, task_id, attempt, limits=limits)
+
+
+def _admit(
+    tx: Transaction,
+    services: Services,
+    task_id: UUID,
+    attempt: int,
+    shown: Credentials,
+) -> AttemptView:
+    view = get_attempt(tx, task_id)
     keys = services.engine.keys
     token = shown.token
     if token is None or not keys.is_attempt_token(

@@ -34,11 +34,13 @@ _LAST_KNOWN = 462
 _NEW_NAMESPACE, _PARENT = 0x7E020000, 0x00008000
 _STREAM, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-#: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP: whom a file signals.
-_OWNERS_BY_FCNTL, _OWNERS_BY_IOCTL = (8, 10, 15), (0x8901, 0x8902)
+#: F_SETOWN and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP: whom a file signals.
+_OWNERS_BY_FCNTL, _OWNERS_BY_IOCTL = (8, 15), (0x8901, 0x8902)
+#: F_SETSIG: with which signal. With SIGCONT it would wake who was told to rest.
+_SIGNALS_BY_FCNTL: tuple[int, ...] = (10,)
 #: FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS and FS_IOC_FSSETXATTR: the folder that all samples
 #: of a slot have would keep what one has set.
-_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)
+_FLAGS_OF_FILES: tuple[int, ...] = (0x40086602, 0x40046602, 0x401C5820)
 
 # (x86-64, arm64); None: the architecture has no such call.
 _REACHES_OTHER_PROCESSES = {
@@ -159,7 +161,8 @@ _SIGNALS = {
     "rt_tgsigqueueinfo": (297, 240),
 }
 _OTHER_SIGNALS = {"tkill": (200, 130), "pidfd_send_signal": (424, 424)}
-_CLONE, _CLONE3, _SOCKET, _SOCKETPAIR = (56, 220), (435, 435), (41, 198), (53, 199)
+_CLONE, _CLONE3, _TIMER_CREATE = (56, 220), (435, 435), (222, 107)
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _PRCTL, _PRLIMIT, _SET_AFFINITY = (157, 167), (302, 261), (203, 122)
 _FCNTL, _IOCTL = (72, 25), (16, 29)
 
@@ -212,14 +215,17 @@ def _assemble(*, network: bool, signal_only: int | None) -> Program:
     ):
         program += _refuse(table.values(), column, errno.EPERM)
     program += _refuse(_PRETENDED.values(), column, 0)
-    # Its flags are in memory, where a filter cannot look; libc falls back to clone.
-    program += _refuse([_CLONE3], column, errno.ENOSYS)
+    # What they do is in memory, where a filter cannot look: namespaces; a signal of
+    # choice to itself, as SIGCONT while it rests. Callers fall back to clone and alarm.
+    program += _refuse([_CLONE3, _TIMER_CREATE], column, errno.ENOSYS)
     program += _network_rules(column, network=network)
     program += _argument_rules(column)
-    ioctls: tuple[int, ...] = _FLAGS_OF_FILES
+    fcntls, ioctls = _SIGNALS_BY_FCNTL, _FLAGS_OF_FILES
     if signal_only is not None:
         program += _signal_rules(column, signal_only)
-        ioctls = (*ioctls, *_OWNERS_BY_IOCTL)
+        fcntls += _OWNERS_BY_FCNTL
+        ioctls += _OWNERS_BY_IOCTL
+    program += _none_of(_FCNTL, column, argument=1, values=fcntls)
     program += _none_of(_IOCTL, column, argument=1, values=ioctls)
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
@@ -278,7 +284,7 @@ def _signal_rules(column: int, signal_only: int) -> Program:
     program = _refuse(_OTHER_SIGNALS.values(), column, errno.EPERM)
     for numbers in _SIGNALS.values():
         program += _only_if(numbers, column, argument=0, one_of=[signal_only, 0])
-    return program + _none_of(_FCNTL, column, argument=1, values=_OWNERS_BY_FCNTL)
+    return program
 
 
 def _refuse(calls: Iterable[Numbers], column: int, number: int) -> Program:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workers.analyzer import Analyzer
-from workers.sandbox.inside.child import be_child, move_in, write_to
+from workers.sandbox.inside.child import Place, be_child, move_in, write_to
 from workers.sandbox.inside.confinement import (
     Walls,
     code_paths,
@@ -215,7 +215,7 @@ class _Template:
             be_child(
                 self._analyzer,
                 None,
-                work=walls.work,
+                place=Place.of(walls),
                 parent=template,
                 channel=talk,
             )

@@ -20,6 +20,7 @@ from typing import NoReturn
 from workers.analyzer import Analyzer
 from workers.sandbox.inside.child import (
     CHANNEL,
+    Place,
     be_child,
     keep_only,
     move_in,
@@ -53,7 +54,7 @@ def be_zygote(
     keep_only(control)
     move_in(walls.work)
     confine(walls)
-    warm_up(walls.work)
+    warm_up(Place.of(walls))
     _check_reach(template)
     gc.freeze()
     _Zygote(analyzer, walls).serve(socket.socket(fileno=CHANNEL))
@@ -72,7 +73,7 @@ def _check_reach(template: int) -> None:
 class _Zygote:
     def __init__(self, analyzer: Analyzer, walls: Walls) -> None:
         self._analyzer = analyzer
-        self._work = walls.work
+        self._place = Place.of(walls)
         self._layer = prepared_layer(walls)
         self._pid = os.getpid()
         self._child = 0
@@ -109,7 +110,7 @@ class _Zygote:
             be_child(
                 self._analyzer,
                 self._layer,
-                work=self._work,
+                place=self._place,
                 parent=self._pid,
                 channel=channel,
             )
