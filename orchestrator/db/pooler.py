@@ -7,6 +7,7 @@ prepared statements) is then said of anybody's: two consumers would both be acti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import psycopg
@@ -16,6 +17,9 @@ from orchestrator.domain.errors import ConfigurationError
 
 #: Looked at together; the more, the fewer servers of a busy pooler are left.
 _CONNECTIONS = 4
+
+#: How often: each time a busy pooler may happen to give everybody what they had.
+_LOOKS = 5
 
 _SETTING = "ASSAY_DATABASE_DIRECT_URL"
 
@@ -37,14 +41,7 @@ def shares_sessions(url: str) -> bool:
             )
             for _ in range(_CONNECTIONS)
         )
-        own = _session(first)
-        for other in others:
-            # Held open: where the first one's was free it is this one's now, and the
-            # first is given another. Else somebody took it, or it is its turn.
-            other.execute("BEGIN")
-            if _session(other) == own or _session(first) != own:
-                return True
-        return False
+        return any(_is_shared(first, others) for _ in range(_LOOKS))
 
 
 def refuse_shared_sessions(url: str, direct_url: str | None) -> None:
@@ -68,6 +65,21 @@ def refuse_shared_sessions(url: str, direct_url: str | None) -> None:
             f"{_SETTING} leads to a pooler as well; set it to the server itself",
             field=_SETTING,
         )
+
+
+def _is_shared(first: psycopg.Connection, others: Sequence[psycopg.Connection]) -> bool:
+    own = _session(first)
+    try:
+        for other in others:
+            # Held open: where the first one's was free it is this one's now, and the
+            # first is given another. Else somebody took it, or it is its turn.
+            other.execute("BEGIN")
+            if _session(other) == own or _session(first) != own:
+                return True
+        return False
+    finally:
+        for other in others:
+            other.rollback()
 
 
 def _session(connection: psycopg.Connection) -> int:

@@ -81,11 +81,13 @@ class ServiceClock:
         first.
         """
         asked = self._watch.ask()
+        # Another thread may remember a later one while we read.
+        former = self._former
         row, present = _read(connection, _READ)
         self._watch.compare(row.clock, asked)
-        if is_doubtful(present, self._former):
+        if is_doubtful(present, former):
             row, present = _read(connection, _READ_NEWEST)
-            if find_jump(present, self._former, newest=row.newest):
+            if find_jump(present, former, newest=row.newest):
                 return None
         self._remember(present)
         return _correction(row).time_at(row.clock)
@@ -98,8 +100,9 @@ class ServiceClock:
         """
         with engine.begin() as connection:
             connection.execute(_LOCK)
+            former = self._former
             row, present = _read(connection, _READ_NEWEST)
-            jump = find_jump(present, self._former, newest=row.newest)
+            jump = find_jump(present, former, newest=row.newest)
             if not jump:
                 self._remember(present)
                 return

@@ -94,11 +94,13 @@ def find_jump(
     Return by how much the database's clock jumped; zero unless it certainly did.
 
     Args:
+        former: From before the database was asked for *present*.
         newest: What anybody has stored last as the present time, read before *present*.
     """
     if former is not None and former.epoch != present.epoch:
         former = None
-    if present.time < newest - JUMP:
+    known = newest if former is None else max(newest, former.time)
+    if present.time < known - JUMP:
         # It has been later than this already: whatever our own clock says.
         expected = newest if former is None else max(newest, _expected(present, former))
         return present.time - expected

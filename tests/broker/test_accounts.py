@@ -242,6 +242,7 @@ def redis_attempts(staff: Staff) -> list[tuple[Any, ...]]:
     return [
         *((command.split()[0], key, *command.split()[1:]) for command, key in reading),
         *(("BRPOP", key, 1) for key in foreign),
+        *(("BLMPOP", 1, 1, key, "RIGHT") for key in foreign),
         *(("BLMOVE", key, "x", "LEFT", "LEFT", 1) for key in foreign),
         *(("LPUSH", key, "x") for key in foreign if key != REPORTS),
         *(("DEL", key) for key in [*foreign, REPORTS]),

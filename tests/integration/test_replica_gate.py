@@ -188,6 +188,6 @@ def test_a_replica_whose_enrolment_ends_takes_nothing_more(scene: Stage):
 def _takes(scene: Stage) -> bool:
     """Whether somebody waits at the worker's queue."""
     return any(
-        client["cmd"] == "brpop" and "b" in client["flags"]
+        client["cmd"] == "blmpop" and "b" in client["flags"]
         for client in scene.redis.client.client_list()
     )

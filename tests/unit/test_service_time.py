@@ -103,6 +103,16 @@ def test_whose_own_clock_ran_ahead_has_seen_no_jump_back():
     assert not find_jump(reading(1, own=60), reading(0, own=0), newest=at(0.9))
 
 
+def test_what_we_have_read_ourselves_is_a_jump_back_though_nobody_wrote_it():
+    """As of a service that has just begun."""
+    former = reading(0, own=0)
+
+    assert find_jump(reading(-60, own=1), former, newest=at(-DAY)) == timedelta(
+        seconds=-61
+    )
+    assert not find_jump(reading(-0.9, own=1), former, newest=at(-DAY))
+
+
 def test_who_has_no_reading_of_this_epoch_knows_no_jump_forward():
     assert is_doubtful(reading(0, own=0), None)
     assert not find_jump(reading(9_999, own=0), None, newest=START)

@@ -82,9 +82,6 @@ def test_a_replica_consumes_one_queue_and_nothing_else():
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("task_acks_late", False),
-        ("worker_prefetch_multiplier", 1),
-        ("worker_disable_prefetch", False),
         ("worker_pool", "threads"),
         ("accept_content", ["json"]),
         ("result_backend", None),

@@ -49,7 +49,7 @@ from workers.replica.door import Door
 from workers.replica.enrolment import Enrolment, Watch
 from workers.replica.gate import Gate, Message
 from workers.replica.identity import Identity
-from workers.replica.inbox import Bell, Inbox, RabbitMQInbox, RedisInbox
+from workers.replica.inbox import open_inbox
 from workers.replica.intake import Intake
 from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
@@ -211,7 +211,7 @@ class _Replica:
         )
         every = self.settings.enrolment_seconds
         self._intake = Intake(
-            partial(_open_inbox, self.settings, self.analyzer.name, slots),
+            partial(open_inbox, self.settings, self.analyzer.name, slots),
             self.gate,
             slots=slots,
             perform=self._perform,
@@ -396,11 +396,10 @@ signals.setup_logging.connect(_leave_the_logs_alone, weak=False)
 
 
 def _force_what_a_replica_needs(sender: Any, **_: object) -> None:
-    # After the command line was read: a flag of ``celery worker`` must not turn a
-    # replica into something that loses or hoards assignments.
+    # After the command line was read: a flag of ``celery worker`` must not fork a
+    # replica, or have it talk with others.
     if isinstance(sender.app, _App):
         sender.pool_cls = "threads"
-        sender.prefetch_multiplier = 1
         sender.options.update(without_gossip=True, without_mingle=True)
 
 
@@ -417,22 +416,6 @@ def _stop_attempts(
         return {"error": "refused: not signed with this worker's secret"}
     keys = [key for name in wanted if (key := parse_celery_id(name)) is not None]
     return {"stopped": replica.attempts.stop(keys)}
-
-
-def _open_inbox(settings: Settings, worker: str, slots: int, bell: Bell) -> Inbox:
-    url, tls = kombu_tls(settings.broker_url)
-    connection = broker.Connection(
-        url,
-        **tls,
-        transport_options=settings.transport_options,
-        connect_timeout=CONNECT_SECONDS,
-        heartbeat=HEARTBEAT_SECONDS,
-    )
-    connection.connect()
-    queue = str(names.worker_queue(worker, rabbitmq=settings.rabbitmq).name)
-    if settings.rabbitmq:
-        return RabbitMQInbox(connection, queue, bell, prefetch=slots)
-    return RedisInbox(connection, queue, bell)
 
 
 def _line(settings: Settings) -> Line:
@@ -472,13 +455,10 @@ def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
         "task_default_exchange": "",
         "task_default_routing_key": queue.name,
         "task_create_missing_queues": False,
-        # Acknowledged at start: the orchestrator recovers what is lost, and a broker
-        # that delivers again would run an analysis twice.
-        "task_acks_late": False,
         "worker_pool": "threads",
         "worker_consumer": _Consumer,
         "worker_concurrency": settings.slots,
-        "worker_prefetch_multiplier": 1,
+        # Celery itself reads no task.
         "worker_enable_prefetch_count_reduction": False,
         # It concerns late acknowledgement, which is not ours; off, it warns each time.
         "worker_cancel_long_running_tasks_on_connection_loss": True,

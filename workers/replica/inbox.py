@@ -15,12 +15,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from orchestrator.contracts.broker_tls import kombu_tls
+from orchestrator.contracts.names import worker_queue
 from orchestrator.contracts.node.messages import (
     Parcel,
     UnreadableError,
     note_discarded,
     read_envelope,
 )
+from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
+from workers.replica.broker import Connection
+from workers.replica.settings import Settings
 
 #: Seconds that one call waits for a message; so long a replica that leaves may take.
 _WAIT_SECONDS = 1.0
@@ -194,3 +199,29 @@ class Bell:
             asked.register(wire, select.POLLIN)
         asked.poll(seconds * 1000)
         self.still()
+
+
+def open_inbox(settings: Settings, worker: str, slots: int, bell: Bell) -> Inbox:
+    """
+    Connect to the queue of *worker*.
+
+    Args:
+        slots: Analyses at a time.
+        bell: Rings when a message is taken up.
+
+    Raises:
+        Exception: Whatever kombu raises; the caller tries again.
+    """
+    url, tls = kombu_tls(settings.broker_url)
+    connection = Connection(
+        url,
+        **tls,
+        transport_options=settings.transport_options,
+        connect_timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+    )
+    connection.connect()
+    queue = str(worker_queue(worker, rabbitmq=settings.rabbitmq).name)
+    if settings.rabbitmq:
+        return RabbitMQInbox(connection, queue, bell, prefetch=slots)
+    return RedisInbox(connection, queue, bell)
