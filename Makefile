@@ -11,9 +11,9 @@ FILES ?=
 # Hundreds of processes are started: none has to compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Three at a time, for two cores: one always waits; a file in one of them, for what they share.
+# Four at a time, for two cores: two always wait; a file in one of them, for what they share.
 PYTEST := $(BIN)/python -m pytest -q
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults bench migrate lock docs clean
 

@@ -201,13 +201,16 @@ def test_an_attempt_stores_no_more_files_than_a_report_can_name(attempt: Attempt
     note_stored(attempt, files=FILES_MAX - 1, size_bytes=0)
 
     last = attempt.call("PUT", "/file/child", content=b"last")
-    refused = attempt.call("PUT", "/file/child", content=b"")
+    refused = attempt.call("PUT", "/file/child", content=b"one too many")
     again = attempt.call("PUT", "/file/child", content=b"last")
 
     assert (last.status_code, again.status_code) == (200, 200)
     assert refused.status_code == 413
     assert refused.json()["metaData"] == {"code": "attempt_too_large"}
-    assert attempt.api.services.store.size(hashlib.sha256(b"").hexdigest()) is None
+    assert (
+        attempt.api.services.store.size(hashlib.sha256(b"one too many").hexdigest())
+        is None
+    )
 
 
 def note_stored(attempt: Attempt, *, files: int, size_bytes: int) -> None:
