@@ -131,9 +131,12 @@ def _complain(step: str, error: Exception) -> None:
     if isinstance(error, ForeignQueueError):
         log.warning("queue.foreign", **error.queue.told())
         return
-    # What the broker says is fit to be read; what a store says may be an address.
-    said = str(error) if isinstance(error, BrokerError) else type(error).__name__
-    log.warning("tick.step_failed", step=step, error=said)
+    if isinstance(error, BrokerError):
+        # Of every step that asks it the same would have to be said.
+        log.warning("broker.unavailable", step=step, error=str(error))
+        return
+    # What a store says may be an address.
+    log.warning("tick.step_failed", step=step, error=type(error).__name__)
 
 
 def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> None:

@@ -13,8 +13,8 @@ from structlog.typing import EventDict, WrappedLogger
 from orchestrator.contracts.repeats import Repeats
 
 #: Trouble of all who meet it: what they were about is no other cause.
-_SHARED = frozenset({"database.unavailable", "broker.refused"})
-_WHOSE = frozenset({"path", "method", "job", "task", "attempt", "count"})
+_SHARED = frozenset({"database.unavailable", "broker.unavailable", "broker.refused"})
+_WHOSE = frozenset({"path", "method", "job", "task", "attempt", "count", "step"})
 
 _LEVELS = frozenset({"warning", "error", "critical"})
 

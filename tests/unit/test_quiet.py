@@ -50,6 +50,15 @@ def test_the_same_trouble_is_said_once_a_minute_with_a_count(clock: Clock):
     assert second == [{**AWAY, "times": 50}]
 
 
+def test_a_broker_that_is_away_is_one_trouble_of_every_step_that_asks_it(clock: Clock):
+    away = {**AWAY, "event": "broker.unavailable"}
+    said = [{**away, "step": step} for step in ("canary", "recover", "purge")]
+
+    assert lines(OncePerMinute(clock), *said) == said[:1]
+    failed = [{**line, "event": "tick.step_failed"} for line in said]
+    assert lines(OncePerMinute(clock), *failed) == failed
+
+
 def test_another_cause_is_another_line(clock: Clock):
     other = {**AWAY, "error": "y"}
 
