@@ -37,7 +37,10 @@ def shares_sessions(url: str) -> bool:
     with ExitStack() as stack:
         first, *others = (
             stack.enter_context(
-                LimitedConnection.connect(url, autocommit=True, **KEPT_ALIVE)
+                # Nothing prepared: it would be in somebody else's session next time.
+                LimitedConnection.connect(
+                    url, autocommit=True, prepare_threshold=None, **KEPT_ALIVE
+                )
             )
             for _ in range(_CONNECTIONS)
         )

@@ -75,9 +75,10 @@ def test_it_is_seen_however_busy_it_is_and_whosever_turn_it_is(
         ended = threading.Event()
         busy = [others.submit(_keep_busy, driver_url(url), ended) for _ in range(10)]
 
-        seen = [shares_sessions(driver_url(url)) for _ in range(10)]
-
-        ended.set()
+        try:
+            seen = [shares_sessions(driver_url(url)) for _ in range(10)]
+        finally:
+            ended.set()
         for client in busy:
             client.result()
     assert seen == [True] * 10

@@ -354,9 +354,11 @@ def test_folders_that_cannot_be_read_do_not_spoil_a_slot(sandbox):
 def test_many_files_that_are_left_hold_up_nobody(sandbox, tmp_path):
     """They are out of the way at once, and gone before as many more are."""
     scratch = tmp_path / "scratch"
+    _fine(sandbox)
+    spoilt = (scratch / "0").stat().st_ino
 
-    left = _result(run(sandbox, planned_run(do="leaves_many_files", count=20_000)))
-    held = monotonic() - left["ended"]
+    run(sandbox, planned_run(do="leaves_many_files", count=20_000))
+    fresh = (scratch / "0").stat().st_ino
     found = _result(run(sandbox, planned_run(do="lists_files")))["found"]
     again = run(sandbox, planned_run(do="leaves_many_files", count=5_000))
     files = sum(len(names) for _, _, names in os.walk(scratch))
@@ -364,22 +366,17 @@ def test_many_files_that_are_left_hold_up_nobody(sandbox, tmp_path):
     assert found == []
     assert isinstance(again, Finished)
     assert files < 10_000
+    # Not emptied where it stood: another stands there.
+    assert fresh != spoilt
     wait_until(lambda: not (scratch / "0.old").exists())
-    assert held < _removal_seconds(tmp_path / "as many", 20_000) / 2
-
-
-def _removal_seconds(folder: Path, count: int) -> float:
-    folder.mkdir()
-    for number in range(count):
-        (folder / str(number)).touch()
-    begun = monotonic()
-    shutil.rmtree(folder)
-    return monotonic() - begun
 
 
 def test_many_files_of_a_used_child_take_no_sample_along(reusing):
     spoils = planned_run(customer="a", do="spoils", next="leaves_many_files_and_dies")
     spoilt = _result(run(reusing, spoils))
+    while reusing._slots[0].child is None:
+        # A busy machine may keep none.
+        spoilt = _result(run(reusing, spoils))
     delivered: list[float] = []
 
     def deliver(target: Path, deadline: float) -> None:
