@@ -105,8 +105,6 @@ def _forget_the_parent(environment: Mapping[str, str]) -> None:
     tempfile.tempdir = None
     path = environment.get("PYTHONPATH", "")
     sys.path[:0] = ["", *filter(None, path.split(os.pathsep))]
-    # From here on it makes garbage of its own.
-    gc.enable()
 
 
 def _leave(code: object) -> NoReturn:

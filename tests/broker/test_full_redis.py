@@ -14,8 +14,8 @@ from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.redis_keys import TAKEN
 from orchestrator.messaging.report_source import open_report_source
-from tests.broker.test_publisher import outgoing
 from tests.fixtures.brokers import RedisServer
+from tests.fixtures.outgoing import outgoing
 
 REPORTS = 3_000
 

@@ -8,19 +8,18 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from kombu import Connection, Producer
 
-from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
 from orchestrator.contracts.envelope import redis_envelope
 from orchestrator.contracts.names import is_rabbitmq, worker_queue
 from orchestrator.contracts.node.messages import Parcel
-from orchestrator.messaging.outgoing import Outgoing
 from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import declare
 from tests.fixtures.brokers import Broker, RedisServer
+from tests.fixtures.outgoing import outgoing
 from tests.fixtures.waiting import eventually
 from workers.replica.inbox import Bell, Inbox, open_inbox
 from workers.replica.settings import Settings
@@ -37,29 +36,6 @@ class Hands:
         self.is_open = True
 
 
-def outgoing(number: int) -> Outgoing:
-    assignment = Assignment(
-        job_id=uuid4(),
-        task_id=UUID(int=number),
-        attempt=1,
-        worker=WORKER,
-        sample=AssignedSample(
-            sha256="a" * 64, size=1, where=Where(kind="path", value="/x")
-        ),
-        timeout_seconds=1,
-    )
-    return Outgoing(
-        worker=WORKER,
-        job_id=assignment.job_id,
-        task_id=assignment.task_id,
-        attempt=1,
-        sample_sha256="a" * 64,
-        token="token",
-        body=assignment.model_dump_json(),
-        secrets=("secret",),
-    )
-
-
 def number_of(parcel: Parcel) -> int:
     call = json.loads(parcel.content)
     return UUID(call[1]["assignment"]["task_id"]).int
@@ -67,7 +43,7 @@ def number_of(parcel: Parcel) -> int:
 
 def send(broker: Broker, *numbers: int) -> None:
     with closing(Publisher(broker.url)) as publisher:
-        result = publisher.publish([outgoing(number) for number in numbers])
+        result = publisher.publish([outgoing(WORKER, number) for number in numbers])
         assert not result.refused
 
 

@@ -9,7 +9,6 @@ import kombu
 import pytest
 from celery import Celery
 
-from orchestrator.contracts.assignment import AssignedSample, Assignment, Where
 from orchestrator.contracts.names import (
     MAINTENANCE,
     TICK_TASK,
@@ -18,35 +17,13 @@ from orchestrator.contracts.names import (
 )
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.errors import BrokerUnavailableError
-from orchestrator.messaging.publisher import Outgoing, Publisher
+from orchestrator.messaging.publisher import Publisher
 from orchestrator.messaging.topology import celery_settings, declare
 from tests.fixtures.brokers import Broker, RabbitMQHost, RedisServer
 from tests.fixtures.foreign import spoil
 from tests.fixtures.freezing_proxy import freezing_link
+from tests.fixtures.outgoing import outgoing
 from tests.fixtures.waiting import eventually
-
-
-def outgoing(worker: str, number: int) -> Outgoing:
-    assignment = Assignment(
-        job_id=UUID(int=1),
-        task_id=UUID(int=number),
-        attempt=1,
-        worker=worker,
-        sample=AssignedSample(
-            sha256="a" * 64, size=1, where=Where(kind="path", value="/x")
-        ),
-        timeout_seconds=1,
-    )
-    return Outgoing(
-        worker=worker,
-        job_id=assignment.job_id,
-        task_id=UUID(int=number),
-        attempt=1,
-        sample_sha256=assignment.sample.sha256,
-        token="token",
-        body=assignment.model_dump_json(),
-        secrets=("secret",),
-    )
 
 
 @pytest.fixture

@@ -118,7 +118,6 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     app.steps["worker"].add(_ReplicaStep)
     # Here: not every process that has loaded this module is a replica.
     control_command(name=names.STOP_COMMAND)(_stop_attempts)
-
     app.replica.task = app.task(name=celery_task_name(analyzer.name))(_analyze)
     return app
 
@@ -309,6 +308,8 @@ class _Replica:
         log.warning("broker.regained", extra=fields)
 
     def _perform(self, message: Message) -> None:
+        # Of the attempt before, however that ended.
+        logs.clear()
         self._records.begin(message)
         began = time.monotonic()
         report = self.runtime.perform(message.assignment, message.token)

@@ -92,8 +92,8 @@ class Records:
     def __init__(self, node: str) -> None:
         self._node = node
         self._records: dict[Message, Record] = {}
-        #: Celery's, once it runs: it may be another after a connection was lost.
-        self.consumer: Any = None
+        # Celery's, once it runs: it may be another after a connection was lost.
+        self._consumer: Any = None
 
     def received(self, message: Message, task: Any) -> None:
         """It waits for a slot."""
@@ -132,7 +132,7 @@ class Records:
 
     def listen(self, consumer: Any) -> None:
         """Let *consumer*'s loop send what there is to tell."""
-        self.consumer = consumer
+        self._consumer = consumer
         if consumer.event_dispatcher is not None:
             consumer.event_dispatcher.buffer_limit = _NEVER
 
@@ -142,7 +142,7 @@ class Records:
         return record
 
     def _tell(self, kind: str, record: Record, **fields: Any) -> None:
-        dispatcher = None if self.consumer is None else self.consumer.event_dispatcher
+        dispatcher = getattr(self._consumer, "event_dispatcher", None)
         if dispatcher is not None and dispatcher.enabled:
             dispatcher.send(kind, uuid=record.id, **fields)
 

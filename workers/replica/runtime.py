@@ -155,7 +155,6 @@ class Runtime:
             report = self._take_up(assignment, attempt, slot)
         # The attempt is somebody else's by now; this slot waits.
         self._bystander.hold()
-        logs.clear()
         return report
 
     def _take_up(
