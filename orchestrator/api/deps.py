@@ -11,21 +11,24 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from inspect import iscoroutinefunction, isfunction
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 from typing_extensions import override
 
+from orchestrator.api.http.envelope import answering
 from orchestrator.api.http.errors import BODY_RESPONSES, RESPONSES
 from orchestrator.api.http.parameters import check_parameters, single_parameters
 from orchestrator.api.http.threads import in_thread
@@ -38,7 +41,7 @@ from orchestrator.contracts.json_size import (
     check_document,
 )
 from orchestrator.db import access
-from orchestrator.db.unit_of_work import Database, Transaction
+from orchestrator.db.unit_of_work import Database, Reader
 from orchestrator.domain.errors import (
     AuthenticationError,
     InvalidError,
@@ -171,7 +174,8 @@ class GuardedRoute(APIRoute):
     A route that authenticates and authorises before it reads the body.
 
     Raises:
-        TypeError: When it is built: its endpoint has no :func:`needs`.
+        TypeError: When it is built: its endpoint has no :func:`needs`, or it is given
+            something by a function that is not async, for which FastAPI takes a thread.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -184,7 +188,12 @@ class GuardedRoute(APIRoute):
             **sent,
             **(options.get("responses") or {}),
         }
-        super().__init__(path, endpoint, **options)
+        super().__init__(path, answering(endpoint), **options)
+        for function in _givers(self.dependant):
+            if not iscoroutinefunction(function):
+                raise TypeError(
+                    f"{function.__name__}: make it async; it takes a thread"
+                )
 
     @override
     def get_route_handler(
@@ -197,8 +206,7 @@ class GuardedRoute(APIRoute):
         singles = single_parameters(self.dependant)
 
         async def guarded(request: Request) -> Response:
-            admit = partial(_admit, request, role, anyones=anyones)
-            caller = await in_thread(partial(_noting_refusals, request, admit))
+            caller = await in_thread(partial(_let_in, request, role, anyones=anyones))
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             check_parameters(request, singles)
@@ -209,13 +217,13 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the services that the app was created with."""
     services: Services = request.app.state.services
     return services
 
 
-def get_caller(request: Request) -> Caller:
+async def get_caller(request: Request) -> Caller:
     """Return the caller whom the guard let in."""
     caller: Caller = request.state.caller
     return caller
@@ -225,12 +233,21 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-def _noting_refusals(request: Request, admit: Callable[[], Caller]) -> Caller:
+def _givers(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    for given in dependant.dependencies:
+        if given.call is not None and isfunction(given.call):
+            yield given.call
+        yield from _givers(given)
+
+
+def _let_in(request: Request, role: Role, *, anyones: bool) -> Caller:
+    services: Services = request.app.state.services
+    admit = partial(_admit, request=request, role=role, anyones=anyones)
     try:
-        return admit()
+        return services.database.glance(admit)
     except AuthenticationError as refused:
         failed: FailedLogins = request.app.state.failed_logins
-        failed.note(get_services(request).database, refused, address=_address(request))
+        failed.note(services.database, refused, address=_address(request))
         raise
 
 
@@ -238,19 +255,18 @@ def _address(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
-def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
+def _admit(tx: Reader, request: Request, role: Role, *, anyones: bool) -> Caller:
     address = _address(request)
-    with get_services(request).database.glance() as tx:
-        presented = request.headers.get(KEY_HEADER)
-        key = keys.authenticate(tx, presented, address=address)
-        if not key.role.includes(role):
-            raise PermissionDeniedError(
-                f"this needs the role {role}, the key of '{key.user.name}' has"
-                f" {key.role}; ask an administrator"
-            )
-        viewer = keys.viewer_of(key)
-        if not anyones:
-            _check_object(tx, viewer, request.path_params)
+    presented = request.headers.get(KEY_HEADER)
+    key = keys.authenticate(tx, presented, address=address)
+    if not key.role.includes(role):
+        raise PermissionDeniedError(
+            f"this needs the role {role}, the key of '{key.user.name}' has"
+            f" {key.role}; ask an administrator"
+        )
+    viewer = keys.viewer_of(key)
+    if not anyones:
+        _check_object(tx, viewer, request.path_params)
     return Caller(
         viewer=viewer,
         name=key.user.name,
@@ -260,7 +276,7 @@ def _admit(request: Request, role: Role, *, anyones: bool) -> Caller:
     )
 
 
-def _check_object(tx: Transaction, viewer: Viewer, path: Mapping[str, str]) -> None:
+def _check_object(tx: Reader, viewer: Viewer, path: Mapping[str, str]) -> None:
     # What is malformed is refused later, by name; here it only is nobody's.
     if _SHA256.fullmatch(path.get("sha256", "")):
         access.check_sample(tx, viewer, path["sha256"].lower())

@@ -8,9 +8,11 @@ to be reported when they begin.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.bench.fanout import CLIENTS, ENGINE, run_jobs, upload
+from orchestrator.bench.submitters import Submitter
 from orchestrator.bench.summary import Figures, Result, percentile
 from orchestrator.bench.testbed import Testbed
 from orchestrator.client.output import tell
@@ -53,7 +55,8 @@ def measure(found: Testbed, plan: Plan) -> Result:
     found.start("api", *ENGINE)
     found.start_workers(_WORKERS, slots=_SLOTS, seconds=_ANALYSIS_SECONDS)
     found.sql.execute(_WATCH)
-    runs = [_run(found, plan, number) for number in range(1, plan.runs + 1)]
+    submitters = found.start_submitters(CLIENTS)
+    runs = [_run(found, submitters, plan, number) for number in range(1, plan.runs + 1)]
     return Result(
         benchmark="executing",
         parameters={"tasks": plan.tasks, "slots": _WORKERS * _SLOTS, "runs": plan.runs},
@@ -61,12 +64,14 @@ def measure(found: Testbed, plan: Plan) -> Result:
     )
 
 
-def _run(found: Testbed, plan: Plan, number: int) -> Figures:
+def _run(
+    found: Testbed, submitters: Sequence[Submitter], plan: Plan, number: int
+) -> Figures:
     tell(f"run {number} of {plan.runs}: {plan.tasks} tasks of {_ANALYSIS_SECONDS} s")
     with found.client() as client:
         samples = upload(client, plan.tasks // _WORKERS)
-        found.sql.execute("TRUNCATE bench_left_queue")
-        seconds = run_jobs(found, [client] * CLIENTS, samples, workers=_WORKERS)
+    found.sql.execute("TRUNCATE bench_left_queue")
+    seconds = run_jobs(found, submitters, samples, workers=_WORKERS)
     took = [float(row[0]) for row in found.sql.execute(_TOOK)]
     return {
         "tasks_per_second": plan.tasks / seconds,

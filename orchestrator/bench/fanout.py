@@ -12,12 +12,11 @@ import itertools
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.bench.processes import cpu_seconds, peak_rss_mib
+from orchestrator.bench.submitters import Submitter
 from orchestrator.bench.summary import Figures, Result, milliseconds
 from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.http import Client
@@ -37,6 +36,9 @@ _SPARE_SECONDS = 60
 
 #: The engine without the API.
 ENGINE = ("dispatch", "consume", "beat", "maintain")
+
+#: What processes are called of which there are several → their part.
+_JOINED = {"worker": "replicas", "client": "clients"}
 
 _OPEN = f"SELECT 1 FROM job_task WHERE state IN ({OPEN}) LIMIT 1"
 _UNSUCCESSFUL = f"SELECT count(*) FROM job_task WHERE state <> {SUCCESS}"
@@ -61,13 +63,13 @@ def measure(found: Testbed, plan: Plan) -> Result:
     """
     found.start("api", *ENGINE)
     found.start_workers(plan.workers, slots=plan.slots)
-    with ExitStack() as stack:
-        clients = [stack.enter_context(found.client()) for _ in range(CLIENTS)]
+    submitters = found.start_submitters(CLIENTS)
+    with found.client() as client:
         tell(f"uploading {plan.jobs} samples")
-        samples = upload(clients[0], plan.jobs)
-        # The first jobs open connections, import modules and fill caches.
-        run_jobs(found, clients, samples[: CLIENTS * 5], workers=plan.workers)
-        runs = [_run(found, clients, samples, plan, number) for number in _to(plan)]
+        samples = upload(client, plan.jobs)
+    # The first jobs open connections, import modules and fill caches.
+    run_jobs(found, submitters, samples[: CLIENTS * 5], workers=plan.workers)
+    runs = [_run(found, submitters, samples, plan, number) for number in _to(plan)]
     return Result(
         benchmark="fanout",
         parameters={
@@ -99,7 +101,7 @@ def upload(client: Client, count: int) -> list[str]:
 
 def _run(
     found: Testbed,
-    clients: Sequence[Client],
+    submitters: Sequence[Submitter],
     samples: Sequence[str],
     plan: Plan,
     number: int,
@@ -107,11 +109,11 @@ def _run(
     tell(f"run {number} of {plan.runs}: {plan.jobs} jobs, then {LONE_JOBS} alone")
     tasks = plan.jobs * plan.workers
     before = cpu_seconds(found.pids)
-    seconds = run_jobs(found, clients, samples, workers=plan.workers)
+    seconds = run_jobs(found, submitters, samples, workers=plan.workers)
     after = cpu_seconds(found.pids)
     used = _by_part({name: after[name] - before[name] for name in after})
     lone = [
-        run_jobs(found, clients[:1], [sample], workers=plan.workers)
+        run_jobs(found, submitters[:1], [sample], workers=plan.workers)
         for sample in itertools.islice(itertools.cycle(samples), LONE_JOBS)
     ]
     engine = sum(used[name] for name in ENGINE)
@@ -129,13 +131,17 @@ def _run(
 
 
 def run_jobs(
-    found: Testbed, clients: Sequence[Client], samples: Sequence[str], *, workers: int
+    found: Testbed,
+    submitters: Sequence[Submitter],
+    samples: Sequence[str],
+    *,
+    workers: int,
 ) -> float:
     """Return the seconds from the first request to the last final row."""
     began = time.monotonic()
-    with ThreadPoolExecutor(len(clients)) as pool:
-        shares = [samples[first :: len(clients)] for first in range(len(clients))]
-        tasks = sum(pool.map(_create, clients, shares), start=0)
+    for first, submitter in enumerate(submitters):
+        submitter.ask(samples[first :: len(submitters)])
+    tasks = sum(submitter.wait() for submitter in submitters)
     wait_until(
         lambda: found.sql.execute(_OPEN).fetchone() is None,
         what=f"the tasks of {len(samples)} jobs",
@@ -149,14 +155,12 @@ def run_jobs(
     return seconds
 
 
-def _create(client: Client, samples: Sequence[str]) -> int:
-    """Create a job for each sample; return how many tasks they have."""
-    jobs = (client.post("/job", {"sampleSha256": sample}) for sample in samples)
-    return sum(int(job["openTasks"]) for job in jobs)
-
-
 def _by_part(of: dict[str, float], *, largest: bool = False) -> dict[str, float]:
-    """Join the replicas of all workers into one part."""
-    replicas = [value for name, value in of.items() if name.startswith("worker ")]
-    parts = {name: x for name, x in of.items() if not name.startswith("worker ")}
-    return {**parts, "replicas": max(replicas) if largest else sum(replicas)}
+    """Join the replicas of all workers into one part, and all clients."""
+    parts: dict[str, list[float]] = {}
+    for name, value in of.items():
+        first, *more = name.split()
+        parts.setdefault(_JOINED.get(first, first) if more else name, []).append(value)
+    return {
+        part: max(values) if largest else sum(values) for part, values in parts.items()
+    }

@@ -23,6 +23,7 @@ import httpx
 import psycopg
 
 import orchestrator
+from orchestrator.bench.submitters import Submitter
 from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.catalog.workers import enrol_worker, ensure_enrolled
 from orchestrator.client.http import Client
@@ -116,7 +117,7 @@ class Testbed:
     def pids(self) -> dict[str, int]:
         """The root of each tree of processes, by name."""
         own = {name: process.pid for name, process in self._processes.items()}
-        return {**own, "postgres": self._postgres.pid, "clients": os.getpid()}
+        return {**own, "postgres": self._postgres.pid, "measuring": os.getpid()}
 
     def start(self, *names: str) -> None:
         """Start processes of the engine, and wait for the API if it is among them."""
@@ -195,6 +196,17 @@ class Testbed:
     ) -> Client:
         """Return a client of the API with a key of its own."""
         return Client(self._api_url, self.api_key(role, customer=customer))
+
+    def start_submitters(self, count: int) -> list[Submitter]:
+        """Start processes that create jobs; the API is there already."""
+        command = [sys.executable, "-m", "orchestrator.bench.submitters", self._api_url]
+        key = self.api_key()
+        return [
+            Submitter(
+                self.run(f"client {number}", command, {}, talks=True), api_key=key
+            )
+            for number in range(1, count + 1)
+        ]
 
     def api_key(
         self, role: Role = Role.ADMINISTRATOR, *, customer: str = "default"

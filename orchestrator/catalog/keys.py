@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.db import audit, users
 from orchestrator.db.audit import Action
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Reader, Transaction
 from orchestrator.db.users import (
     Customer,
     Key,
@@ -159,7 +159,7 @@ def revoke_key(tx: Transaction, prefix: str, *, actor: Actor) -> None:
         audit.record(tx, actor, Action.KEY_REVOKE, prefix, {"user": found.user.name})
 
 
-def authenticate(tx: Transaction, presented: str | None, *, address: str | None) -> Key:
+def authenticate(tx: Reader, presented: str | None, *, address: str | None) -> Key:
     """
     Recognise the key that a caller shows.
 
@@ -187,15 +187,15 @@ def authenticate(tx: Transaction, presented: str | None, *, address: str | None)
             reason="unknown" if key is None else "wrong secret",
             prefix=None if key is None else key.prefix,
         )
-    _check_key(key, address=address, now=tx.now)
+    _check_key(tx, key, address=address)
     return key
 
 
-def _check_key(key: Key, *, address: str | None, now: datetime) -> None:
+def _check_key(tx: Reader, key: Key, *, address: str | None) -> None:
     limits = key.limits
     if key.revoked_at is not None:
         text, reason = "has been revoked; ask for a new one", "revoked"
-    elif limits.expires_at is not None and limits.expires_at <= now:
+    elif limits.expires_at is not None and limits.expires_at <= tx.now:
         text, reason = "has expired; ask for a new one", "expired"
     elif limits.networks is not None and not _is_within(address, limits.networks):
         text, reason = f"is not valid from {address}", "network"

@@ -23,7 +23,7 @@ from orchestrator.db.tables import (
     submission,
     verdict,
 )
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Reader, Transaction
 from orchestrator.domain.errors import PermissionDeniedError
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.viewer import Viewer
@@ -51,7 +51,7 @@ def grant_sample(tx: Transaction, sha256: str, subjects: Iterable[UUID]) -> None
     )
 
 
-def check_sample(tx: Transaction, viewer: Viewer, sha256: str) -> None:
+def check_sample(tx: Reader, viewer: Viewer, sha256: str) -> None:
     """
     Refuse who may not see this sample; one that is not there is refused to nobody.
 
@@ -82,7 +82,7 @@ def visible_samples(
     return set(tx.connection.execute(granted).scalars())
 
 
-def check_job(tx: Transaction, viewer: Viewer, job_id: UUID) -> None:
+def check_job(tx: Reader, viewer: Viewer, job_id: UUID) -> None:
     """
     Refuse who may not see this job; one that is not there is refused to nobody.
 

@@ -7,7 +7,7 @@ types. Not for columns of bytes, which JSON has none of.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -54,18 +54,28 @@ def one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement
     return column == any_(literal(list(values), ARRAY(column.type)))
 
 
-def _unfolded(table: str) -> str:
-    return f"json_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS json))"
+def insertion(table: str, columns: Iterable[str], *, rows: str = "rows") -> str:
+    """
+    Return the statement that inserts rows of these columns.
+
+    Its parameters: ``now``, and under the name of *rows* what :func:`json_text` makes
+    of them.
+    """
+    names = ", ".join(columns)
+    return (
+        f"INSERT INTO {table} ({names}, created_at)"
+        f" SELECT {names}, CAST(:now AS timestamptz) FROM {_unfolded(table, rows)}"
+    )
+
+
+def _unfolded(table: str, rows: str = "rows") -> str:
+    return f"json_populate_recordset(CAST(NULL AS {table}), CAST(:{rows} AS json))"
 
 
 @cache
 def _insert(table: str, columns: tuple[str, ...], skip_present: bool) -> TextClause:  # noqa: FBT001
-    names = ", ".join(columns)
     conflict = " ON CONFLICT DO NOTHING" if skip_present else ""
-    return text(
-        f"INSERT INTO {table} ({names}, created_at)"
-        f" SELECT {names}, CAST(:now AS timestamptz) FROM {_unfolded(table)}{conflict}"
-    )
+    return text(insertion(table, columns) + conflict)
 
 
 @cache

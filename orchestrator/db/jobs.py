@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import func, select, text, update
 
+from orchestrator.db.bulk import insertion
+from orchestrator.db.counters import COLUMNS as COUNTER_COLUMNS
+from orchestrator.db.counters import TASKS_ENQUEUED, Tally
 from orchestrator.db.states import ENQUEUED, OVER
 from orchestrator.db.tables import job
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Transaction, json_text
 from orchestrator.domain.values import JobState, Reason, TaskState
 
 
@@ -40,6 +42,17 @@ class NewJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NewTask:
+    """A task row of a new job to be: enqueued with it, not yet published."""
+
+    id: UUID
+    worker_id: UUID
+    order_at: datetime
+    due_at: datetime
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobRow:
     """What settling needs of a job."""
 
@@ -51,14 +64,31 @@ class JobRow:
     selection: Sequence[Mapping[str, Any]]
 
 
-def add_job(tx: Transaction, new: NewJob) -> bool:
+def add_job(tx: Transaction, new: NewJob, tasks: Sequence[NewTask]) -> bool:
     """
-    Insert a job, unless its submitter used the idempotency key before.
+    Insert a job with its tasks and count those, all in one statement, unless its
+    submitter used the idempotency key before.
 
     Returns:
         Whether it is new. A concurrent insert of the same key is waited for.
     """
-    values = {
+    tally = Tally()
+    for task in tasks:
+        tally.add(TASKS_ENQUEUED, task.worker_id)
+    added = tx.connection.execute(
+        _ADD,
+        {
+            "job": json_text([_job_row(new)]),
+            "tasks": json_text([_task_row(new, task) for task in tasks]),
+            "counted": json_text(tally.rows()),
+            "now": tx.now,
+        },
+    )
+    return added.first() is not None
+
+
+def _job_row(new: NewJob) -> dict[str, Any]:
+    return {
         "id": new.id,
         "sample_sha256": new.sample_sha256,
         "customer_id": new.customer_id,
@@ -67,7 +97,7 @@ def add_job(tx: Transaction, new: NewJob) -> bool:
         "priority": new.priority,
         "file_name": new.file_name,
         "options": dict(new.options),
-        "selection": [dict(choice) for choice in new.selection],
+        "selection": new.selection,
         "is_chosen": new.is_chosen,
         "is_reanalysis": new.is_reanalysis,
         "idempotency_key": new.idempotency_key,
@@ -75,18 +105,22 @@ def add_job(tx: Transaction, new: NewJob) -> bool:
         "enqueued_at": new.enqueued_at,
         "due_at": new.due_at,
     }
-    if new.idempotency_key is None:
-        tx.connection.execute(insert(job), values)
-        return True
-    statement = (
-        postgresql.insert(job)
-        .values(values)
-        .on_conflict_do_nothing(
-            index_elements=["submitter_id", "idempotency_key"],
-            index_where=text("idempotency_key is not null"),
-        )
-    )
-    return tx.connection.execute(statement.returning(job.c.id)).first() is not None
+
+
+def _task_row(new: NewJob, task: NewTask) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "job_id": new.id,
+        "worker_id": task.worker_id,
+        "sample_sha256": new.sample_sha256,
+        "submitter_id": new.submitter_id,
+        "state": TaskState.ENQUEUED.value,
+        "order_at": task.order_at,
+        "enqueued_at": new.enqueued_at,
+        "queued_at": new.enqueued_at,
+        "due_at": task.due_at,
+        "options": dict(task.options),
+    }
 
 
 def find_by_idempotency_key(
@@ -217,3 +251,31 @@ def exists(tx: Transaction, job_id: UUID) -> bool:
     """Whether there is such a job."""
     found = select(func.count()).select_from(job).where(job.c.id == job_id)
     return bool(tx.connection.execute(found).scalar_one())
+
+
+_JOB_COLUMNS = (
+    *("id", "sample_sha256", "customer_id", "submitter_id", "state", "priority"),
+    *("file_name", "options", "selection", "is_chosen", "is_reanalysis"),
+    *("idempotency_key", "content_hash", "enqueued_at", "due_at"),
+)
+_TASK_COLUMNS = (
+    *("id", "job_id", "worker_id", "sample_sha256", "submitter_id", "state"),
+    *("order_at", "enqueued_at", "queued_at", "due_at", "options"),
+)
+_ADD = text(
+    f"""
+    WITH added AS (
+        {insertion("job", _JOB_COLUMNS, rows="job")}
+        ON CONFLICT (submitter_id, idempotency_key)
+              WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id
+    ), its_tasks AS (
+        {insertion("job_task", _TASK_COLUMNS, rows="tasks")}
+         WHERE EXISTS (SELECT FROM added)
+    ), its_count AS (
+        {insertion("counter", COUNTER_COLUMNS, rows="counted")}
+         WHERE EXISTS (SELECT FROM added)
+    )
+    SELECT id FROM added
+    """
+)

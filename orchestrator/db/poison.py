@@ -8,6 +8,7 @@ worker, version).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -39,6 +40,17 @@ _ENDED_MAX = 1_000
 #: at a death: the oldest. So long it rests, too, if it is not poison after the third.
 BEHIND = timedelta(minutes=10)
 _BEHIND_MAX = 1_000
+
+
+#: A worker and its version.
+WorkerVersion = tuple[UUID, str]
+
+#: For whom a sample ``s`` is poison, in SQL; :func:`read_versions` reads it.
+POISONED_VERSIONS = """
+    (SELECT jsonb_agg(jsonb_build_array(p.worker_id, p.version)) FROM poison p
+      WHERE p.sample_sha256 = s.sha256
+        AND p.poisoned_at IS NOT NULL AND p.cleared_at IS NULL)
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,16 +117,15 @@ def _key(death: Death) -> dict[str, object]:
     }
 
 
-def poisoned_workers(tx: Transaction, sample_sha256: str) -> set[tuple[UUID, str]]:
-    """Return the (worker, version) pairs for which this sample is poison."""
-    rows = tx.connection.execute(
-        text(
-            "SELECT worker_id, version FROM poison WHERE sample_sha256 = :sample"
-            " AND poisoned_at IS NOT NULL AND cleared_at IS NULL"
-        ),
-        {"sample": sample_sha256},
-    )
-    return {(row.worker_id, row.version) for row in rows}
+def poisoned_versions(tx: Transaction, sample_sha256: str) -> set[WorkerVersion]:
+    """Return those for which this sample is poison."""
+    found = tx.connection.execute(_POISONED, {"sample": sample_sha256}).scalar_one()
+    return read_versions(found)
+
+
+def read_versions(found: Sequence[Sequence[str]] | None) -> set[WorkerVersion]:
+    """Read what :data:`POISONED_VERSIONS` gives."""
+    return {(UUID(worker_id), version) for worker_id, version in found or ()}
 
 
 def find_poisoned_tasks(tx: Transaction, *, limit: int) -> list[UUID]:
@@ -225,6 +236,9 @@ _IS_SUSPECTED = text(
     """
 )
 _LOSSES = text(f"SELECT {LOSSES_OF_SAMPLE} FROM job_task t WHERE t.id = :task")
+_POISONED = text(
+    f"SELECT {POISONED_VERSIONS} FROM (SELECT CAST(:sample AS text) AS sha256) s"
+)
 _IS_POISON = text(
     """
     SELECT poisoned_at IS NOT NULL AND cleared_at IS NULL FROM poison

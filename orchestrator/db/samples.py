@@ -12,6 +12,7 @@ from sqlalchemy import Row, insert, select, text
 from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.assignment import Classification
+from orchestrator.db.poison import POISONED_VERSIONS, WorkerVersion, read_versions
 from orchestrator.db.tables import classification, sample
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
@@ -78,9 +79,11 @@ def get_sample_size(tx: Transaction, sha256: str) -> int:
     return size
 
 
-def find_subject(tx: Transaction, sha256: str, *, customer_id: UUID) -> Subject | None:
+def find_subject(
+    tx: Transaction, sha256: str, *, customer_id: UUID
+) -> tuple[Subject, set[WorkerVersion]] | None:
     """
-    Return a sample as selection looks at it.
+    Return a sample as selection looks at it, and for whom it is poison.
 
     What the customer said of it when it submitted it last holds for every job until it
     says something else.
@@ -91,7 +94,7 @@ def find_subject(tx: Transaction, sha256: str, *, customer_id: UUID) -> Subject 
     if row is None:
         return None
     kind = read_classification(row)
-    return Subject(
+    subject = Subject(
         sha256=sha256,
         size_bytes=row.size_bytes,
         type=kind.type,
@@ -101,6 +104,7 @@ def find_subject(tx: Transaction, sha256: str, *, customer_id: UUID) -> Subject 
         customer=str(customer_id),
         metadata=row.meta or {},
     )
+    return subject, read_versions(row.poisoned)
 
 
 def read_classification(row: Row[Any]) -> Classification:
@@ -124,9 +128,9 @@ def unknown_sample(sha256: str) -> NotFoundError:
 
 
 _SUBJECT = text(
-    """
+    f"""
     SELECT s.size_bytes, c.type, c.super_type, c.platform, c.arch, c.mime_type,
-           u.tlp, u.meta
+           u.tlp, u.meta, {POISONED_VERSIONS} AS poisoned
       FROM sample s
       LEFT JOIN LATERAL (SELECT * FROM classification
                           WHERE sample_sha256 = s.sha256

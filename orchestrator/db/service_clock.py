@@ -1,6 +1,6 @@
 """
-Tells every transaction the service's time, and writes down when the database's clock
-jumped.
+Tells every transaction the service's time, and under which revision of the registry it
+begins; and writes down when the database's clock jumped.
 
 Whoever notices it first writes it, in a transaction before its own: nothing is judged,
 and nothing is stored, by a time from beyond a jump.
@@ -9,8 +9,10 @@ and nothing is stored, by a time from beyond a jump.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, TextClause, text, update
@@ -41,6 +43,9 @@ _EXACT_SECONDS = 1.0
 _CLOCK = "clock_timestamp() AS clock, c.epoch, c.correction, c.made_at, c.jump"
 _READ = text(f"SELECT {_CLOCK} FROM service_clock c")
 
+# With what every transaction has to know beside the time.
+_BEGIN = text(f"SELECT {_CLOCK}, r.revision FROM service_clock c, registry r")
+
 # One statement sees what was committed before it looks at the clock.
 _READ_NEWEST = text(
     f"SELECT {_CLOCK}, greatest(s.canary_at, s.dispatched_at) AS newest"
@@ -49,6 +54,14 @@ _READ_NEWEST = text(
 _LOCK = text("SELECT 1 FROM stream FOR UPDATE")
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a transaction knows first: its time, and the registry's revision."""
+
+    now: datetime
+    revision: UUID
 
 
 class ServiceClock:
@@ -73,7 +86,7 @@ class ServiceClock:
             return False
         return time.clock_gettime(_OWN_CLOCK) - self._began >= _NOVICE_SECONDS
 
-    def read(self, connection: Connection) -> datetime | None:
+    def read(self, connection: Connection) -> Beginning | None:
         """
         Return the service's time, which is that of this transaction from now on.
 
@@ -83,14 +96,15 @@ class ServiceClock:
         asked = self._watch.ask()
         # Another thread may remember a later one while we read.
         former = self._former
-        row, present = _read(connection, _READ)
+        row, present = _read(connection, _BEGIN)
+        revision = row.revision
         self._watch.compare(row.clock, asked)
         if is_doubtful(present, former):
             row, present = _read(connection, _READ_NEWEST)
             if find_jump(present, former, newest=row.newest):
                 return None
         self._remember(present)
-        return _correction(row).time_at(row.clock)
+        return Beginning(_correction(row).time_at(row.clock), revision)
 
     def correct(self, engine: Engine) -> None:
         """

@@ -333,6 +333,18 @@ service_clock = Table(
     CheckConstraint("id = 1", name="there_is_one"),
 )
 
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", SmallInteger, primary_key=True),
+    #: Another one after each change of worker, worker_version, policy, policy_rule and
+    #: customer. Not a number: a standby that takes over may be behind, and would give
+    #: what comes then a number that something else has had.
+    Column("revision", UUID, nullable=False, server_default=text("gen_random_uuid()")),
+    _created(),
+    CheckConstraint("id = 1", name="there_is_one"),
+)
+
 foreign_queue = Table(
     "foreign_queue",
     metadata,

@@ -6,17 +6,14 @@ The backlog and its claims are in ``db/backlog.py``; the rules are the domain's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from orchestrator.db import counters
-from orchestrator.db.bulk import insert_rows, update_rows
-from orchestrator.db.counters import Tally
+from orchestrator.db.bulk import update_rows
 from orchestrator.db.tables import job_task
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.values import Reason, Task, TaskState
@@ -26,48 +23,6 @@ _COLUMNS = (
     "t.attempt, t.losses, t.holder, t.not_before, t.queued_at, t.published_at, "
     "t.started_at, t.ended_at, t.due_at, t.late"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewTask:
-    """A task row to be: enqueued, not yet published."""
-
-    id: UUID
-    job_id: UUID
-    worker_id: UUID
-    sample_sha256: str
-    submitter_id: UUID
-    order_at: datetime
-    enqueued_at: datetime
-    due_at: datetime
-    options: Mapping[str, Any]
-
-
-def add_tasks(tx: Transaction, tasks: Sequence[NewTask]) -> None:
-    """Insert the tasks of a new job, and count them."""
-    if not tasks:
-        return
-    rows = [
-        {
-            "id": task.id,
-            "job_id": task.job_id,
-            "worker_id": task.worker_id,
-            "sample_sha256": task.sample_sha256,
-            "submitter_id": task.submitter_id,
-            "state": TaskState.ENQUEUED.value,
-            "order_at": task.order_at,
-            "enqueued_at": task.enqueued_at,
-            "queued_at": task.enqueued_at,
-            "due_at": task.due_at,
-            "options": dict(task.options),
-        }
-        for task in tasks
-    ]
-    insert_rows(tx, job_task, rows)
-    tally = Tally()
-    for task in tasks:
-        tally.add(counters.TASKS_ENQUEUED, task.worker_id)
-    counters.append(tx, tally)
 
 
 def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import psycopg
 from pydantic_core import to_json
@@ -22,7 +22,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from orchestrator.db.link import KEPT_ALIVE, BriefConnection, limit_waiting
-from orchestrator.db.service_clock import ServiceClock
+from orchestrator.db.registry import KnownRegistry, Registry
+from orchestrator.db.service_clock import Beginning, ServiceClock
 from orchestrator.db.sql_errors import (
     QUERY_CANCELED,
     SYNTAX_OR_ACCESS,
@@ -31,6 +32,8 @@ from orchestrator.db.sql_errors import (
     treat_away_alike,
 )
 from orchestrator.db.tables import SERVICE_TIME
+
+T = TypeVar("T")
 
 Channel = Literal["work", "stop"]
 
@@ -42,6 +45,9 @@ _SESSION: Final[Mapping[str, str]] = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
     "timezone": "UTC",
+    # Statements here are short, and take by estimate: compiling the claim took ten
+    # times as long as running it.
+    "jit": "off",
 }
 _SET_LOCAL = text(
     "SELECT "
@@ -73,10 +79,23 @@ class Transaction:
     now: datetime
     is_witness: bool = True
     notices: list[tuple[Channel, str]] = field(default_factory=list)
+    registry: Registry | None = None
 
     def __post_init__(self) -> None:
         # For the times of creation, which no statement names: tables.py.
         self.connection.info[SERVICE_TIME] = self.now
+
+    def kept(self, key: Hashable, read: Callable[[Transaction], T]) -> T:
+        """
+        Return what *read* returned last, if no worker, policy, rule or customer has
+        changed since. Not for a transaction that changes one itself.
+
+        Args:
+            key: What is read, and all that it depends on beside those tables.
+        """
+        if self.registry is None:
+            return read(self)
+        return self.registry.kept(key, lambda: read(self))
 
     def notify(self, channel: Channel, payload: str = "") -> None:
         """Wake whoever listens, after the commit; lost if the process dies before."""
@@ -120,6 +139,31 @@ class Transaction:
             raise StatementFailedError(type(error).__name__) from error
 
 
+class Reader(Protocol):
+    """What somebody needs who only reads: a transaction, or a :class:`Glance`."""
+
+    @property
+    def connection(self) -> Connection:
+        """Where statements go."""
+
+    @property
+    def now(self) -> datetime:
+        """The service's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A connection on which each statement stands for itself."""
+
+    connection: Connection
+    _read_clock: Callable[[Connection], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """The service's time, asked for anew."""
+        return self._read_clock(self.connection)
+
+
 #: What any statement may raise, beside the two of a savepoint.
 DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
 
@@ -152,6 +196,7 @@ class Database:
         self.engine = _engine(url, pool_size=pool_size, is_pooled=self._is_pooled)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = ServiceClock()
+        self._registry = KnownRegistry()
         self._notifier = Notifier(self)
 
     @contextmanager
@@ -168,47 +213,66 @@ class Database:
         for channel, payload in tx.notices:
             self._notifier.send(channel, payload)
 
-    @contextmanager
-    def glance(self) -> Iterator[Transaction]:
+    def glance(self, look: Callable[[Glance], T]) -> T:
         """
-        Read only, each statement for itself: no ``BEGIN``, no ``COMMIT``.
+        Return what *look* found. It reads only, each statement for itself: no
+        ``BEGIN``, no ``COMMIT``; and it may be asked twice.
 
         Raises:
             OperationalError: The database is away; trying again is safe.
         """
+        try:
+            return self._glance(look)
+        except DBAPIError as error:
+            # A restarted database costs no request: what was kept is thrown away.
+            if not error.connection_invalidated:
+                raise
+            return self._glance(look)
+
+    def _glance(self, look: Callable[[Glance], T]) -> T:
+        if not self._is_pooled:
+            with self._reading.connect() as connection:
+                return look(Glance(connection, self._read_clock))
         # A pooler's sessions have no limits but those of a transaction.
-        glancing = self.engine.begin if self._is_pooled else self._reading.connect
-        opened, connection, now = self._open(glancing)
-        with opened:
-            yield Transaction(connection, now=now, is_witness=False)
+        with self.engine.begin() as connection:
+            connection.execute(_SET_LOCAL)
+            return look(Glance(connection, self._read_clock))
 
     @contextmanager
     def _begin(self) -> Iterator[Transaction]:
-        opened, connection, now = self._open(self.engine.begin)
+        opened, connection, beginning = self._open()
         with opened:
-            yield Transaction(connection, now=now, is_witness=self._clock.is_witness)
+            yield Transaction(
+                connection,
+                now=beginning.now,
+                is_witness=self._clock.is_witness,
+                registry=self._registry.at(beginning.revision),
+            )
 
-    def _open(
-        self, begin: Callable[[], AbstractContextManager[Connection]]
-    ) -> tuple[ExitStack, Connection, datetime]:
-        """Return a connection that answers, at what time, and what ends it."""
+    def _open(self) -> tuple[ExitStack, Connection, Beginning]:
+        """Return a connection that answers, how it begins, and what ends it."""
         may_be_dead = True
         while True:
             try:
                 with ExitStack() as opened:
-                    connection = opened.enter_context(begin())
+                    connection = opened.enter_context(self.engine.begin())
                     if self._is_pooled:
                         connection.execute(_SET_LOCAL)
-                    now = self._clock.read(connection)
-                    if now is not None:
-                        return opened.pop_all(), connection, now
+                    beginning = self._clock.read(connection)
+                    if beginning is not None:
+                        return opened.pop_all(), connection, beginning
             except DBAPIError as error:
-                # A restarted database costs no request: what was kept is thrown away.
+                # As above.
                 if not (may_be_dead and error.connection_invalidated):
                     raise
                 may_be_dead = False
             else:
                 self._clock.correct(self.engine)
+
+    def _read_clock(self, connection: Connection) -> datetime:
+        while (beginning := self._clock.read(connection)) is None:
+            self._clock.correct(self.engine)
+        return beginning.now
 
     def raw_connection(self, *, application_name: str) -> psycopg.Connection:
         """Open an autocommit connection outside the pool: for LISTEN and for locks."""

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import api_key, api_user, customer
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Reader, Transaction
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.values import Role
 
@@ -152,6 +152,17 @@ def list_customers(tx: Transaction) -> list[Customer]:
     ]
 
 
+def get_customer(tx: Transaction, customer_id: UUID) -> Customer:
+    """Return a customer that is there."""
+
+    def read(tx: Transaction) -> Customer:
+        columns = customer_columns()
+        found = select(*columns).where(customer.c.id == customer_id)
+        return customer_view(tx.connection.execute(found).one())
+
+    return tx.kept(("customer", customer_id), read)
+
+
 def add_customer(tx: Transaction, new: Customer) -> bool:
     """Insert a customer; ``False`` if its short name is taken."""
     statement = upsert(customer).values(
@@ -179,15 +190,15 @@ def add_key(tx: Transaction, new: NewKey) -> None:
     )
 
 
-def find_key(tx: Transaction, prefix: str) -> Key | None:
+def find_key(tx: Reader, prefix: str) -> Key | None:
     """Return the key of this prefix, revoked and expired ones too."""
-    row = tx.connection.execute(_keys().where(api_key.c.prefix == prefix)).first()
+    row = tx.connection.execute(_FIND_KEY, {"prefix": prefix}).first()
     return _key(row) if row else None
 
 
 def list_keys(tx: Transaction) -> list[Key]:
     """Return every key, oldest first, revoked and expired ones too."""
-    rows = tx.connection.execute(_keys().order_by(api_key.c.created_at, api_key.c.id))
+    rows = tx.connection.execute(text(f"{_KEYS} ORDER BY k.created_at, k.id"))
     return [_key(row) for row in rows]
 
 
@@ -282,13 +293,12 @@ def find_users(tx: Transaction, ids: set[UUID | None]) -> dict[UUID | None, User
     }
 
 
-def _keys() -> Select[Any]:
-    return select(
-        api_key,
-        api_user.c.name,
-        api_user.c.role.label("user_role"),
-        api_user.c.customer_id,
-    ).join_from(api_key, api_user)
+_KEYS = (
+    "SELECT k.*, u.name, u.role AS user_role, u.customer_id"
+    " FROM api_key k JOIN api_user u ON u.id = k.user_id"
+)
+# Each request asks this first.
+_FIND_KEY = text(f"{_KEYS} WHERE k.prefix = :prefix")
 
 
 def _key(row: Row[Any]) -> Key:

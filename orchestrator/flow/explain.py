@@ -12,11 +12,12 @@ from uuid import UUID
 
 from orchestrator.classify import classify
 from orchestrator.contracts.assignment import Classification
+from orchestrator.db.poison import poisoned_versions
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.policy import Subject, Tlp
 from orchestrator.domain.selection import Selection, select
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import find_candidates, read_policy, read_roster
+from orchestrator.flow.roster import read_roster
 from orchestrator.store import Measured
 
 
@@ -56,8 +57,8 @@ def explain_policy(
     )
     roster = read_roster(tx, engine)
     selection = select(
-        find_candidates(tx, roster, digests.sha256),
+        roster.candidates_for(poisoned_versions(tx, digests.sha256)),
         subject,
-        policy=read_policy(tx, roster),
+        policy=roster.policy,
     )
     return Explanation(sha256=digests.sha256, classification=kind, selection=selection)

@@ -1,20 +1,22 @@
 """
 The roster: which workers there are, with which limits, and which policy chooses them.
 
-Read once per transaction; the tables of workers and rules are small.
+It is read once for as long as none of it changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from orchestrator.db import poison, policies
+from orchestrator.db import policies
+from orchestrator.db.poison import WorkerVersion
 from orchestrator.db.policies import RuleRow
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.workers import WorkerRow, list_workers
 from orchestrator.domain.clocks import TaskLimits
+from orchestrator.domain.limits import Limits
 from orchestrator.domain.policy import OptionAction, Policy, Rule, Tlp, WorkerAction
 from orchestrator.domain.selection import Candidate
 from orchestrator.flow.ports import Engine
@@ -22,55 +24,67 @@ from orchestrator.flow.ports import Engine
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roster:
-    """The registered workers, by id and by name, with the limits of their tasks."""
+    """
+    The registered workers, deleted ones too, by id and by name, with the limits of
+    their tasks.
+
+    ``candidates``: they, as far as it matters to a selection of a sample that is poison
+    for none. ``policy``: workers go by short name there, customers by their id.
+    """
 
     by_id: Mapping[UUID, WorkerRow]
     by_name: Mapping[str, WorkerRow]
     limits: Mapping[UUID, TaskLimits]
+    candidates: tuple[Candidate, ...]
+    policy: Policy
+
+    def candidates_for(self, poisoned: Collection[WorkerVersion]) -> list[Candidate]:
+        """Return every worker as a candidate; these die of the sample."""
+        return [
+            replace(candidate, poisoned=True)
+            if (candidate.worker_id, candidate.version) in poisoned
+            else candidate
+            for candidate in self.candidates
+        ]
 
 
 def read_roster(tx: Transaction, engine: Engine) -> Roster:
-    """Read every worker as it is now, deleted ones too."""
+    """Return it as it was when the transaction began, or newer."""
+    limits = engine.limits
+    return tx.kept(("roster", limits), lambda tx: _read(tx, limits))
+
+
+def _read(tx: Transaction, limits: Limits) -> Roster:
     workers = list_workers(tx)
     return Roster(
         by_id={worker.id: worker for worker in workers},
         by_name={worker.short_name: worker for worker in workers},
         limits={
-            worker.id: engine.limits.of_task(
+            worker.id: limits.of_task(
                 run_seconds=worker.run_seconds, max_losses=worker.max_losses
             )
             for worker in workers
         },
+        candidates=tuple(map(_candidate, workers)),
+        policy=_policy(tx, {str(worker.id): worker.short_name for worker in workers}),
     )
 
 
-def find_candidates(tx: Transaction, roster: Roster, sha256: str) -> list[Candidate]:
-    """Return every registered worker, as far as it matters to a selection."""
-    poisoned = poison.poisoned_workers(tx, sha256)
-    return [
-        Candidate(
-            worker_id=worker.id,
-            short_name=worker.short_name,
-            has_manifest=worker.version is not None,
-            enabled=not worker.is_deleted,
-            accepts=worker.accepts or ("*",),
-            max_bytes=worker.max_bytes,
-            max_tlp=Tlp(worker.max_tlp),
-            sends_data_out=worker.sends_data_out,
-            version=worker.version,
-            poisoned=(worker.id, worker.version) in poisoned,
-        )
-        for worker in roster.by_id.values()
-    ]
+def _candidate(worker: WorkerRow) -> Candidate:
+    return Candidate(
+        worker_id=worker.id,
+        short_name=worker.short_name,
+        has_manifest=worker.version is not None,
+        enabled=not worker.is_deleted,
+        accepts=worker.accepts or ("*",),
+        max_bytes=worker.max_bytes,
+        max_tlp=Tlp(worker.max_tlp),
+        sends_data_out=worker.sends_data_out,
+        version=worker.version,
+    )
 
 
-def read_policy(tx: Transaction, roster: Roster) -> Policy:
-    """
-    Return the default policy with its rules, as selection takes it.
-
-    Workers go by short name there; customers by their id.
-    """
-    names = {str(worker.id): worker.short_name for worker in roster.by_id.values()}
+def _policy(tx: Transaction, names: Mapping[str, str]) -> Policy:
     row = policies.get_policy(tx)
     chosen = row.worker_ids
     return Policy(

@@ -11,13 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from orchestrator.db import jobs, samples, tasks
+from orchestrator.db import jobs, samples
+from orchestrator.db.poison import WorkerVersion
 from orchestrator.db.quotas import check_open_tasks
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.clocks import due_at, job_due_at
@@ -32,7 +33,7 @@ from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.domain.values import JobState, TaskState
 from orchestrator.flow.ports import Engine
-from orchestrator.flow.roster import Roster, find_candidates, read_policy, read_roster
+from orchestrator.flow.roster import Roster, read_roster
 from orchestrator.flow.settle import settle_jobs
 
 #: A second reanalysis within this time answers the first one's job: clients send again
@@ -75,11 +76,24 @@ class JobOrder:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OpenJob:
+    """How a job stands that was just made, and whose tasks are all open."""
+
+    size_bytes: int
+    tasks: int
+    enqueued_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CreatedJob:
-    """``is_new``: whether this call made it."""
+    """
+    ``is_new``: whether this call made it. ``open_job``: ``None`` if it was here before,
+    or has no task and so is over.
+    """
 
     job_id: UUID
     is_new: bool
+    open_job: OpenJob | None = None
 
 
 def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJob:
@@ -97,12 +111,11 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     repeat = _find_repeat(tx, order)
     if repeat is not None:
         return repeat
-    subject = _get_subject(tx, order)
+    subject, poisoned = _get_subject(tx, order)
     roster = read_roster(tx, engine)
-    candidates = find_candidates(tx, roster, order.sample_sha256)
+    candidates = roster.candidates_for(poisoned)
     _check_workers(candidates, order)
-    policy = read_policy(tx, roster)
-    selection = select(candidates, subject, policy=policy, chosen=order.workers)
+    selection = select(candidates, subject, policy=roster.policy, chosen=order.workers)
     try:
         check_open_tasks(
             tx,
@@ -116,17 +129,21 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
         if repeat is None:
             raise
         return repeat
-    in_policy = _in_policy(candidates, subject, order, policy, selection)
+    in_policy = _in_policy(candidates, subject, order, roster.policy, selection)
     job_id = uuid7()
     new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
-    if not jobs.add_job(tx, new):
+    if not jobs.add_job(tx, new, _new_tasks(tx, order, selection, roster, engine)):
         return _same_order(tx, order)
-    _add_tasks(tx, order, selection, roster, engine=engine, job_id=job_id)
-    if selection.selected:
-        tx.notify("work")
-    else:
+    if not selection.selected:
         settle_jobs(tx, [job_id], bands=engine.limits.bands)
-    return CreatedJob(job_id=job_id, is_new=True)
+        return CreatedJob(job_id=job_id, is_new=True)
+    tx.notify("work")
+    opened = OpenJob(
+        size_bytes=subject.size_bytes,
+        tasks=len(selection.selected),
+        enqueued_at=tx.now,
+    )
+    return CreatedJob(job_id=job_id, is_new=True, open_job=opened)
 
 
 def _check(order: JobOrder) -> None:
@@ -168,16 +185,16 @@ def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
     return CreatedJob(job_id=found[0], is_new=False)
 
 
-def _get_subject(tx: Transaction, order: JobOrder) -> Subject:
-    subject = samples.find_subject(
-        tx, order.sample_sha256, customer_id=order.customer_id
-    )
-    if subject is None:
+def _get_subject(
+    tx: Transaction, order: JobOrder
+) -> tuple[Subject, set[WorkerVersion]]:
+    found = samples.find_subject(tx, order.sample_sha256, customer_id=order.customer_id)
+    if found is None:
         raise NotFoundError(
             f"there is no sample {order.sample_sha256}; upload it first",
             field="sampleSha256",
         )
-    return subject
+    return found
 
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
@@ -241,32 +258,22 @@ def _new_job(
     )
 
 
-def _add_tasks(
+def _new_tasks(
     tx: Transaction,
     order: JobOrder,
     selection: Selection,
     roster: Roster,
-    *,
     engine: Engine,
-    job_id: UUID,
-) -> None:
+) -> list[jobs.NewTask]:
     ahead = timedelta(seconds=order.priority * engine.limits.ageing_seconds)
-    tasks.add_tasks(
-        tx,
-        [
-            tasks.NewTask(
-                id=uuid7(),
-                job_id=job_id,
-                worker_id=choice.worker_id,
-                sample_sha256=order.sample_sha256,
-                submitter_id=order.submitter_id,
-                order_at=tx.now - ahead,
-                enqueued_at=tx.now,
-                due_at=due_at(
-                    TaskState.ENQUEUED, tx.now, roster.limits[choice.worker_id]
-                ),
-                options={**selection.options, **order.options},
-            )
-            for choice in selection.selected
-        ],
-    )
+    options = {**selection.options, **order.options}
+    return [
+        jobs.NewTask(
+            id=uuid7(),
+            worker_id=choice.worker_id,
+            order_at=tx.now - ahead,
+            due_at=due_at(TaskState.ENQUEUED, tx.now, roster.limits[choice.worker_id]),
+            options=options,
+        )
+        for choice in selection.selected
+    ]

@@ -16,6 +16,7 @@ from orchestrator.client.signals import interrupt_on_signals
 from tests.benchmarks.compare import measure_peer
 from tests.benchmarks.marks import marks_of
 from tests.benchmarks.peers import PEERS
+from tests.benchmarks.start import measure_start
 
 _COLUMNS = ("mark", "measured", "wanted", "met")
 
@@ -26,9 +27,13 @@ def main() -> None:
     given = _parse()
     interrupt_on_signals()
     results = {}
-    for name in given.names or _BENCHMARKS:
-        with testbed() as found:
-            results[name] = _BENCHMARKS[name](found, given)
+    for name in given.names or (*_BENCHMARKS, "start"):
+        if name == "start":
+            # No part of a testbed, but all that a person types.
+            results[name] = measure_start(given.runs)
+        else:
+            with testbed() as found:
+                results[name] = _BENCHMARKS[name](found, given)
         if not given.json:
             show(results[name], as_json=False)
             print()  # noqa: T201
@@ -76,7 +81,8 @@ _BENCHMARKS: Mapping[str, Measure] = {
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_BENCHMARKS))
+    known = (*_BENCHMARKS, "start")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--jobs", type=int, default=400, help="of fanout and others")
     parser.add_argument("--workers", type=int, default=8, help="tasks of each job")
     parser.add_argument("--slots", type=int, default=1, help="of each worker")
@@ -86,9 +92,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--queued", type=int, default=1_000_000, help="of backlog")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args()
-    unknown = [name for name in given.names if name not in _BENCHMARKS]
+    unknown = [name for name in given.names if name not in known]
     if unknown:
-        parser.error(f"no benchmark {unknown[0]}; there are {', '.join(_BENCHMARKS)}")
+        parser.error(f"no benchmark {unknown[0]}; there are {', '.join(known)}")
     return given
 
 

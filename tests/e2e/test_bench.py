@@ -21,7 +21,7 @@ from tests.fixtures.rounds import only_long
 
 PARTS = (
     *("api", "dispatch", "consume", "beat", "maintain"),
-    *("replicas", "postgres", "redis", "clients"),
+    *("replicas", "postgres", "redis", "clients", "measuring"),
 )
 
 

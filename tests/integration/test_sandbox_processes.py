@@ -114,6 +114,10 @@ def _cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def _read(path: Path) -> Callable[[], str]:
     return lambda: path.read_text() if path.exists() else ""
 
@@ -240,12 +244,15 @@ def test_a_busy_child_costs_the_next_sample_no_time(reusing):
     assert told[0] > asked + 2.0
 
 
-def test_a_kept_child_stands_still_until_it_is_asked_again(reusing):
+def test_a_kept_child_stands_still_where_nobody_asks_it(reusing):
     """Else what one analysis began would go on at everybody's cost."""
     pid = _result(run(reusing, planned_run(customer="a", do="works_on")))["pid"]
+
+    reusing.rest()
+
+    wait_until(lambda: _state(pid) == "T")
     seen = monotonic()
     before = _cpu_ticks(pid)
-
     wait_until(lambda: monotonic() > seen + 0.3)
 
     assert is_alive(pid)

@@ -77,10 +77,14 @@ class Crew:
         self.waiting: list[Message] = []
         self.troubles: list[str] = []
         self.may_end = threading.Semaphore(0)
+        self.rests = 0
 
     def perform(self, message: Message) -> None:
         self.begun.append(message)
         self.may_end.acquire()
+
+    def rest(self) -> None:
+        self.rests += 1
 
     def received(self, message: Message) -> None:
         self.waiting.append(message)
@@ -109,6 +113,7 @@ def intake(heap: Heap, crew: Crew) -> Iterator[Intake]:
         Gate("actor", SECRET),
         slots=SLOTS,
         perform=crew.perform,
+        rest=crew.rest,
         watcher=crew,
     )
     new.start()
@@ -139,6 +144,17 @@ def test_whoever_finishes_much_is_given_more_at_a_time(
     eventually(lambda: len(crew.begun) == 1000)
 
     assert SLOTS < max(heap.rooms) <= 32 * SLOTS
+
+
+def test_a_slot_without_work_rests(intake: Intake, heap: Heap, crew: Crew):
+    eventually(lambda: crew.rests == SLOTS)
+    crew.may_end.release(1000)
+    heap.lying = [parcel() for _ in range(100)]
+    intake.set_open(True)
+
+    # Once after each time in which there was something, and not while it waits.
+    eventually(lambda: len(crew.begun) == 100 and crew.rests > SLOTS)
+    assert crew.rests < 100
 
 
 def test_nothing_is_taken_while_it_is_shut(intake: Intake, heap: Heap, crew: Crew):
@@ -189,7 +205,14 @@ def test_one_that_fails_takes_no_slot_along(heap: Heap, crew: Crew):
         raise ValueError("whatever")
 
     crew.may_end.release(1000)
-    new = Intake(heap.open, Gate("actor", SECRET), slots=1, perform=fail, watcher=crew)
+    new = Intake(
+        heap.open,
+        Gate("actor", SECRET),
+        slots=1,
+        perform=fail,
+        rest=crew.rest,
+        watcher=crew,
+    )
     new.start()
     heap.lying = [parcel() for _ in range(5)]
     new.set_open(True)

@@ -214,6 +214,7 @@ class _Replica:
             self.gate,
             slots=slots,
             perform=self._perform,
+            rest=self._rest,
             watcher=self,
         )
         self._door = door = Door(self._intake.set_open)
@@ -320,6 +321,10 @@ class _Replica:
         else:
             said = "nothing to report" if report is None else report.kind
             self._records.end(message, said, seconds=time.monotonic() - began)
+
+    def _rest(self) -> None:
+        if self._runtime is not None:
+            self._runtime.rest()
 
     def announce_stop(self, *, hurry: bool) -> None:
         self._asked_to_stop = True

@@ -68,12 +68,16 @@ class RedisInbox:
         self._client = connection.channel().client
         self._queue = queue
         self._bell = bell
+        self._given: deque[None] = deque()
+        self._few = 0
 
     def take(self, taker: Taker) -> Sequence[Parcel]:
         most = taker.room if taker.is_open else 0
         if most <= 0:
             self._bell.wait(_WAIT_SECONDS)
             return ()
+        # Whoever has several is not asked again for each.
+        self._few = (most + len(self._given)) // 2
         found = self._client.blmpop(
             _WAIT_SECONDS, 1, self._queue, direction="RIGHT", count=most
         )
@@ -82,17 +86,24 @@ class RedisInbox:
             # It was shut while we waited: they go back to where they stood.
             self._client.rpush(self._queue, *reversed(came))
             return ()
-        return list(filter(None, map(self._open, came)))
+        opened = list(filter(None, map(self._open, came)))
+        self._given.extend([None] * len(opened))
+        return opened
 
     def close(self) -> None:
         self._connection.close()
 
     def _open(self, raw: bytes) -> Parcel | None:
         try:
-            return read_envelope(raw, queue=self._queue, note_taken_up=self._bell.ring)
+            return read_envelope(raw, queue=self._queue, note_taken_up=self._note)
         except UnreadableError as error:
             note_discarded(str(error), raw)
             return None
+
+    def _note(self) -> None:
+        self._given.pop()
+        if len(self._given) <= self._few:
+            self._bell.ring()
 
 
 class RabbitMQInbox:

@@ -52,6 +52,7 @@ class Intake:
         gate: Reads messages, and refuses those that are none of ours.
         slots: Analyses at a time.
         perform: Does what one message asks, in a slot's thread.
+        rest: Called in a slot's thread that has had nothing to do for a moment.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Intake:
         *,
         slots: int,
         perform: Callable[[Message], None],
+        rest: Callable[[], None],
         watcher: Watcher,
     ) -> None:
         self._open_inbox = open_inbox
         self._gate = gate
         self._perform = perform
+        self._rest = rest
         self._watcher = watcher
         self._bell = Bell()
         self._inbox: Inbox | None = None
@@ -148,7 +151,7 @@ class Intake:
             self._waiting.put(message)
 
     def _work(self) -> None:
-        while (message := self._waiting.get()) is not None:
+        while (message := self._next()) is not None:
             message.parcel.note_taken_up()
             try:
                 self._perform(message)
@@ -156,6 +159,13 @@ class Intake:
                 # A slot's thread is there for the next.
                 log.exception("attempt.broken")
             self._finished.append(monotonic())
+
+    def _next(self) -> Message | None:
+        try:
+            return self._waiting.get(timeout=_RECENT_SECONDS)
+        except queue.Empty:
+            self._rest()
+            return self._waiting.get()
 
     def _back_off(self, error: Exception) -> None:
         self._close()

@@ -1,9 +1,11 @@
 """
-Everything a replica says: reports and heartbeats, in order, from one thread.
+Everything a replica says: reports and heartbeats, in order, one speaker at a time.
 
 Owns the spool, the connection to the broker and the pace of the heartbeats. A report is
-never dropped while the process lives: the thread tries for ever, and a full spool
-blocks whoever wants to add to it. It does not know what a report means.
+never dropped while the process lives: a thread tries for ever, and a full spool blocks
+whoever wants to add to it. Where the broker is quick, whoever adds a report also sends
+it: to wake the thread, and to wait for it, would cost more. It does not know what a
+report means.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ _BATCH_REPORTS = 200
 _FIRST_PAUSE_SECONDS = 0.1
 #: A broker that is back is noticed within this time.
 _LONGEST_PAUSE_SECONDS = 2.0
+#: Where the broker takes a message within this time, whoever has one says it by itself.
+_QUICK_SECONDS = 0.01
+#: Reports that are due later wait for each other so long.
+_LATER_SECONDS = 0.05
 #: A heartbeat that hangs longer would cost the lease; a new connection may save it.
 _CONFIRM_SECONDS = 5.0
 _MANIFEST_SECONDS = 60.0
@@ -72,7 +78,7 @@ class _Waiting:
 
 class Reporter:
     """
-    The thread that speaks for a replica.
+    The thread that speaks for a replica, and those that speak while it rests.
 
     Args:
         line: How to reach the broker, and the secret that signs the heartbeats.
@@ -96,7 +102,10 @@ class Reporter:
         self._batch_size = 1 if line.one_by_one else _BATCH_REPORTS
         self._spool: deque[_Waiting] = deque()
         self._later: deque[tuple[float, Callable[[], Report | None]]] = deque()
-        self._changed = threading.Condition()
+        # Of one lock: who waits for room is not woken for what is to be said.
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._room = threading.Condition(lock)
         self._closing = False
         self._abandoned = threading.Event()
         self._sequence = 0
@@ -105,6 +114,9 @@ class Reporter:
         self._connection: Connection | None = None
         self._channel: Any = None
         self._pause_seconds = 0.0
+        # Whoever has it speaks. RabbitMQ confirms each message, and is waited for.
+        self._mouth = threading.Lock()
+        self._is_quick = False
         self._thread = threading.Thread(
             target=self._run, name="assay-reporter", daemon=True
         )
@@ -119,12 +131,16 @@ class Reporter:
 
         Args:
             report: Sent after everything added before it.
-            on_confirmed: Called in the reporter's thread once the broker has it.
+            on_confirmed: Called once the broker has it, by whoever sent it.
         """
         with self._changed:
-            self._changed.wait_for(self._has_room)
+            self._room.wait_for(self._has_room)
             self._spool.append(_Waiting(report, on_confirmed))
-            self._changed.notify_all()
+            speaks = self._is_quick and self._mouth.acquire(blocking=False)
+            if not speaks:
+                self._changed.notify_all()
+        if speaks:
+            self._speak_here()
 
     def put_later(
         self, delay_seconds: float, make: Callable[[], Report | None]
@@ -158,9 +174,22 @@ class Reporter:
         self._abandoned.set()
         with self._changed:
             self._changed.notify_all()
+            self._room.notify_all()
         if not flushed:
             log.warning("reports.abandoned", extra={"count": len(self._spool)})
         return flushed
+
+    def _speak_here(self) -> None:
+        """Send what waits, in a thread that has the mouth and something to say."""
+        try:
+            self._send_reports()
+        except Exception:  # noqa: BLE001  (the thread meets it again, and says so)
+            self._is_quick = False
+        finally:
+            self._mouth.release()
+            with self._changed:
+                if self._spool:
+                    self._changed.notify_all()
 
     def _has_room(self) -> bool:
         return len(self._spool) < self._capacity or self._abandoned.is_set()
@@ -169,28 +198,31 @@ class Reporter:
         while not self._abandoned.is_set():
             try:
                 self._wait_for_work()
-                finished = self._speak()
+                with self._mouth:
+                    finished = self._speak()
             except Exception as error:  # noqa: BLE001  (this loop must outlive anything)
                 self._back_off(error)
                 continue
             self._note_success()
             if finished:
                 break
-        self._disconnect()
+        with self._mouth:
+            self._disconnect()
 
     def _wait_for_work(self) -> None:
         with self._changed:
             while not (self._spool or self._closing):
                 now = time.monotonic()
                 self._add_what_is_due(now)
-                due = min([self._alive_due, *(when for when, _ in self._next_later())])
-                if self._spool or due <= now:
+                if self._spool or self._alive_due <= now:
                     return
-                self._changed.wait(due - now)
+                self._changed.wait(self._next_due(now) - now)
             self._add_what_is_due(time.monotonic())
 
-    def _next_later(self) -> list[tuple[float, Callable[[], Report | None]]]:
-        return [self._later[0]] if self._later else []
+    def _next_due(self, now: float) -> float:
+        if not self._later:
+            return self._alive_due
+        return min(self._alive_due, max(self._later[0][0], now + _LATER_SECONDS))
 
     def _add_what_is_due(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
@@ -200,25 +232,32 @@ class Reporter:
                 self._spool.append(_Waiting(report, None))
 
     def _speak(self) -> bool:
-        with self._changed:
-            batch = [
-                self._spool[index]
-                for index in range(min(self._batch_size, len(self._spool)))
-            ]
-        if batch:
-            self._publish([self._signed(waiting.report) for waiting in batch])
-            self._confirm(batch)
+        self._send_reports()
         with self._changed:
             leaving = self._closing and not self._spool
         if leaving or time.monotonic() >= self._alive_due:
             self._say_alive(leaving=leaving)
         return leaving
 
+    def _send_reports(self) -> None:
+        with self._changed:
+            batch = [
+                self._spool[index]
+                for index in range(min(self._batch_size, len(self._spool)))
+            ]
+        if not batch:
+            return
+        began = time.monotonic()
+        self._publish([self._signed(waiting.report) for waiting in batch])
+        took = time.monotonic() - began
+        self._is_quick = took < _QUICK_SECONDS and not self._line.one_by_one
+        self._confirm(batch)
+
     def _confirm(self, batch: Sequence[_Waiting]) -> None:
         with self._changed:
             for _ in batch:
                 self._spool.popleft()
-            self._changed.notify_all()
+            self._room.notify_all()
         for waiting in batch:
             if waiting.on_confirmed is not None:
                 waiting.on_confirmed()
@@ -263,7 +302,9 @@ class Reporter:
         if not self._pause_seconds:
             fields = {"waiting_reports": len(self._spool), "error": words(error)}
             log.warning("broker.lost", extra=fields)
-        self._disconnect()
+        self._is_quick = False
+        with self._mouth:
+            self._disconnect()
         self._pause_seconds = min(
             max(self._pause_seconds * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
         )

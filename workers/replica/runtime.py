@@ -172,6 +172,10 @@ class Runtime:
         finally:
             self._attempts.leave(attempt, reported=reported)
 
+    def rest(self) -> None:
+        """Have nothing go on of what was analysed; for a slot that has no work."""
+        self._sandbox.rest()
+
     def announce_stop(self, *, hurry: bool) -> None:
         """
         Take nothing up any more; with *hurry*, or called again, give no grace either.

@@ -8,9 +8,11 @@ no bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +27,10 @@ _PORTS = {"http": 80, "https": 443}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Without O_NONBLOCK the opening of a FIFO would wait for somebody to write to it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+#: What opening a link says, where it is to be a folder or a file.
+_IS_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+#: No names of a file.
+_NO_NAMES = frozenset({"", ".", ".."})
 _SHOWN_CHARACTERS = 200
 
 
@@ -57,16 +63,9 @@ class Sources:
             RefusedSourceError: It is not below a root, or no regular file.
             OSError: It is not there, or cannot be read.
         """
-        root, parts = self._below_a_root(value)
-        at = os.open(root, _FOLDER)
-        try:
-            for part in parts[:-1]:
-                inner = os.open(part, _FOLDER, dir_fd=at)
-                os.close(at)
-                at = inner
-            found = os.open(parts[-1], _FILE, dir_fd=at)
-        finally:
-            os.close(at)
+        found = self._open_as_written(value) if _names_a_file(value) else None
+        if found is None:
+            found = _open_below(*self._below_a_root(value))
         if not stat.S_ISREG(os.fstat(found).st_mode):
             os.close(found)
             raise RefusedSourceError(
@@ -100,6 +99,20 @@ class Sources:
             " samples; name it in ASSAY_SAMPLE_HOSTS if it is your store's"
         )
 
+    def _open_as_written(self, value: str) -> int | None:
+        """Open it if no link is on the way, as in a store of ours; else ``None``."""
+        for root in map(str, self.roots):
+            inside = value.removeprefix(f"{root}/")
+            parts = inside.split("/")
+            if inside == value or not _NO_NAMES.isdisjoint(parts):
+                continue
+            try:
+                return _open_below(root, parts)
+            except OSError as error:
+                if error.errno not in _IS_LINK:
+                    raise
+        return None
+
     def _below_a_root(self, value: str) -> tuple[str, tuple[str, ...]]:
         if not self.roots:
             raise RefusedSourceError(
@@ -120,6 +133,18 @@ class Sources:
             f"where.value: {_shown(value)} is not below ASSAY_SAMPLE_ROOT; set that to"
             " the store's folder if this is in it"
         )
+
+
+def _open_below(root: str, parts: Sequence[str]) -> int:
+    at = os.open(root, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER, dir_fd=at)
+            os.close(at)
+            at = inner
+        return os.open(parts[-1], _FILE, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 def check_api_path(value: str) -> str:

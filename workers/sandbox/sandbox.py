@@ -22,9 +22,10 @@ seccomp (``start`` returns what this machine lacks):
   When an outcome is returned, that child and all that it started are dead; when
   ``close`` returns, nothing at all is left.
 * With ``reuse_child`` a child is kept for more samples, of one customer and at most
-  :data:`RUNS_PER_CHILD`, and stands still between two. One that takes it over without
-  being noticed can see and falsify that customer's later ones. If it dies, or takes a
-  tenth of the run time, the sample is given to a fresh one before that counts.
+  :data:`RUNS_PER_CHILD`. One that takes it over without being noticed can see and
+  falsify that customer's later ones, and may run on between two; after
+  :meth:`Sandbox.rest` it stands still. If it dies, or takes a tenth of the run time,
+  the sample is given to a fresh one before that counts.
 * Where the replica may divide its cgroup, the processes of a slot have the memory of
   one together, files in a scratch that is memory included, and 256 processes.
 
@@ -207,6 +208,19 @@ class Sandbox:
         with self._slots[slot].lock:
             return self._run(self._slots[slot], run, stopped, collect)
 
+    def rest(self) -> None:
+        """
+        Stop the children that are kept, until they are asked again; for whoever has
+        nothing to run for a while.
+        """
+        for slot in self._slots:
+            if slot.lock.acquire(blocking=False):
+                try:
+                    if slot.child is not None:
+                        slot.child.rest()
+                finally:
+                    slot.lock.release()
+
     def mend(self) -> None:
         """
         Make again what somebody has removed from the scratch; leave alone what runs.
@@ -384,7 +398,7 @@ class Sandbox:
             # It could change them, and hold up whoever opens them.
             and not judged.files
             and child.runs < RUNS_PER_CHILD
-            and child.rest(self._recipe.memory_bytes // 2)
+            and child.is_fit(self._recipe.memory_bytes // 2)
             and place.directory.is_empty()
         )
 
@@ -402,7 +416,11 @@ def _deliver(place: Slot, run: Run, deadline: float) -> None:
 
 def _clean(place: Slot) -> None:
     try:
-        place.directory.clean()
+        if place.child is None:
+            place.directory.clean()
+        else:
+            # A child is kept if it has left nothing.
+            place.directory.remove_sample()
     except OSError:
         _replace(place)
 

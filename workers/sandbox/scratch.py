@@ -112,6 +112,7 @@ class SlotDirectory:
         self.sample = self.directory / SAMPLE
         self._folders = (self.directory, self.work, self._staged)
         self._made: list[tuple[int, int]] | None = None
+        self._has_taken = False
         self._removal: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
@@ -123,6 +124,7 @@ class SlotDirectory:
                 there last time cannot be removed.
         """
         self._put_away()
+        self._has_taken = False
         self.directory.mkdir(parents=True)
         # Set, not asked for: a strict umask would shut the child out of its own slot.
         self.directory.chmod(0o750)
@@ -179,8 +181,17 @@ class SlotDirectory:
         Raises:
             OSError: Not all of it can be removed, or not soon: :meth:`create` it again.
         """
-        self.sample.unlink(missing_ok=True)
+        self.remove_sample()
         self.empty()
+
+    def remove_sample(self) -> None:
+        """
+        Remove the sample; what was written is not there, or may stay.
+
+        Raises:
+            OSError: It cannot be removed: :meth:`create` the directory again.
+        """
+        self.sample.unlink(missing_ok=True)
 
     def is_empty(self) -> bool:
         """Whether the analysis has left nothing behind."""
@@ -194,12 +205,13 @@ class SlotDirectory:
         Raises:
             OSError: Not all of it can be removed, or not soon: :meth:`create` it again.
         """
-        if not _is_small(self.work):
-            raise OSError(errno.E2BIG, "too much to remove", str(self.work))
-        for directory in (self.work, self._staged):
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    _remove(entry)
+        if not self.is_empty():
+            if not _is_small(self.work):
+                raise OSError(errno.E2BIG, "too much to remove", str(self.work))
+            _remove_entries(self.work)
+        if self._has_taken:
+            _remove_entries(self._staged)
+            self._has_taken = False
 
     def remove(self) -> None:
         """Remove it all; no child may be left."""
@@ -235,6 +247,7 @@ class SlotDirectory:
         _remove_deep(self._old)
 
     def _take(self, name: str, target: Path) -> Path:
+        self._has_taken = True
         try:
             self._move(name, target)
             found = target.lstat()
@@ -265,6 +278,12 @@ class SlotDirectory:
             os.rename(last, target, src_dir_fd=at)
         finally:
             os.close(at)
+
+
+def _remove_entries(folder: Path) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            _remove(entry)
 
 
 def _remove(entry: os.DirEntry[str]) -> None:

@@ -13,22 +13,17 @@ import signal
 import socket
 import threading
 from enum import Enum, auto
-from pathlib import Path
 from time import monotonic
 from typing import IO
 
 from workers.sandbox.inside.child import ANSWER_MAX_BYTES, LENGTH, READY
-from workers.sandbox.inside.processes import has_children
+from workers.sandbox.inside.processes import has_children, read_file
 
 #: Seconds between two looks at the event ``stopped``, on which one cannot poll.
 _LOOK_SECONDS = 0.05
 #: Seconds for a child to say that it takes a request. It does so at once, or is busy,
 #: or the machine is: waiting costs nobody but the analysis that is over.
 _READY_SECONDS = 0.5
-#: Seconds for a stopped child to stand still, and between two looks: it does so when it
-#: is next given a processor.
-_STOP_SECONDS = 1.0
-_STOP_LOOK_SECONDS = 0.001
 #: Seconds that a hung analysis is given to write its stack before it is killed.
 _DUMP_SECONDS = 0.2
 #: Bytes of what the child printed that go into a message.
@@ -39,6 +34,7 @@ _PART_BYTES = 256 * 1024
 #: at a time shall cost the sender, not us.
 _SMALL_BYTES = 4096
 _GATHER_SECONDS = 0.01
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Ended(Enum):
@@ -68,6 +64,7 @@ class Child:
         self._channel = channel
         self._log = log
         self._received = bytearray()
+        self._rests = False
 
     def ask(
         self, request: bytes, deadline: float, stopped: threading.Event
@@ -84,7 +81,8 @@ class Child:
             os.ftruncate(self._log.fileno(), 0)
             if self._has_spoken():
                 return Ended.SPOKE_OUT_OF_TURN
-            self._signal(signal.SIGCONT)
+            if self._rests:
+                self._rests = not self._signal(signal.SIGCONT)
         ended = self._send(LENGTH.pack(len(request)) + request, deadline, stopped)
         if is_new:
             # It reads nothing before it says that it is confined, and is not waited
@@ -97,30 +95,26 @@ class Child:
                 return Ended.STOPPED if said is Ended.STOPPED else Ended.UNREADY
         return ended or self._listen(deadline, stopped)
 
-    def rest(self, most_bytes: int) -> bool:
+    def is_fit(self, most_bytes: int) -> bool:
         """
-        Stop it until it is asked again; return whether it may be.
-
-        It says that it takes the next request, has left no process and no thread, and
-        leaks no memory. What may not be asked again may run on.
+        Whether it may be asked again: it says that it takes the next request, has left
+        no process and no thread, and leaks no memory.
         """
-        if not (self._is_ready() and self._signal(signal.SIGSTOP)):
+        if not self._is_ready():
             return False
-        deadline = monotonic() + _STOP_SECONDS
-        while monotonic() < deadline:
-            try:
-                stat = Path(f"/proc/{self.pid}/stat").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                return False
-            # The name of the program, in parentheses, may itself hold any character.
-            fields = stat.rpartition(b")")[2].split()
-            # While it runs, what is seen of it need not be true any more.
-            if fields[0] == b"T":
-                threads, pages = int(fields[17]), int(fields[21])
-                is_small = pages * os.sysconf("SC_PAGE_SIZE") <= most_bytes
-                return threads == 1 and is_small and not has_children(self.pid)
-            poll({self.pidfd: select.POLLIN}, _STOP_LOOK_SECONDS)
-        return False
+        try:
+            stat = read_file(f"/proc/{self.pid}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        # The name of the program, in parentheses, may itself hold any character.
+        fields = stat.rpartition(b")")[2].split()
+        threads, pages = int(fields[17]), int(fields[21])
+        is_small = pages * _PAGE_BYTES <= most_bytes
+        return threads == 1 and is_small and not has_children(self.pid)
+
+    def rest(self) -> None:
+        """Stop it until it is asked again: what it began goes on at nobody's cost."""
+        self._rests = self._rests or self._signal(signal.SIGSTOP)
 
     def has_ended(self) -> bool:
         """Whether the process is dead (its pid is kept for us until it is buried)."""
@@ -170,13 +164,12 @@ class Child:
     ) -> Ended | None:
         rest = memoryview(frame)
         while rest:
-            ended = self._wait(select.POLLOUT, deadline, stopped)
-            if ended is not None:
-                return ended
             try:
                 rest = rest[self._channel.send(rest, socket.MSG_NOSIGNAL) :]
             except BlockingIOError:
-                continue
+                ended = self._wait(select.POLLOUT, deadline, stopped)
+                if ended is not None:
+                    return ended
             except OSError:
                 return self._why_silent()
         return None

@@ -5,9 +5,11 @@ every answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import wraps
 from http import HTTPStatus
+from inspect import iscoroutinefunction
 from typing import Any, Generic, TypeVar
 
 from fastapi import Response
@@ -87,15 +89,47 @@ class Failure(Envelope[None]):
     """What went wrong: ``messages`` for people, ``metaData.code`` for programs."""
 
 
+def answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Return *endpoint*, which returns an envelope, as one that returns its answer.
+
+    FastAPI would judge it by the model that mypy has judged it by already, and would
+    take another thread for that.
+    """
+    if iscoroutinefunction(endpoint):
+
+        @wraps(endpoint)
+        async def answered_later(*arguments: Any, **named: Any) -> Any:
+            return _answer(await endpoint(*arguments, **named))
+
+        return answered_later
+
+    @wraps(endpoint)
+    def answered(*arguments: Any, **named: Any) -> Any:
+        return _answer(endpoint(*arguments, **named))
+
+    return answered
+
+
+def _answer(returned: object) -> object:
+    if not isinstance(returned, Envelope):
+        return returned
+    return Response(
+        returned.model_dump_json(by_alias=True),
+        status_code=returned.response_code,
+        media_type="application/json",
+    )
+
+
 def single(data: T, *, messages: Sequence[ResultMessage] = ()) -> Envelope[T]:
     """Wrap one object."""
     return Envelope(response_code=HTTPStatus.OK, data=data, messages=list(messages))
 
 
-def created(data: T, response: Response, *, is_new: bool = True) -> Envelope[T]:
+def created(data: T, *, is_new: bool = True) -> Envelope[T]:
     """Wrap an object that this request made: 201, or 200 if it was there before."""
-    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
-    return Envelope(response_code=response.status_code, data=data)
+    status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    return Envelope(response_code=status, data=data)
 
 
 def listing(data: Sequence[T], *, page: Page[Any], paging: Paging) -> ListEnvelope[T]:

@@ -42,12 +42,12 @@ def read_order(names: Sequence[str]) -> tuple[Order, ...]:
     )
 
 
-def get_page(limit: Limit = LIMIT_DEFAULT, offset: Offset = 0) -> Paging:
+async def get_page(limit: Limit = LIMIT_DEFAULT, offset: Offset = 0) -> Paging:
     """Read the paging of a list with only one order."""
     return Paging(limit=limit, offset=offset)
 
 
-def get_paging(
+async def get_paging(
     limit: Limit = LIMIT_DEFAULT, offset: Offset = 0, sort_by: SortBy = None
 ) -> Paging:
     """Read the paging of a list."""

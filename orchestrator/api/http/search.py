@@ -26,7 +26,7 @@ Keyword = Annotated[StorableText, Query(max_length=_WORD_MAX, min_length=1)]
 ReadPeriod = Callable[[datetime], Period]
 
 
-def get_words(
+async def get_words(
     keywords: Annotated[list[Keyword] | None, Query(max_length=_WORDS_MAX)] = None,
     fields: Annotated[
         list[str] | None, Query(alias="keywordFieldStrategy", max_length=_WORDS_MAX)
@@ -39,7 +39,7 @@ def get_words(
     return Words(keywords=keywords or (), fields=fields or (), match_all=match == "all")
 
 
-def get_period(
+async def get_period(
     start: Annotated[str, Query(alias="indexStartTimestamp")] = "now - 1 month",
     end: Annotated[str, Query(alias="indexEndTimestamp")] = "now",
 ) -> ReadPeriod:

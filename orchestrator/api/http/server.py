@@ -61,6 +61,7 @@ def server_config(
         log_config=None,
         access_log=False,
         lifespan="off",
+        loop="uvloop",
         http=BoundedProtocol,
         ws="none",
         # Whoever can forge an address passes for one of a key's networks.

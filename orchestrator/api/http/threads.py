@@ -8,7 +8,7 @@ client wait until it gives up and asks again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from typing import TypeVar
 
 import anyio
@@ -34,10 +34,10 @@ async def in_thread(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T
         BusyError: None became free within :data:`WAIT_SECONDS`; nothing was done.
     """
     turn = object()
-    async with AsyncExitStack() as held:
+    with ExitStack() as held:
         with anyio.move_on_after(WAIT_SECONDS) as waiting:
             for limiter in limiters or (to_thread.current_default_thread_limiter(),):
-                await limiter.acquire_on_behalf_of(turn)
+                await _acquire(limiter, turn)
                 held.callback(limiter.release_on_behalf_of, turn)
         if waiting.cancelled_caught:
             raise BusyError(
@@ -46,3 +46,11 @@ async def in_thread(act: Callable[[], T], *limiters: anyio.CapacityLimiter) -> T
         # The turn is what is limited. It is no part of the waiting: a thread that has
         # begun is waited for, and may ask the event loop for more.
         return await to_thread.run_sync(act, limiter=anyio.CapacityLimiter(1))
+
+
+async def _acquire(limiter: anyio.CapacityLimiter, turn: object) -> None:
+    try:
+        # Waiting for what is free would cost a turn of the loop.
+        limiter.acquire_on_behalf_of_nowait(turn)
+    except anyio.WouldBlock:
+        await limiter.acquire_on_behalf_of(turn)

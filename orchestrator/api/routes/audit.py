@@ -22,7 +22,7 @@ from orchestrator.queries.audit import AuditFilter, list_audit
 router = APIRouter(route_class=GuardedRoute, tags=["audit"])
 
 
-def _filter(
+async def _filter(
     actor: StorableText | None = None,
     action: StorableText | None = None,
     changed: Annotated[StorableText | None, Query(alias="object")] = None,

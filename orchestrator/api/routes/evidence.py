@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
@@ -46,7 +46,7 @@ FileName = Annotated[
 ]
 
 
-def get_new_evidence(
+async def get_new_evidence(
     request: Request,
     sha256: Sha256Path,
     analysis_id: AnalysisID,
@@ -80,7 +80,6 @@ def get_new_evidence(
 @needs(Role.ANALYZER)
 async def upload_evidence(
     request: Request,
-    response: Response,
     new: Annotated[NewEvidence, Depends(get_new_evidence)],
     caller: CallerDep,
     services: ServicesDep,
@@ -100,7 +99,7 @@ async def upload_evidence(
         ),
         user_id=caller.user_id,
     )
-    return created(EvidenceResponse.of(view), response, is_new=is_new)
+    return created(EvidenceResponse.of(view), is_new=is_new)
 
 
 @router.get("/sample/{sha256}/analysis/{analysisID}/evidence")

@@ -68,7 +68,7 @@ class Credentials:
     proof: str | None
 
 
-def _credentials(
+async def _credentials(
     token: Annotated[str | None, Header(alias=TOKEN_HEADER, max_length=256)] = None,
     proof: Proof = None,
 ) -> Credentials:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, NoReturn
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
@@ -30,12 +30,14 @@ from orchestrator.api.schemas.job import (
     JobSearchRequest,
 )
 from orchestrator.db.access import check_sample
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.users import get_customer
 from orchestrator.domain.values import JobState, Role
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.retry import retry_job
-from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.flow.submit import CreatedJob, JobOrder, create_job
 from orchestrator.queries import jobs
-from orchestrator.queries.jobs import JobFilter
+from orchestrator.queries.jobs import JobFilter, JobView
 
 router = APIRouter(route_class=GuardedRoute, tags=["job"])
 
@@ -98,7 +100,6 @@ def refuse_search() -> NoReturn:
 @needs(Role.USER)
 def add_job(
     ordered: JobAddRequest,
-    response: Response,
     caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[JobResponse]:
@@ -117,8 +118,26 @@ def add_job(
     with services.database.uow() as tx:
         check_sample(tx, caller.viewer, order.sample_sha256)
         job = create_job(tx, order, engine=services.engine)
-        view = jobs.get_job(tx, job.job_id)
-    return created(JobResponse.of(view), response, is_new=job.is_new)
+        view = _view_of(tx, order, job)
+    return created(JobResponse.of(view), is_new=job.is_new)
+
+
+def _view_of(tx: Transaction, order: JobOrder, job: CreatedJob) -> JobView:
+    if job.open_job is None:
+        return jobs.get_job(tx, job.job_id)
+    return JobView(
+        id=job.job_id,
+        state=JobState.ENQUEUED,
+        sample_sha256=order.sample_sha256,
+        size_bytes=job.open_job.size_bytes,
+        customer=get_customer(tx, order.customer_id),
+        priority=order.priority,
+        file_name=order.file_name,
+        open_tasks=job.open_job.tasks,
+        enqueued_at=job.open_job.enqueued_at,
+        started_at=None,
+        ended_at=None,
+    )
 
 
 @router.get("/job/{jobID}")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.body import RAW_BODY, received_chunks, run_reader
@@ -65,7 +65,7 @@ def update_policy(
     return single(PolicyResponse.of(view))
 
 
-def get_intention(
+async def get_intention(
     caller: CallerDep,
     tlp: Annotated[Literal["amber", "green", "clear"], Query()] = "amber",
     metadata: Annotated[
@@ -126,7 +126,6 @@ def list_rules(
 @needs(Role.ADMINISTRATOR)
 def add_rule(
     given: RuleAddRequest,
-    response: Response,
     caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[RuleResponse]:
@@ -136,7 +135,7 @@ def add_rule(
             tx, given.change(), actor=caller.actor, viewer=caller.viewer
         )
         view = queries.get_rule(tx, rule_id)
-    return created(RuleResponse.of(view), response)
+    return created(RuleResponse.of(view))
 
 
 @router.get("/policy/default/rule/{id}")

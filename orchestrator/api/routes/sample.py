@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
@@ -66,7 +66,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["sample"])
 )
 @needs(Role.UPLOADER)
 async def upload_sample(
-    request: Request, response: Response, caller: CallerDep, services: ServicesDep
+    request: Request, caller: CallerDep, services: ServicesDep
 ) -> Envelope[SampleCompleteUploadResponse]:
     """Take a sample in: the raw bytes, of any type; 200 if it was here before."""
     limits, owner = services.engine.limits, caller.owner
@@ -85,7 +85,7 @@ async def upload_sample(
 
     stored = await run_reader(request, store, user_id=caller.user_id)
     answer = SampleCompleteUploadResponse.of(stored)
-    return created(answer, response, is_new=stored.is_new)
+    return created(answer, is_new=stored.is_new)
 
 
 @router.get("/sample")

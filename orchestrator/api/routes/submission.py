@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import (
@@ -84,7 +84,6 @@ def get_challenge(
 def post_submission(
     sha256: Sha256Path,
     given: SubmissionAddRequest,
-    response: Response,
     caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[SubmissionResponse]:
@@ -108,11 +107,10 @@ def post_submission(
         )
         added = add_submission(tx, new, engine=services.engine)
         if added.id is None:
-            response.status_code = SIMILAR
             answer = SubmissionResponse(sample_sha256=sha256)
             return Envelope(response_code=SIMILAR, data=answer)
         view = submissions.get_submission(tx, sha256, added.id, viewer=caller.viewer)
-    return created(SubmissionResponse.of(view), response, is_new=added.is_new)
+    return created(SubmissionResponse.of(view), is_new=added.is_new)
 
 
 @router.get("/sample/{sha256}/submission")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, created, listing
@@ -38,7 +38,6 @@ def list_verdicts(
 def post_verdict(
     sha256: Sha256Path,
     given: VerdictAddRequest,
-    response: Response,
     caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[VerdictResponse]:
@@ -52,4 +51,4 @@ def post_verdict(
             actor=caller.actor,
         )
         view = verdicts.get_verdict(tx, verdict_id, viewer=caller.viewer)
-    return created(VerdictResponse.of(view), response)
+    return created(VerdictResponse.of(view))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 
 from orchestrator.api.deps import CallerDep, GuardedRoute, Services, ServicesDep, needs
 from orchestrator.api.http.envelope import (
@@ -73,7 +73,6 @@ def get_schema(named: Named, services: ServicesDep) -> dict[str, Any]:
 @needs(Role.ADMINISTRATOR)
 def add_worker(
     given: WorkerAddRequest,
-    response: Response,
     caller: CallerDep,
     services: ServicesDep,
 ) -> Envelope[WorkerResponse]:
@@ -84,7 +83,7 @@ def add_worker(
             tx, given.short_name, given.fields(), actor=caller.actor
         )
         view = queries.get_worker(tx, str(worker_id), lease=_lease(services))
-    return created(WorkerResponse.of(view), response)
+    return created(WorkerResponse.of(view))
 
 
 @router.put("/worker/{idOrShortName}")

@@ -82,6 +82,7 @@ def be_child(
     # Before the first request: if it cannot, no sample is the reason.
     os.chdir(place.work)
     os.register_at_fork(after_in_child=_drop_channel)
+    os.write(CHANNEL, _READY_FRAME)
     while request := _next_request():
         _write(_answer(analyzer, request, place))
     os._exit(0)
@@ -251,13 +252,13 @@ def _what_is_no_json(analysis: Answer) -> Answer:
 
 
 def _send(body: bytes) -> None:
-    rest = memoryview(LENGTH.pack(len(body)) + body)
+    # Both at once: whoever asked looks once.
+    rest = memoryview(LENGTH.pack(len(body)) + body + _READY_FRAME)
     while rest:
         rest = rest[os.write(CHANNEL, rest) :]
 
 
 def _next_request() -> bytes:
-    os.write(CHANNEL, _READY_FRAME)
     head = _read_exactly(LENGTH.size)
     return _read_exactly(*LENGTH.unpack(head)) if head else b""
 

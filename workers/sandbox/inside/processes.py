@@ -11,6 +11,9 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+#: Of a file that says something of one process.
+_MOST_BYTES = 4096
+
 
 def children_of(parents: Iterable[int]) -> set[int]:
     """Return the pids whose parent is among *parents*, dead but unreaped ones too."""
@@ -19,15 +22,25 @@ def children_of(parents: Iterable[int]) -> set[int]:
 
 
 def has_children(pid: int) -> bool:
-    """Whether *pid* has any child, dead but unreaped ones too; cheap enough to poll."""
+    """
+    Whether *pid*, of one thread, has any child, dead but unreaped ones too; cheap.
+    """
     try:
-        return any(
-            (thread / "children").read_bytes().strip()
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-        )
+        return bool(read_file(f"/proc/{pid}/task/{pid}/children").strip())
     except FileNotFoundError:
         # The process is gone, or the kernel was built without this file.
         return bool(children_of([pid]))
+
+
+def read_file(path: str) -> bytes:
+    """
+    Return the beginning of a file of the kernel's: with fewer calls than Python's own.
+    """
+    found = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(found, _MOST_BYTES)
+    finally:
+        os.close(found)
 
 
 def kill_trees(roots: Iterable[int]) -> None:
