@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 import structlog
@@ -20,7 +21,7 @@ from orchestrator.contracts.assignment import parse_celery_id
 from orchestrator.db import queues, workers
 from orchestrator.db.backlog import Claim
 from orchestrator.db.sql_errors import told
-from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
+from orchestrator.db.unit_of_work import DATABASE_ERRORS, NEW_JOB, Database
 from orchestrator.flow.dispatch import dispatch
 from orchestrator.flow.ports import Engine
 from orchestrator.messaging.control import Stopper
@@ -34,7 +35,8 @@ log = structlog.get_logger()
 _TICK_SECONDS = 0.5
 
 #: Seconds between two rounds at least: under load every commit of the consumer wakes
-#: us, and one round for several of them costs a fraction. An idle one starts at once.
+#: us, and one round for several of them costs a fraction. An idle one starts at once,
+#: and so does a job that comes when there was nothing to send.
 _PACE_SECONDS = 0.02
 
 #: Seconds from one question on the connection that listens to the next: silence on it
@@ -99,9 +101,13 @@ class Dispatcher:
                     connection.execute("SELECT 1")
                     ask_at = began + _ASK_SECONDS
                 self._admit(began)
-                self._round(stopping)
-                self._send_stops(_wait(connection, _TICK_SECONDS))
-                stopping.wait(began + _PACE_SECONDS - time.monotonic())
+                has_sent = self._round(stopping)
+                has_job = self._hear(connection, _TICK_SECONDS)
+                next_at = began + _PACE_SECONDS
+                if has_sent:
+                    stopping.wait(next_at - time.monotonic())
+                while not has_job and (left := next_at - time.monotonic()) > 0:
+                    has_job = self._hear(connection, left)
 
     def _admit(self, now: float) -> None:
         """Let every enrolled worker into the broker, which may have forgotten them."""
@@ -124,8 +130,9 @@ class Dispatcher:
         with self._database.uow() as tx:
             queues.replace_foreign(tx, found)
 
-    def _round(self, stopping: threading.Event) -> None:
-        more = True
+    def _round(self, stopping: threading.Event) -> bool:
+        """Fill the windows; return whether anything was sent."""
+        has_sent, more = False, True
         while more and not stopping.is_set():
             outcome = dispatch(
                 self._database,
@@ -137,6 +144,7 @@ class Dispatcher:
             self._leave_out(outcome.spoilt)
             others_refused = outcome.refused and not outcome.spoilt
             more = outcome.more and not others_refused
+            has_sent = has_sent or bool(outcome.published)
             for claim in outcome.published:
                 log.info("task.dispatched", **_ids(claim))
             if outcome.refused:
@@ -145,6 +153,7 @@ class Dispatcher:
                 log.warning("broker.refused", error=outcome.error)
                 if others_refused:
                     stopping.wait(_REFUSED_PAUSE_SECONDS)
+        return has_sent
 
     def _left_out(self) -> set[str]:
         now = time.monotonic()
@@ -156,43 +165,48 @@ class Dispatcher:
         until = time.monotonic() + _SPOILT_SECONDS
         self._resting.update(dict.fromkeys(spoilt, until))
 
-    def _send_stops(self, notices: Iterator[str]) -> None:
-        for payload in notices:
-            told = json.loads(payload)
-            attempts = [
-                key
-                for name in told["attempts"]
-                if (key := parse_celery_id(name)) is not None
-            ]
-            try:
-                secrets = self._secrets_of(told["replica"])
-                self._stopper.stop(told["replica"], attempts, secrets=secrets)
-            except BrokerError as error:
-                # The next heartbeat that lists it brings the notice back.
-                for task_id, attempt in attempts:
-                    log.warning(
-                        "replica.stop_failed",
-                        task=str(task_id),
-                        attempt=attempt,
-                        replica=told["replica"],
-                        error=str(error),
-                    )
+    def _hear(self, connection: psycopg.Connection, seconds: float) -> bool:
+        """
+        Wait for a notice, and send the stops among those that came.
+
+        Returns:
+            Whether one of them is of a new job.
+        """
+        deadline = time.monotonic() + seconds
+        has_job = False
+        for notice in connection.notifies(timeout=seconds, stop_after=1):
+            if notice.channel == "stop":
+                self._send_stop(json.loads(notice.payload))
+            has_job = has_job or notice.payload == NEW_JOB
+            if time.monotonic() > deadline:
+                break
+        return has_job
+
+    def _send_stop(self, told: Mapping[str, Any]) -> None:
+        attempts = [
+            key
+            for name in told["attempts"]
+            if (key := parse_celery_id(name)) is not None
+        ]
+        try:
+            secrets = self._secrets_of(told["replica"])
+            self._stopper.stop(told["replica"], attempts, secrets=secrets)
+        except BrokerError as error:
+            # The next heartbeat that lists it brings the notice back.
+            for task_id, attempt in attempts:
+                log.warning(
+                    "replica.stop_failed",
+                    task=str(task_id),
+                    attempt=attempt,
+                    replica=told["replica"],
+                    error=str(error),
+                )
 
     def _secrets_of(self, replica: str) -> Sequence[str]:
         with self._database.uow() as tx:
             found = workers.find_replicas_enrolment(tx, replica)
         # A replica that has never been heard holds nothing that could be stopped.
         return self._engine.keys.enrolment_secrets(*found) if found else ()
-
-
-def _wait(connection: psycopg.Connection, seconds: float) -> Iterator[str]:
-    """Yield the payloads of ``stop`` that came; return at the first notice of any."""
-    deadline = time.monotonic() + seconds
-    for notice in connection.notifies(timeout=seconds, stop_after=1):
-        if notice.channel == "stop":
-            yield notice.payload
-        if time.monotonic() > deadline:
-            return
 
 
 def _ids(claim: Claim) -> dict[str, object]:

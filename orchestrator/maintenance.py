@@ -16,7 +16,7 @@ from orchestrator.contracts.alive import Canary
 from orchestrator.db import counters, sweeps
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.sql_errors import is_away, told
-from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database
+from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database, Transaction
 from orchestrator.domain.errors import UnavailableError
 from orchestrator.domain.limits import Retention
 from orchestrator.flow.expire import expire
@@ -73,14 +73,12 @@ class Housekeeping:
 class ClockWatch:
     """Tells once of each jump of the database's clock, whoever noticed it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._epoch: int | None = None
 
-    def look(self) -> None:
+    def look(self, tx: Transaction) -> None:
         """Log what is new since the last look."""
-        with self._database.uow() as tx:
-            correction, _ = get_correction(tx.connection)
+        correction, _ = get_correction(tx.connection)
         if self._epoch not in {None, correction.epoch}:
             jump = round(correction.jump.total_seconds(), 1)
             log.warning("clock.jumped", seconds=jump)
@@ -100,8 +98,7 @@ def tick(
         # Whatever waits asks for what is done now. It must not pile up behind a slow
         # round: ticks do not expire.
         ("purge", publisher.purge_ticks),
-        ("clock", clock.look),
-        ("canary", lambda: send_canary(database, publisher, engine=engine)),
+        ("canary", lambda: send_canary(database, publisher, clock, engine=engine)),
         ("expire", lambda: _expire(database, engine=engine)),
         (
             "recover",
@@ -139,7 +136,9 @@ def _complain(step: str, error: Exception) -> None:
     log.warning("tick.step_failed", step=step, error=type(error).__name__)
 
 
-def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> None:
+def send_canary(
+    database: Database, publisher: Publisher, clock: ClockWatch, *, engine: Engine
+) -> None:
     """
     Put the database's time into ``reports``, to see it arrive.
 
@@ -149,6 +148,7 @@ def send_canary(database: Database, publisher: Publisher, *, engine: Engine) -> 
     """
     with database.uow() as tx:
         sent_at = tx.now
+        clock.look(tx)
     token = engine.keys.canary_token(sent_at.isoformat())
     body = Canary(sent_at=sent_at, token=token).model_dump_json().encode()
     publisher.publish_report_body(body, {})

@@ -46,12 +46,17 @@ _UNSUCCESSFUL = f"SELECT count(*) FROM job_task WHERE state <> {SUCCESS}"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """``jobs`` of one task for each of ``workers``, each of which has ``slots``."""
+    """
+    ``jobs`` of one task for each of ``workers``, each of which has ``slots``.
+
+    ``reuse_child``: as analyzers have it; peers isolate nothing.
+    """
 
     jobs: int
     workers: int
     slots: int
     runs: int
+    reuse_child: bool = True
 
 
 def measure(found: Testbed, plan: Plan) -> Result:
@@ -62,7 +67,7 @@ def measure(found: Testbed, plan: Plan) -> Result:
         AssayError: A task did not succeed, or not in time.
     """
     found.start("api", *ENGINE)
-    found.start_workers(plan.workers, slots=plan.slots)
+    found.start_workers(plan.workers, slots=plan.slots, reuse_child=plan.reuse_child)
     submitters = found.start_submitters(CLIENTS)
     with found.client() as client:
         tell(f"uploading {plan.jobs} samples")

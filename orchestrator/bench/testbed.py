@@ -46,7 +46,7 @@ _STOP_SECONDS = 8
 _NOOP = """
 from workers import Analysis, Sample, analyzer
 
-@analyzer("{name}", version="1", run_seconds=60, reuse_child=True)
+@analyzer("{name}", version="1", run_seconds=60, reuse_child={reuse_child})
 def look(sample: Sample) -> Analysis:
     return Analysis(score=-1)
 """
@@ -129,18 +129,25 @@ class Testbed:
                 self._wait_for(lambda: self._api_answers(client), "the API")
 
     def start_workers(
-        self, count: int, *, slots: int, seconds: float = 0.0
+        self,
+        count: int,
+        *,
+        slots: int,
+        seconds: float = 0.0,
+        reuse_child: bool = True,
     ) -> list[str]:
         """
         Start a replica of each of *count* workers, and wait for their heartbeats.
 
         Args:
-            seconds: How long an analysis takes; one that takes any says when it began.
+            seconds: How long an analysis takes; one that takes any says when it began,
+                and has a child of its own.
+            reuse_child: Whether one that takes no time has not.
         """
         names = [f"noop_{number}" for number in range(1, count + 1)]
         for name in names:
             source = _WAITING if seconds else _NOOP
-            text = source.format(name=name, seconds=seconds)
+            text = source.format(name=name, seconds=seconds, reuse_child=reuse_child)
             (self.folder / f"{name}.py").write_text(text)
             with self.database.uow() as tx:
                 secret = enrol_worker(tx, name, keys=self.keys, actor=BENCH)

@@ -51,7 +51,7 @@ def build_tick(settings: Settings) -> Callable[[], None]:
     database, engine = services.database, services.engine
 
     housekeeping = Housekeeping(database, services.store, settings.retention())
-    clock = ClockWatch(database)
+    clock = ClockWatch()
 
     # Celery reads the function's signature by its name: no lambda.
     def once() -> None:

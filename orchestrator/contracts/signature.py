@@ -9,7 +9,6 @@ replica knows one, and a rotation of keys stops nobody. Pure; texts are signed a
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 
@@ -77,4 +76,4 @@ _MOST = 16
 
 
 def _hmac(secret: str, claim: bytes) -> str:
-    return hmac.new(secret.encode(), claim, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), claim, "sha256").hex()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class KeyRing:
 
     def enrolment_secrets(self, worker: str, generation: int) -> tuple[str, ...]:
         """Return every secret that still verifies, one per key."""
-        claim = f"enrol\n{worker}\n{generation}"
-        return tuple(_signature(key_id, key, claim) for key_id, key in self.keys)
+        return _enrolment_secrets(self.keys, worker, generation)
 
     def broker_passwords(self, worker: str, generation: int) -> tuple[str, ...]:
         """Return the passwords of a worker's account in the broker, one per key."""
@@ -109,6 +109,15 @@ class StoredClaim:
         """Return what a receipt signs."""
         attempt = f"{self.task_id}\n{self.attempt}"
         return f"stored\n{attempt}\n{self.kind}\n{self.sha256}\n{self.size}"
+
+
+# Asked for with each message that comes from a worker, and each that goes to one.
+@lru_cache(maxsize=1_000)
+def _enrolment_secrets(
+    keys: tuple[tuple[str, bytes], ...], worker: str, generation: int
+) -> tuple[str, ...]:
+    claim = f"enrol\n{worker}\n{generation}"
+    return tuple(_signature(key_id, key, claim) for key_id, key in keys)
 
 
 def _attempt_claim(task_id: UUID, attempt: int, worker: str) -> str:

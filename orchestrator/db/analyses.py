@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select, text
+from sqlalchemy import Row, TextClause, or_, select, text
 
 from orchestrator.db.access import visible_findings
-from orchestrator.db.bulk import insert_rows, one_of
+from orchestrator.db.bulk import insert_rows, insertion, one_of
 from orchestrator.db.states import SUCCESS
 from orchestrator.db.tables import analysis, task_analysis
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Transaction, json_text
 from orchestrator.domain.verdict import Finding, StatusOverride, Tag
 from orchestrator.domain.viewer import Viewer
 
@@ -43,23 +44,40 @@ class Link:
 def add_analyses(
     tx: Transaction, analyses: Sequence[NewAnalysis], links: Sequence[Link]
 ) -> None:
-    """Insert analyses and what they belong to."""
-    insert_rows(tx, analysis, [{"id": new.id, **new.values} for new in analyses])
-    add_links(tx, links)
+    """Insert analyses of the same columns, and what they belong to."""
+    if not analyses:
+        return
+    rows = [{"id": new.id, **new.values} for new in analyses]
+    values = {
+        "analyses": json_text(rows),
+        "links": json_text([_link_row(link) for link in links]),
+        "now": tx.now,
+    }
+    tx.connection.execute(_add(tuple(rows[0])), values)
 
 
 def add_links(tx: Transaction, links: Sequence[Link]) -> None:
     """Say which tasks produced which analyses; a repeat changes nothing."""
-    rows = [
-        {
-            "task_id": link.task_id,
-            "analysis_id": link.analysis_id,
-            "attempt": link.attempt,
-            "late": link.late,
-        }
-        for link in links
-    ]
+    rows = [_link_row(link) for link in links]
     insert_rows(tx, task_analysis, rows, skip_present=True)
+
+
+def _link_row(link: Link) -> dict[str, Any]:
+    return {
+        "task_id": link.task_id,
+        "analysis_id": link.analysis_id,
+        "attempt": link.attempt,
+        "late": link.late,
+    }
+
+
+@cache
+def _add(columns: tuple[str, ...]) -> TextClause:
+    links = ("task_id", "analysis_id", "attempt", "late")
+    return text(
+        f"WITH added AS ({insertion('analysis', columns, rows='analyses')})"
+        f" {insertion('task_analysis', links, rows='links')} ON CONFLICT DO NOTHING"
+    )
 
 
 def find_usable(
@@ -96,24 +114,6 @@ def linked_analyses(tx: Transaction, task_id: UUID) -> set[UUID]:
     return set(rows.scalars())
 
 
-def findings_of_tasks(
-    tx: Transaction, task_ids: Sequence[UUID]
-) -> dict[UUID, list[Finding]]:
-    """Return the analyses linked to each task, oldest first."""
-    rows = tx.connection.execute(
-        text(
-            f"SELECT ta.task_id, {_FINDING} FROM task_analysis ta"
-            " JOIN analysis a ON a.id = ta.analysis_id"
-            " WHERE ta.task_id = ANY(:ids) ORDER BY a.created_at, a.id"
-        ),
-        {"ids": list(task_ids)},
-    )
-    found: dict[UUID, list[Finding]] = {}
-    for row in rows.all():
-        found.setdefault(row.task_id, []).append(_finding(row))
-    return found
-
-
 def previous_findings(
     tx: Transaction, wanted: Sequence[tuple[UUID, str, UUID]]
 ) -> dict[tuple[UUID, UUID], Finding]:
@@ -134,10 +134,11 @@ def previous_findings(
             "workers": [worker_id for _, _, worker_id in wanted],
         },
     )
-    return {(row.job_id, row.worker_id): _finding(row) for row in rows}
+    return {(row.job_id, row.worker_id): read_finding(row) for row in rows}
 
 
-_FINDING = "a.id, a.score, a.status_override, a.agent_version, a.created_at, a.tags"
+#: Of an analysis ``a``, in SQL; :func:`read_finding` reads them.
+FINDING = "a.id, a.score, a.status_override, a.agent_version, a.created_at, a.tags"
 _PREVIOUS = text(
     f"""
     SELECT r.job_id, r.worker_id, a.*
@@ -145,7 +146,7 @@ _PREVIOUS = text(
                   CAST(:workers AS uuid[])) AS r(job_id, sample_sha256, worker_id),
            LATERAL (
              SELECT * FROM (
-               (SELECT {_FINDING}
+               (SELECT {FINDING}
                   FROM job_task t
                   JOIN task_analysis ta ON ta.task_id = t.id
                   JOIN analysis a ON a.id = ta.analysis_id
@@ -153,7 +154,7 @@ _PREVIOUS = text(
                    AND t.job_id <> r.job_id AND (t.state = {SUCCESS} OR ta.late)
                  ORDER BY a.created_at DESC, a.id DESC LIMIT 1)
                UNION ALL
-               (SELECT {_FINDING} FROM analysis a
+               (SELECT {FINDING} FROM analysis a
                  WHERE a.sample_sha256 = r.sample_sha256 AND a.worker_id = r.worker_id
                    AND a.outlived_task
                  ORDER BY a.created_at DESC, a.id DESC LIMIT 1)) a
@@ -162,7 +163,8 @@ _PREVIOUS = text(
 )
 
 
-def _finding(row: Row[Any]) -> Finding:
+def read_finding(row: Row[Any]) -> Finding:
+    """Build what an analysis says from a row that has :data:`FINDING`."""
     return Finding(
         analysis_id=row.id,
         score=row.score,

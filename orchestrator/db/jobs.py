@@ -54,7 +54,12 @@ class NewTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRow:
-    """What settling needs of a job."""
+    """
+    What settling needs of a job.
+
+    ``task_states``: (state, reason) of its tasks, each once. ``selection``: where its
+    workers were chosen.
+    """
 
     id: UUID
     sample_sha256: str
@@ -62,6 +67,7 @@ class JobRow:
     started_at: datetime | None
     is_chosen: bool
     selection: Sequence[Mapping[str, Any]]
+    task_states: frozenset[tuple[TaskState, Reason | None]]
 
 
 def add_job(tx: Transaction, new: NewJob, tasks: Sequence[NewTask]) -> bool:
@@ -162,9 +168,7 @@ def lock_submissions(tx: Transaction, submitter_id: UUID, sample_sha256: str) ->
 
 def find_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
     """Return the jobs (locked already by the caller), by id."""
-    rows = tx.connection.execute(
-        select(job).where(job.c.id.in_(ids)).order_by(job.c.id)
-    )
+    rows = tx.connection.execute(_FIND, {"ids": list(ids)})
     return [
         JobRow(
             id=row.id,
@@ -172,28 +176,16 @@ def find_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
             state=JobState(row.state),
             started_at=row.started_at,
             is_chosen=row.is_chosen,
-            selection=row.selection,
+            selection=row.selection or (),
+            task_states=frozenset(map(_state_of, row.task_states or ())),
         )
         for row in rows
     ]
 
 
-def task_states(
-    tx: Transaction, ids: Sequence[UUID]
-) -> dict[UUID, set[tuple[TaskState, Reason | None]]]:
-    """Return which (state, reason) pairs the tasks of each job are in."""
-    rows = tx.connection.execute(
-        text(
-            "SELECT DISTINCT job_id, state, reason FROM job_task"
-            " WHERE job_id = ANY(:ids)"
-        ),
-        {"ids": list(ids)},
-    )
-    states: dict[UUID, set[tuple[TaskState, Reason | None]]] = {}
-    for row in rows:
-        pair = (TaskState(row.state), Reason(row.reason) if row.reason else None)
-        states.setdefault(row.job_id, set()).add(pair)
-    return states
+def _state_of(words: str) -> tuple[TaskState, Reason | None]:
+    state, _, reason = words.partition(" ")
+    return TaskState(state), Reason(reason) if reason else None
 
 
 def save_states(tx: Transaction, states: Mapping[UUID, JobState]) -> None:
@@ -253,6 +245,15 @@ def exists(tx: Transaction, job_id: UUID) -> bool:
     return bool(tx.connection.execute(found).scalar_one())
 
 
+_FIND = text(
+    """
+    SELECT j.id, j.sample_sha256, j.state, j.started_at, j.is_chosen,
+           CASE WHEN j.is_chosen THEN j.selection END AS selection,
+           (SELECT array_agg(DISTINCT concat_ws(' ', t.state, t.reason))
+              FROM job_task t WHERE t.job_id = j.id) AS task_states
+      FROM job j WHERE j.id = ANY(:ids) ORDER BY j.id
+    """
+)
 _JOB_COLUMNS = (
     *("id", "sample_sha256", "customer_id", "submitter_id", "state", "priority"),
     *("file_name", "options", "selection", "is_chosen", "is_reanalysis"),

@@ -25,32 +25,25 @@ _COLUMNS = (
 )
 
 
-def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Task]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedTasks:
+    """Tasks that exist, by id, and for which customer each is."""
+
+    tasks: dict[UUID, Task]
+    customers: dict[UUID, UUID]
+
+
+def find_tasks_for_update(tx: Transaction, ids: Iterable[UUID]) -> LockedTasks:
     """
     Lock the jobs of these tasks, then the tasks, each by id; wait for both.
 
     Everybody locks in this order, so nobody ever waits in a circle.
-
-    Returns:
-        The tasks that exist, by id.
     """
-    wanted = {"ids": list(ids)}
-    tx.connection.execute(
-        text(
-            "SELECT id FROM job WHERE id IN"
-            " (SELECT job_id FROM job_task WHERE id = ANY(:ids))"
-            " ORDER BY id FOR NO KEY UPDATE"
-        ),
-        wanted,
+    rows = tx.connection.execute(_LOCK, {"ids": list(ids)}).all()
+    return LockedTasks(
+        tasks={row.id: _task(row) for row in rows},
+        customers={row.id: row.customer_id for row in rows},
     )
-    rows = tx.connection.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM job_task t WHERE id = ANY(:ids)"
-            " ORDER BY id FOR NO KEY UPDATE"
-        ),
-        wanted,
-    )
-    return {row.id: _task(row) for row in rows.all()}
 
 
 def find_free_tasks_for_update(
@@ -134,18 +127,6 @@ def present_attempts(
     }
 
 
-def customers_of_tasks(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return the customer of each of these tasks' jobs."""
-    rows = tx.connection.execute(
-        text(
-            "SELECT t.id, j.customer_id FROM job_task t JOIN job j ON j.id = t.job_id"
-            " WHERE t.id = ANY(:ids)"
-        ),
-        {"ids": list(ids)},
-    )
-    return {row.id: row.customer_id for row in rows}
-
-
 def set_message(tx: Transaction, task_id: UUID, message: str) -> None:
     """Let a locked task say something else; nothing of its state changes."""
     tx.connection.execute(
@@ -160,6 +141,21 @@ def save_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:
     update_rows(tx, job_task, rows)
 
 
+# The jobs are counted before the first task is looked at, and so locked: all of them.
+_LOCK = text(
+    f"""
+    WITH jobs AS MATERIALIZED (
+        SELECT id FROM job
+         WHERE id IN (SELECT job_id FROM job_task WHERE id = ANY(:ids))
+         ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT {_COLUMNS},
+           (SELECT customer_id FROM job WHERE id = t.job_id) AS customer_id
+      FROM job_task t
+     WHERE t.id = ANY(:ids) AND (SELECT count(*) FROM jobs) > 0
+     ORDER BY t.id FOR NO KEY UPDATE
+    """
+)
 _SAVED = (
     "id",
     "state",

@@ -37,6 +37,10 @@ T = TypeVar("T")
 
 Channel = Literal["work", "stop"]
 
+#: On ``work``: there is a job that was not there. Without it: a slot is free, or the
+#: backlog has grown otherwise.
+NEW_JOB: Final = "job"
+
 #: Milliseconds. A batch that takes longer holds up everybody behind it.
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
@@ -118,25 +122,37 @@ class Transaction:
         What was notified in it is forgotten with it.
 
         Raises:
-            StatementFailedError: The database did not take a value, and will not later.
-            StatementTimeoutError: It took too long: too much, or behind a lock.
-            OperationalError: It is away: the whole transaction is lost.
-            DBAPIError: It is not the database that this code knows.
+            Exception: As :func:`naming_failures`.
         """
         notices = len(self.notices)
         try:
-            with self.connection.begin_nested():
+            with naming_failures(), self.connection.begin_nested():
                 yield
-        except BaseException as error:
+        except BaseException:
             del self.notices[notices:]
-            if not isinstance(error, StatementError):
-                raise
-            state = sql_state(error)
-            if state == QUERY_CANCELED:
-                raise StatementTimeoutError("a statement took too long") from error
-            if is_transient(error) or state.startswith(SYNTAX_OR_ACCESS):
-                raise
-            raise StatementFailedError(type(error).__name__) from error
+            raise
+
+
+@contextmanager
+def naming_failures() -> Iterator[None]:
+    """
+    Say whose fault it is that a statement failed.
+
+    Raises:
+        StatementFailedError: The database did not take a value, and will not later.
+        StatementTimeoutError: It took too long: too much, or behind a lock.
+        OperationalError: It is away: the whole transaction is lost.
+        DBAPIError: It is not the database that this code knows.
+    """
+    try:
+        yield
+    except StatementError as error:
+        state = sql_state(error)
+        if state == QUERY_CANCELED:
+            raise StatementTimeoutError("a statement took too long") from error
+        if is_transient(error) or state.startswith(SYNTAX_OR_ACCESS):
+            raise
+        raise StatementFailedError(type(error).__name__) from error
 
 
 class Reader(Protocol):

@@ -7,16 +7,24 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
 
-from orchestrator.db.bulk import insert_rows
-from orchestrator.db.tables import verdict, verdict_input
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.analyses import FINDING, read_finding
+from orchestrator.db.bulk import insertion
+from orchestrator.db.tables import verdict
+from orchestrator.db.unit_of_work import Transaction, json_text
 from orchestrator.domain.values import TaskState
-from orchestrator.domain.verdict import Contribution, StatusOverride, Verdict
+from orchestrator.domain.verdict import (
+    Contribution,
+    Finding,
+    StatusOverride,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,37 +42,33 @@ class Rolled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskOfJob:
-    """A task as the verdict sees it."""
+    """A task as the verdict sees it; ``own``: its analyses, oldest first."""
 
-    task_id: UUID
     job_id: UUID
     worker_id: UUID
     short_name: str
     weight: float
     state: TaskState
+    own: tuple[Finding, ...]
 
 
 def tasks_of_jobs(tx: Transaction, job_ids: Sequence[UUID]) -> list[TaskOfJob]:
-    """Return every task of these jobs, with its worker's weight."""
-    rows = tx.connection.execute(
-        text(
-            "SELECT t.id, t.job_id, t.worker_id, w.short_name, w.weight, t.state"
-            " FROM job_task t JOIN worker w ON w.id = t.worker_id"
-            " WHERE t.job_id = ANY(:jobs) ORDER BY t.job_id, w.short_name"
-        ),
-        {"jobs": list(job_ids)},
-    )
-    return [
-        TaskOfJob(
-            task_id=row.id,
-            job_id=row.job_id,
-            worker_id=row.worker_id,
-            short_name=row.short_name,
-            weight=row.weight,
-            state=TaskState(row.state),
+    """Return every task of these jobs, with its worker's weight and its analyses."""
+    found = tx.connection.execute(_TASKS_OF_JOBS, {"jobs": list(job_ids)}).all()
+    tasks = []
+    for _, its_rows in groupby(found, key=attrgetter("task_id")):
+        rows = list(its_rows)
+        tasks.append(
+            TaskOfJob(
+                job_id=rows[0].job_id,
+                worker_id=rows[0].worker_id,
+                short_name=rows[0].short_name,
+                weight=rows[0].weight,
+                state=TaskState(rows[0].state),
+                own=tuple(read_finding(row) for row in rows if row.id is not None),
+            )
         )
-        for row in rows.all()
-    ]
+    return tasks
 
 
 def weights(tx: Transaction, worker_ids: Collection[UUID]) -> dict[UUID, float]:
@@ -127,13 +131,19 @@ def find_manual(
 
 def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:
     """Insert verdicts with all that they were rolled from."""
-    insert_rows(tx, verdict, [_row(roll_up) for roll_up in rolled])
+    if not rolled:
+        return
     inputs = [
         _input(roll_up.id, part)
         for roll_up in rolled
         for part in roll_up.verdict.contributions
     ]
-    insert_rows(tx, verdict_input, inputs)
+    values = {
+        "verdicts": json_text([_row(roll_up) for roll_up in rolled]),
+        "inputs": json_text(inputs),
+        "now": tx.now,
+    }
+    tx.connection.execute(_ADD, values)
 
 
 def make_current(tx: Transaction, rolled: Mapping[UUID, UUID]) -> None:
@@ -223,3 +233,30 @@ def _input(verdict_id: UUID, part: Contribution) -> dict[str, Any]:
         "age_seconds": part.age_seconds,
         "worker_version": part.worker_version,
     }
+
+
+_TASKS_OF_JOBS = text(
+    f"""
+    SELECT t.id AS task_id, t.job_id, t.worker_id, w.short_name, w.weight, t.state,
+           {FINDING}
+      FROM job_task t JOIN worker w ON w.id = t.worker_id
+      LEFT JOIN task_analysis ta ON ta.task_id = t.id
+      LEFT JOIN analysis a ON a.id = ta.analysis_id
+     WHERE t.job_id = ANY(:jobs)
+     ORDER BY t.job_id, w.short_name, t.id, a.created_at, a.id
+    """
+)
+_VERDICT_COLUMNS = (
+    *("id", "sample_sha256", "job_id", "score", "status", "status_override"),
+    *("is_contradicting", "is_manual", "comment", "coverage_percent"),
+    *("manual_override", "tags", "created_by"),
+)
+_INPUT_COLUMNS = (
+    *("verdict_id", "worker_id", "short_name", "source", "why", "analysis_id"),
+    *("score", "weight", "impact", "difference", "status_override", "age_seconds"),
+    "worker_version",
+)
+_ADD = text(
+    f"WITH added AS ({insertion('verdict', _VERDICT_COLUMNS, rows='verdicts')})"
+    f" {insertion('verdict_input', _INPUT_COLUMNS, rows='inputs')}"
+)

@@ -61,7 +61,7 @@ def cancel_task(
         NotFoundError: There is no such task.
         IllegalTransitionError: It has ended otherwise.
     """
-    found = tasks.find_tasks_for_update(tx, [task_id])
+    found = tasks.find_tasks_for_update(tx, [task_id]).tasks
     if task_id not in found:
         raise NotFoundError(f"there is no task {task_id}", field="taskID")
     reason = _commanded(actor, message)

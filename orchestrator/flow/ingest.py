@@ -19,6 +19,7 @@ from orchestrator.db.unit_of_work import (
     StatementFailedError,
     StatementTimeoutError,
     Transaction,
+    naming_failures,
 )
 from orchestrator.flow.heartbeats import apply_heartbeats, stop_what_is_over
 from orchestrator.flow.intake import Intake, sort_out
@@ -60,8 +61,9 @@ def ingest(
     """
     Apply a batch in one transaction.
 
-    A batch that fails is halved under savepoints until what fails stands alone,
-    whatever kind of message it is: that is kept as rejected, the others are applied.
+    A batch that fails is tried again, and halved under savepoints until what fails
+    stands alone, whatever kind of message it is: that is kept as rejected, the others
+    are applied.
 
     Args:
         patient: Whether a statement that takes too long is to be tried again, because
@@ -71,6 +73,9 @@ def ingest(
         OperationalError: The database is away; nothing was applied, read it again.
         StatementTimeoutError: As above, and *patient*.
     """
+    done = _apply_together(database, messages, engine=engine, patient=patient)
+    if done is not None:
+        return done
     with database.uow() as tx:
         roster = read_roster(tx, engine)
         done = _apply_halving(
@@ -78,6 +83,32 @@ def ingest(
         )
         _keep_rejected(tx, done.refused)
     return done
+
+
+def _apply_together(
+    database: Database,
+    messages: Sequence[RawMessage],
+    *,
+    engine: Engine,
+    patient: bool,
+) -> Ingested | None:
+    """Apply the whole batch, as nearly always; ``None`` if something in it failed."""
+    try:
+        with naming_failures(), database.uow() as tx:
+            done = _apply(tx, messages, roster=read_roster(tx, engine), engine=engine)
+            _keep_rejected(tx, done.refused)
+    except StatementTimeoutError:
+        if patient:
+            raise
+    except StatementFailedError:
+        return None
+    except DATABASE_ERRORS:
+        raise
+    except Exception:  # noqa: BLE001  (it is met again, and said, where it stands alone)
+        return None
+    else:
+        return done
+    return None
 
 
 def _apply_halving(

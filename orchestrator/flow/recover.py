@@ -56,7 +56,18 @@ def recover(database: Database, *, engine: Engine, depths: Depths) -> int:
         moved = _recover_executing(tx, engine=engine)
         disabled = sweeps.find_disabled_tasks(tx, limit=_LIMIT)
         cancel_disabled(tx, disabled, engine=engine, actor="maintenance")
-    return moved + _recover_published(database, engine=engine, depths=depths)
+        waiting = sweeps.find_deliveries(tx)
+        asked_at = tx.now
+    if not waiting:
+        return moved
+    counts = depths([delivery.short_name for delivery in waiting])
+    empty = {
+        delivery.worker_id: asked_at
+        for delivery in waiting
+        if counts[delivery.short_name] == 0
+    }
+    workers = [delivery.worker_id for delivery in waiting]
+    return moved + _recover_published(database, workers, empty, engine=engine)
 
 
 def _recover_executing(tx: Transaction, *, engine: Engine) -> int:
@@ -120,26 +131,26 @@ def _convict(tx: Transaction, task: Task, lost: Lost) -> bool:
     return poison.is_poison(tx, death)
 
 
-def _recover_published(database: Database, *, engine: Engine, depths: Depths) -> int:
-    with database.uow() as tx:
-        waiting = sweeps.find_deliveries(tx)
-        asked_at = tx.now
-    if not waiting:
-        return 0
-    counts = depths([delivery.short_name for delivery in waiting])
-    empty = {
-        delivery.worker_id: asked_at
-        for delivery in waiting
-        if counts[delivery.short_name] == 0
-    }
+def _recover_published(
+    database: Database,
+    workers: Sequence[UUID],
+    empty: Mapping[UUID, datetime],
+    *,
+    engine: Engine,
+) -> int:
+    """
+    Give back what was published to these workers and is in nobody's hands.
+
+    Args:
+        empty: Worker id → when its queue was seen to be empty.
+    """
     with database.uow() as tx:
         if not sweeps.try_lock_sweep(tx, "deliver"):
             return 0
         sweeps.take_no_longer(tx, _PATIENCE_SECONDS)
         alive_after = stream.get_stream(tx).watermark.horizon(engine.limits.lease)
         return sum(
-            _recover_worker(tx, delivery.worker_id, empty, alive_after)
-            for delivery in waiting
+            _recover_worker(tx, worker_id, empty, alive_after) for worker_id in workers
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -39,7 +40,8 @@ def apply_reports(
     """
     if not reports:
         return []
-    present = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
+    locked = tasks.find_tasks_for_update(tx, {report.task_id for report in reports})
+    present = locked.tasks
     versions = workers.announced_versions(tx, {report.replica for report in reports})
     changes: list[Change] = []
     new: list[NewAnalysis] = []
@@ -56,11 +58,12 @@ def apply_reports(
         present[task.id] = change.after
         changes.append(change)
         if report.analysis is not None and change.move in {Move.SUCCEED, Move.LATE}:
-            analysis = _analysis(task, report, version=version)
+            customer_id = locked.customers[task.id]
+            analysis = _analysis(task, report, version=version, customer_id=customer_id)
             new.append(analysis)
             links.append(_link(change, analysis))
     # Analyses first: settling rolls verdicts out of them.
-    _add_analyses(tx, new, links)
+    analyses.add_analyses(tx, new, links)
     settle(tx, changes, bands=engine.limits.bands)
     return rejected
 
@@ -112,7 +115,9 @@ def _printable(message: str | None) -> str | None:
     return message.replace("\x00", "\ufffd") if message else message
 
 
-def _analysis(task: Task, report: Report, *, version: str) -> NewAnalysis:
+def _analysis(
+    task: Task, report: Report, *, version: str, customer_id: UUID
+) -> NewAnalysis:
     found = report.analysis
     assert found is not None  # noqa: S101  (the caller looked; this tells mypy)
     result_ref = next((r.sha256 for r in found.references if r.kind == "result"), None)
@@ -126,6 +131,7 @@ def _analysis(task: Task, report: Report, *, version: str) -> NewAnalysis:
         values={
             "sample_sha256": task.sample_sha256,
             "worker_id": task.worker_id,
+            "customer_id": customer_id,
             "agent_name": report.worker,
             "agent_version": version,
             "score": found.score,
@@ -149,22 +155,6 @@ def _link(change: Change, analysis: NewAnalysis) -> Link:
         attempt=change.after.attempt,
         late=change.move is Move.LATE,
     )
-
-
-def _add_analyses(
-    tx: Transaction, new: Sequence[NewAnalysis], links: Sequence[Link]
-) -> None:
-    if not new:
-        return
-    customers = tasks.customers_of_tasks(tx, [link.task_id for link in links])
-    owned = [
-        NewAnalysis(
-            id=analysis.id,
-            values={**analysis.values, "customer_id": customers[link.task_id]},
-        )
-        for analysis, link in zip(new, links, strict=True)
-    ]
-    analyses.add_analyses(tx, owned, links)
 
 
 def _refused(report: Report, reason: str) -> Rejected:

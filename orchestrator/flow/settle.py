@@ -71,9 +71,8 @@ def _settle_jobs(
     if not ids:
         return []
     rows = jobs.find_jobs(tx, ids)
-    states = jobs.task_states(tx, ids)
     derived = {
-        row.id: job_state(states.get(row.id, ()), started=row.started_at is not None)
+        row.id: job_state(row.task_states, started=row.started_at is not None)
         for row in rows
     }
     changed = {row.id: derived[row.id] for row in rows if derived[row.id] != row.state}
@@ -203,16 +202,14 @@ def _rolled(
 def _results(
     tx: Transaction, finished: Sequence[JobRow]
 ) -> dict[UUID, list[WorkerResult]]:
-    """Gather what there is of every worker, for all jobs in three queries."""
+    """Gather what there is of every worker, for all jobs in two queries."""
     present = verdicts.tasks_of_jobs(tx, [row.id for row in finished])
-    own = analyses.findings_of_tasks(tx, [task.task_id for task in present])
     absent = {row.id: _not_run(row) for row in finished}
     samples = {row.id: row.sample_sha256 for row in finished}
     needed = [
         (task.job_id, samples[task.job_id], task.worker_id)
         for task in present
-        if task.state in {TaskState.FAILED, TaskState.TIMEOUT}
-        and task.task_id not in own
+        if task.state in {TaskState.FAILED, TaskState.TIMEOUT} and not task.own
     ]
     needed += [
         (job_id, samples[job_id], worker_id)
@@ -225,7 +222,7 @@ def _results(
     )
     results: dict[UUID, list[WorkerResult]] = {row.id: [] for row in finished}
     for task in present:
-        results[task.job_id].append(_result(task, own, previous))
+        results[task.job_id].append(_result(task, previous))
     for job_id, workers in absent.items():
         results[job_id] += [
             WorkerResult(
@@ -241,16 +238,14 @@ def _results(
 
 
 def _result(
-    task: TaskOfJob,
-    own: Mapping[UUID, Sequence[Finding]],
-    previous: Mapping[tuple[UUID, UUID], Finding],
+    task: TaskOfJob, previous: Mapping[tuple[UUID, UUID], Finding]
 ) -> WorkerResult:
     return WorkerResult(
         worker_id=task.worker_id,
         short_name=task.short_name,
         weight=task.weight,
         task_state=task.state,
-        own=tuple(own.get(task.task_id, ())),
+        own=task.own,
         previous=previous.get((task.job_id, task.worker_id)),
     )
 

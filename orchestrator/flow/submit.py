@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.db import jobs, samples
 from orchestrator.db.poison import WorkerVersion
 from orchestrator.db.quotas import check_open_tasks
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import NEW_JOB, Transaction
 from orchestrator.domain.clocks import due_at, job_due_at
 from orchestrator.domain.errors import (
     IdempotencyConflictError,
@@ -137,7 +137,7 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
     if not selection.selected:
         settle_jobs(tx, [job_id], bands=engine.limits.bands)
         return CreatedJob(job_id=job_id, is_new=True)
-    tx.notify("work")
+    tx.notify("work", NEW_JOB)
     opened = OpenJob(
         size_bytes=subject.size_bytes,
         tasks=len(selection.selected),

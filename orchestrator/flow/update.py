@@ -98,7 +98,7 @@ def update_task(tx: Transaction, given: TaskUpdate, *, engine: Engine) -> None:
 
 
 def _locked(tx: Transaction, given: TaskUpdate) -> Task:
-    found = tasks.find_tasks_for_update(tx, [given.task_id]).get(given.task_id)
+    found = tasks.find_tasks_for_update(tx, [given.task_id]).tasks.get(given.task_id)
     if found is None or found.job_id != given.job_id:
         raise NotFoundError(
             f"there is no task {given.task_id} in job {given.job_id}", field="taskID"

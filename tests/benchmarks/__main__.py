@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.bench.summary import Result, show
@@ -57,6 +58,9 @@ def _peer(name: str) -> Measure:
 
 _BENCHMARKS: Mapping[str, Measure] = {
     "fanout": lambda found, given: fanout.measure(found, _fanout_plan(given)),
+    "fanout_fresh": lambda found, given: fanout.measure(
+        found, replace(_fanout_plan(given), reuse_child=False)
+    ),
     **{name: _peer(name) for name in PEERS},
     "reports": lambda found, given: reports.measure(
         found, reports.Plan(reports=20_000, runs=given.runs)

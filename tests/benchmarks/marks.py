@@ -80,6 +80,15 @@ MARKS = (
     _at_most("engine CPU ms per task", "fanout", "engine_cpu_ms_per_task", 0.35),
     _at_most("API CPU ms per job of 8 tasks", "fanout", "api_cpu_ms_per_job", 2),
     Mark(
+        name="CPU ms per task, more with a fresh child for each",
+        needs=("fanout", "fanout_fresh"),
+        value=lambda of: (
+            of["fanout_fresh"]["cpu_ms_per_task"] - of["fanout"]["cpu_ms_per_task"]
+        ),
+        limit=2,
+        most=True,
+    ),
+    Mark(
         name="reports per second and consumer",
         needs=("reports",),
         value=_figure("reports", "reports_per_second"),

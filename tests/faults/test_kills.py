@@ -6,7 +6,6 @@ or stuck.
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -118,24 +117,23 @@ def test_nothing_is_lost_or_doubled_by_kills_of_every_kind(
         calm = field.wait_until_done()
 
         submit(field, f"storm {seed}")
-        began = time.monotonic()
         plan = list(KINDS) * KILLS_PER_KIND
         dice.shuffle(plan)
         killed = dict.fromkeys(KINDS, 0)
         for kind in plan:
             strike(field, kind, dice)
             killed[kind] += 1
-        field.wait_until_done(within=calm + PATIENCE_SECONDS)
-        storm = time.monotonic() - began
+        # How long the storm itself takes says how many were killed, one by one.
+        rest = field.wait_until_done(within=2 * calm + PATIENCE_SECONDS)
 
         again = field.count("attempt > 1")
         print(  # noqa: T201  (the seed is what repeats a failure)
-            f"seed {seed}: {killed}; {calm:.0f} s calm, {storm:.0f} s storm,"
-            f" {again} tasks with another attempt"
+            f"seed {seed}: {killed}; {calm:.0f} s calm, {rest:.0f} s after the last"
+            f" kill, {again} tasks with another attempt"
         )
         ledger.close(field, tasks=2 * JOBS * len(WORKERS), may_charge=True)
         assert again > 0
         # A lease, and the back-off of what was lost twice; the rest is the machine's.
-        assert storm <= 2 * calm + 30
+        assert rest <= 2 * calm + 30
     finally:
         field.close()

@@ -67,7 +67,7 @@ def test_one_tick_goes_on_until_nothing_is_due(
 
     publisher = Publisher("redis://127.0.0.1:1")
 
-    clock = ClockWatch(rig.database)
+    clock = ClockWatch()
     tick(rig.database, publisher, housekeeping, clock, engine=rig.engine)
 
     assert [rig.task(job).state for job in jobs] == ["timeout"] * 5

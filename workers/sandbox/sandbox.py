@@ -41,7 +41,7 @@ import marshal
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from time import monotonic
 
@@ -97,6 +97,9 @@ RUNS_PER_CHILD = 200
 
 #: Of the time that is left, what a used child may take: the rest is for a fresh one.
 _USED_SHARE = 0.1
+
+#: What is known of a sample's kind.
+_KINDS = tuple(kind.name for kind in fields(Classification))
 
 _NO_SHARES = (
     "no cgroup for each slot: an analysis is limited per process and per file, not as a"
@@ -439,7 +442,7 @@ def _request(run: Run) -> bytes:
         "sha256": run.sha256,
         "size": run.size,
         "file_name": run.file_name,
-        "classification": asdict(run.classification),
+        "classification": {name: getattr(run.classification, name) for name in _KINDS},
         "options": dict(run.options),
     }
     return marshal.dumps(request)
