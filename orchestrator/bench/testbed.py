@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -68,6 +69,15 @@ _LIVE = """
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broker:
+    """One that somebody else has started, for a testbed alone."""
+
+    name: str
+    url: str
+    pid: int
+
+
 class Testbed:
     """
     Made by :func:`testbed`.
@@ -75,8 +85,9 @@ class Testbed:
     ``sql``: an autocommit connection without a time limit for statements.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, broker: Broker | None = None) -> None:
         self.folder = folder
+        self._broker = broker
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secret_key = f"bench:{os.urandom(32).hex()}"
         self.keys = KeyRing.parse(self._secret_key)
@@ -95,7 +106,7 @@ class Testbed:
         self._postgres = postgres.start_postgres(self.folder, superuser=True)
         self._leaving.callback(self._postgres.remove)
         self._leaving.callback(self._stop_everything)
-        self._broker_url = self._start_redis()
+        self._broker_url = self._broker.url if self._broker else self._start_redis()
         migrate.upgrade(self._postgres.url)
         self.database = Database(self._postgres.url)
         self._leaving.callback(self.database.close)
@@ -117,7 +128,13 @@ class Testbed:
     def pids(self) -> dict[str, int]:
         """The root of each tree of processes, by name."""
         own = {name: process.pid for name, process in self._processes.items()}
-        return {**own, "postgres": self._postgres.pid, "measuring": os.getpid()}
+        broker = {self._broker.name: self._broker.pid} if self._broker else {}
+        return {
+            **own,
+            **broker,
+            "postgres": self._postgres.pid,
+            "measuring": os.getpid(),
+        }
 
     def start(self, *names: str) -> None:
         """Start processes of the engine, and wait for the API if it is among them."""
@@ -335,11 +352,16 @@ class Testbed:
 
 
 @contextmanager
-def testbed() -> Iterator[Testbed]:
-    """Make a testbed, and leave nothing of it."""
+def testbed(broker: Broker | None = None) -> Iterator[Testbed]:  # noqa: PT028  (no test)
+    """
+    Make a testbed, and leave nothing of it.
+
+    Args:
+        broker: Instead of a Redis of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
-        tell("starting PostgreSQL and Redis")
-        new_testbed = Testbed(Path(folder) / "testbed")
+        tell(f"starting PostgreSQL and {broker.name if broker else 'Redis'}")
+        new_testbed = Testbed(Path(folder) / "testbed", broker)
         try:
             yield new_testbed
         except AssayError as error:

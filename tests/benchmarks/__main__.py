@@ -6,18 +6,20 @@ others, in one run; prints each, then the marks. Without names: everything.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.bench.summary import Result, show
-from orchestrator.bench.testbed import Testbed, testbed
+from orchestrator.bench.testbed import Broker, Testbed, testbed
 from orchestrator.client.output import print_json, print_table
 from orchestrator.client.signals import interrupt_on_signals
 from tests.benchmarks.compare import measure_peer
 from tests.benchmarks.marks import marks_of
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.start import measure_start
+from tests.fixtures.rabbitmq_node import find_program, running
 
 _COLUMNS = ("mark", "measured", "wanted", "met")
 
@@ -28,13 +30,8 @@ def main() -> None:
     given = _parse()
     interrupt_on_signals()
     results = {}
-    for name in given.names or (*_BENCHMARKS, "start"):
-        if name == "start":
-            # No part of a testbed, but all that a person types.
-            results[name] = measure_start(given.runs)
-        else:
-            with testbed() as found:
-                results[name] = _BENCHMARKS[name](found, given)
+    for name in given.names or _everything():
+        results[name] = _measure(name, given)
         if not given.json:
             show(results[name], as_json=False)
             print()  # noqa: T201
@@ -44,6 +41,27 @@ def main() -> None:
         print_json({"benchmarks": documents, "marks": marks})
     elif marks:
         print_table(_COLUMNS, (mark.values() for mark in marks))
+
+
+def _everything() -> list[str]:
+    on_rabbitmq = _ON_RABBITMQ if find_program() else {}
+    return [*_BENCHMARKS, *on_rabbitmq, "start"]
+
+
+def _measure(name: str, given: argparse.Namespace) -> Result:
+    if name == "start":
+        # No part of a testbed, but all that a person types.
+        return measure_start(given.runs)
+    if name not in _ON_RABBITMQ:
+        with testbed() as found:
+            return _BENCHMARKS[name](found, given)
+    program = find_program()
+    if program is None:
+        sys.exit(f"{name}: rabbitmq-server is not installed")
+    with running(program) as node:
+        broker = Broker(name="rabbitmq", url=node.url, pid=node.pid)
+        with testbed(broker) as found:
+            return replace(_ON_RABBITMQ[name](found, given), benchmark=name)
 
 
 def _fanout_plan(given: argparse.Namespace) -> fanout.Plan:
@@ -83,9 +101,16 @@ _BENCHMARKS: Mapping[str, Measure] = {
 }
 
 
+#: On a RabbitMQ instead of Redis.
+_ON_RABBITMQ: Mapping[str, Measure] = {
+    "fanout_rabbitmq": _BENCHMARKS["fanout"],
+    "celery_rabbitmq": _BENCHMARKS["celery"],
+}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    known = (*_BENCHMARKS, "start")
+    known = (*_BENCHMARKS, *_ON_RABBITMQ, "start")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--jobs", type=int, default=400, help="of fanout and others")
     parser.add_argument("--workers", type=int, default=8, help="tasks of each job")

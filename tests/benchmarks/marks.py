@@ -74,6 +74,15 @@ MARKS = (
         limit=2,
         most=True,
     ),
+    Mark(
+        name="end to end on RabbitMQ, times Celery on RabbitMQ",
+        needs=("fanout_rabbitmq", "celery_rabbitmq"),
+        value=lambda of: (
+            of["fanout_rabbitmq"]["tasks_per_second"]
+            / of["celery_rabbitmq"]["tasks_per_second"]
+        ),
+        limit=1,
+    ),
     _at_most("lone job p50, ms", "fanout", "lone_job_p50_ms", 25),
     _at_most("lone job p95, ms", "fanout", "lone_job_p95_ms", 40),
     _at_most("CPU ms per task, all parts", "fanout", "cpu_ms_per_task", 1.8),

@@ -19,6 +19,7 @@ import redis
 
 from orchestrator.bench.fanout import Plan
 from orchestrator.bench.testbed import Testbed, wait_until
+from orchestrator.db.unit_of_work import driver_url
 from orchestrator.embedded.ports import free_port
 from tests.benchmarks.bench_python import bench_python
 
@@ -97,11 +98,35 @@ def start_karton(found: Testbed, plan: Plan) -> Started:
     )
 
 
+def start_procrastinate(found: Testbed, plan: Plan) -> Started:
+    """Procrastinate: tasks are rows of PostgreSQL, and stay; no broker."""
+    command = [str(bench_python()), str(_HERE / "procrastinate_peer.py")]
+    done = found.folder / "procrastinate.done"
+    environment = {
+        "PEER_DATABASE": driver_url(found.database.url),
+        "PEER_DONE": str(done),
+    }
+    schema = found.run("schema", [*command, "schema"], environment)
+    assert schema.wait(timeout=_READY_SECONDS) == 0, "no schema"
+    found.stop("schema")
+    for number in range(1, plan.workers + 1):
+        name = f"noop_{number}"
+        words = [*command, "worker", name, str(plan.slots)]
+        found.run(f"worker {name}", words, environment)
+    return Started(
+        command=[*command, "client", str(plan.workers)],
+        environment=environment,
+        done=done,
+        answers=False,
+    )
+
+
 PEERS: Mapping[str, Start] = {
     "celery": start_celery,
     "karton": start_karton,
     "celery_group_redis": start_redis_group,
     "celery_group_postgres": start_postgres_group,
+    "procrastinate": start_procrastinate,
 }
 
 
