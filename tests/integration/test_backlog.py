@@ -254,3 +254,8 @@ def test_what_is_given_back_a_second_time_is_not_published_at_once(rig: Rig):
     rig.age(2)
     rig.heartbeat("alpha-1@host")
     assert len(rig.dispatch()) == 1
+
+
+def test_the_database_compiles_no_statement(rig: Rig):
+    """By its estimate the claim is worth it; it takes ten times as long."""
+    assert rig.execute("SHOW jit")[0].jit == "off"
