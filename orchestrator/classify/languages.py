@@ -89,6 +89,35 @@ _OBJECT = (
 
 #: Of two that are as sure the first wins. Lines of ``any_case`` are in small letters.
 LANGUAGES: tuple[Language, ...] = (
+    # Manuals quote scripts; what is underlined or has directives is one.
+    _language(
+        "text/plain",
+        sure=(r"\.\. (?:[\w-]+::|\|[\w-]+\| )", r"[=~^]{4,}\s*$"),
+        hint=(r"-{4,}\s*$", r"[*-] \w"),
+        marks=((), ("](http", "``")),
+        compiled=True,
+    ),
+    _language(
+        "text/x-yaml",
+        sure=(
+            r"(?:apiVersion|kind|jobs|steps|services|tasks|on):(?:\s|$)",
+            r"\s*- (?:name|uses|run|hosts|image|id):\s",
+        ),
+        compiled=True,
+    ),
+    _language(
+        "text/x-cmake",
+        sure=(
+            r"(?:cmake_minimum_required|project|include_guard|add_library|endfunction|add_executable|find_package|target_link_libraries|endif|endmacro)\s*\(",
+        ),
+        any_case=True,
+        compiled=True,
+    ),
+    _language(
+        "text/x-lisp",
+        sure=(r"\((?:def(?:un|var|custom|macro|const|group|ine)|require|provide)\s",),
+        compiled=True,
+    ),
     _language(
         "text/x-c",
         sure=(r"#\s?include\s*[<\"]", r"(?:int|void) main\s*\(", r"typedef struct\b"),
@@ -302,7 +331,7 @@ LANGUAGES: tuple[Language, ...] = (
             r"\w+ = [A-Z]\w*(?:::\w+)*\.(?:new|open)\b",
             r"(?:system|exec|eval)[ (]+(?:\w+\()?[\"'`%]",
         ),
-        marks=((" do |",), ()),
+        anywhere=(r" do \|\w[\w, ]*\|\s*\n",),
     ),
     _language(
         "text/x-lua",
@@ -340,6 +369,7 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         marks=((), ("$(", "${", "2>&1", ">/dev/null", "> /dev/null", '"$@"', "/bin/sh")),
     ),
+    _language("text/x-awk", sure=(r"(?:BEGIN|END)\s*\{",)),
     _language(
         "text/x-applescript",
         sure=(r"\s*tell application \"", r"\s*(?:set \w+ to )?\(?do shell script \""),

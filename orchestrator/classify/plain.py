@@ -42,6 +42,7 @@ _ROWS = 20
 #: (separator, least columns, least rows): commas and semicolons stand in prose too.
 _SEPARATORS = ((",", 3, 2), (";", 3, 2), ("\t", 2, 3), (";", 2, 4), (",", 2, 6))
 _CELL_CHARACTERS = 64
+_ENDS_OF_CODE = ("{", "}", "(", ");", "\\")
 
 
 def find_form(text: str) -> Classification | None:
@@ -76,6 +77,7 @@ def _is_table(rows: list[str], separator: str, least_columns: int) -> bool:
         len(cells) >= least_columns
         and 2 * spaced < len(cells)
         and all(len(cell) <= _CELL_CHARACTERS for cell in cells)
+        and not any(row.rstrip().endswith(_ENDS_OF_CODE) for row in rows)
         and len({_columns(row, separator) for row in rows}) == 1
     )
 

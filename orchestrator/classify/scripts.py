@@ -39,8 +39,8 @@ _LINE_CHARACTERS = 200
 #: So many lines of prose for one that shows a language make it a text about it.
 _PROSE_LINES = 3
 
-#: Lines that say nothing: comments of C and of licences.
-_COMMENT = re.compile(r"\s*(?://|\*|/\*)")
+#: Lines that say nothing: comments, which licences fill.
+_COMMENT = re.compile(r"\s*(?://|\*|/\*|#$|#+ (?!include|define|pragma)|')")
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 _PROSE = re.compile(r"(?:[-*] )?[A-Z]?[a-z'-]+,?(?: [A-Za-z'-]+[,.:;]?){4,}$")
 
@@ -59,10 +59,9 @@ def find_by_first_line(text: str) -> Classification | None:
 def find_script(text: str) -> Classification | None:
     """Return the language that most signs speak for, if they are enough."""
     lines = list(_telling_lines(text))
-    small, small_text = (
-        [line.lower().strip() for line in lines],
-        "\n".join(lines).lower(),
-    )
+    small = [line.lower().strip() for line in lines]
+    # Each line begins after a line end, the first too.
+    small_text = "\n" + "\n".join(lines).lower()
     prose = sum(1 for line in lines if _PROSE.match(line))
     best, best_score = None, ENOUGH - 1
     for language in LANGUAGES:

@@ -1,8 +1,8 @@
 """
 ZIP archives that are something else: Office documents, OpenDocument, programs.
 
-Names come from the directory at the end, or from the members' own heads where it is not
-seen whole. The only content that is read is of two small parts that say what the rest
+Names come from the directory at the end, and from the members' own heads where it is
+not seen whole. The only content that is read is of two small parts that say what the rest
 is, inflated up to a limit.
 """
 
@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from orchestrator.classify.ends import Ends
 from orchestrator.classify.kinds import kind, program
@@ -21,8 +22,8 @@ from orchestrator.contracts.assignment import Classification
 
 #: Content types of a large workbook fit; a bomb does not.
 _PART_BYTES = 256 * 1024
-#: Names that are read at most: kinds are told by the first, and by a few that are rare.
-_NAMES = 4096
+#: What ends a directory, without its comment.
+_END_BYTES = 22
 
 _CONTENT_TYPES = "[content_types].xml"
 _RELATIONSHIPS = "_rels/.rels"
@@ -213,46 +214,40 @@ def _by_names(archive: _Archive) -> Classification | None:
 
 def _members(ends: Ends) -> dict[str, _Member]:
     """Members by their names in small letters, as Office compares them."""
-    found: dict[str, _Member] = {}
-    listed = list(_listed(ends))
+    listed, is_whole = _listed(ends.tail)
     # The first member counts though the directory leaves it out: programs differ.
-    first = next(_local(ends.head), None)
-    for member in [*listed, *([first] if first else ())]:
+    heads = islice(_local(ends.head), 1 if is_whole else None)
+    found: dict[str, _Member] = {}
+    for member in chain(listed, heads):
         found.setdefault(member.name, member)
-    if not listed:
-        for member in _local(ends.head):
-            found.setdefault(member.name, member)
     return found
 
 
-def _listed(ends: Ends) -> Iterator[_Member]:
-    """Read the directory from where the end of it points to, or what is seen of it."""
-    tail = ends.tail
+def _listed(tail: bytes) -> tuple[list[_Member], bool]:
+    """Read the directory that ends here, or its rest; say whether it is whole."""
     end = tail.rfind(b"PK\5\6")
-    if end < 0 or len(tail) < end + 22:
-        return
+    if end < 0 or len(tail) < end + _END_BYTES:
+        return [], False
     size = struct.unpack_from("<I", tail, end + 12)[0]
-    position = end - size
-    if position < 0:
-        position = tail.find(b"PK\1\2")
-    for _ in range(_NAMES):
-        if position < 0 or tail[position : position + 4] != b"PK\1\2":
-            return
-        begin = position + _LISTED.size
-        if len(tail) < begin:
-            return
+    begin = end - size if end >= size else tail.find(b"PK\1\2")
+    members: list[_Member] = []
+    position = begin
+    while tail[position : position + 4] == b"PK\1\2" and position + _LISTED.size <= end:
         method, packed, name, extra, comment, offset = _LISTED.unpack_from(
             tail, position
         )
-        yield _Member(_name(tail[begin : begin + name]), method, packed, offset)
-        position = begin + name + extra + comment
+        position += _LISTED.size
+        text = _name(tail[position : position + name])
+        members.append(_Member(text, method, packed, offset))
+        position += name + extra + comment
+    return members, bool(members) and position == end and end >= size
 
 
 def _local(head: bytes) -> Iterator[_Member]:
     """Read the members' own heads, as far as the first bytes go."""
     position = head.find(b"PK\3\4")
-    for _ in range(_NAMES):
-        if position < 0 or len(head) < position + _LOCAL.size:
+    while position >= 0:
+        if len(head) < position + _LOCAL.size:
             return
         method, packed, length, _ = _LOCAL.unpack_from(head, position)
         name = head[position + _LOCAL.size : position + _LOCAL.size + length]

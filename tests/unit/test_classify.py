@@ -356,6 +356,22 @@ def test_names_tell_an_office_file_whose_content_types_are_out_of_sight(
     assert (found.type, found.mime_type) == ("ooxml", mime_type)
 
 
+def test_a_zip_of_thousands_of_members_is_told_by_the_first_and_the_last():
+    many = {f"com/example/names/that/are/long/{n}.class": b"" for n in range(3000)}
+    java = {"META-INF/": b"", "META-INF/MANIFEST.MF": b"", **many}
+    android = {**many, "AndroidManifest.xml": b""}
+
+    assert _classify(_zip(java)).type == "jar"
+    assert _classify(_zip(android)).type == "apk"
+
+
+def test_a_directory_that_does_not_fit_hides_no_document():
+    content = _office_file(_WORD + "document.main+xml")
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0, 0, 0, 0, 0)
+
+    assert _classify(b"PK\3\4".ljust(30, b"\0") + content + end).type == "ooxml"
+
+
 def test_content_types_that_inflate_without_end_are_read_up_to_a_limit():
     types = b" " * 2**24 + _content_types(_WORD + "template.main+xml").encode()
     content = _zip({"[Content_Types].xml": types, "word/document.xml": b""})

@@ -451,3 +451,20 @@ def test_a_text_about_a_language_is_no_script():
     text = prose * 9 + "import os\nfor x in y:\n" + prose * 9
 
     assert _classify(text.encode()).mime_type == "text/plain"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Title", "=====", "", ".. code-block:: python", "", "import os", "def f():"),
+        ("(defun f ()", "  (get-buffer 'a)", "  (set-buffer (get-process 'b)))"),
+        ("on: push", "jobs:", "  - run: |", "      if [ -f a ]; then", "      fi"),
+        ("cmake_minimum_required(VERSION 3.5)", "if(A)", "endif()", "set(B ${C})"),
+        ("all:", "\tif [ -f a ]; then b; fi", "\techo $(C)", ".PHONY: all"),
+        ("#include <stdio.h>", "int main(void) {", "  return 0;", "}"),
+        ("a = 1", "b = 2", "[c]", 'd = "e"'),
+        ("| What | How |", "|---|---|", "| to do | that |"),
+    ],
+)
+def test_what_is_no_script_is_text(lines: tuple[str, ...]):
+    assert _classify("\n".join(lines).encode()).super_type == "text"
