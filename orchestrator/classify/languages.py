@@ -214,7 +214,7 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         anywhere=(
             r"\]::[a-z]\w+",
-            rf"[|;({{=]\s*{_CMDLET}(?:\s*[;)}}]|\s+(?:-[a-z]|[|$\"'(@{{]))",
+            rf"[|;({{=]\s*{_CMDLET}(?:\s*[;)}}]|\s+(?:-[a-z]|[|$\"'(@{{\d]))",
         ),
         any_case=True,
     ),
@@ -242,6 +242,7 @@ LANGUAGES: tuple[Language, ...] = (
             r"\w+\s*=.*\s&\s*\w",
             r"\w+\.(?:run|exec|open|send|write|savetofile)\b[ (]*[\"\w]*[^;]*$",
         ),
+        marks=((), (": execute", ":execute")),
         anywhere=(_OBJECT,),
         any_case=True,
     ),

@@ -19,7 +19,7 @@ _LINES = 400
 _SENT = re.compile(
     r"(?im)^(?:received:\s(?:from|by)\b|received:[ \t]*$|message-id:\s*<[^>\s]{3,}>"
     r"|return-path:\s*<|delivered-to:\s*\S+@|dkim-signature:\s|x-mailer:\s"
-    r"|x-received:\sby\b|x-originating-ip:\s|mime-version:\s*1\.0)"
+    r"|x-received:\sby\b|x-originating-ip:\s|x-unsent:\s|mime-version:\s*1\.0)"
 )
 _ADDRESSED = re.compile(r"(?im)^(?:from|to|cc|bcc|sender|reply-to):.*\S@\S")
 _FIELDS_OF_MAIL = frozenset(
@@ -35,6 +35,7 @@ _LEAST_FIELDS = 3
 _WEB_ARCHIVE_CHARACTERS = 4096
 _MIME_VERSION = re.compile(r"(?im)^mime-version\s*:")
 _RELATED = re.compile(r"(?i)content-type\s*:\s*multipart/related")
+_MULTIPART = re.compile(r"(?i)content-type\s*:\s*multipart/")
 _TRAVELLED = re.compile(r"(?im)^(?:received|to|delivered-to|return-path|message-id):")
 
 
@@ -73,7 +74,9 @@ def _is_of_mail(header: str) -> bool:
         if (found := _FIELD.match(line))
     }
     known = len(names & _FIELDS_OF_MAIL)
+    if "mime-version" in names and _MULTIPART.search(header):
+        return True
     if _SENT.search(header):
-        return known >= _LEAST_FIELDS or {"from", "subject"} <= names
+        return known >= _LEAST_FIELDS or "subject" in names
     addressed = len(_ADDRESSED.findall(header)) + ("date" in names) + ("to" in names)
     return known >= _LEAST_FIELDS and "from" in names and addressed >= 2

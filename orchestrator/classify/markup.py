@@ -17,6 +17,7 @@ _HTML = re.compile(
     r"|marquee|object|applet|embed|noscript|hta:application)(?=[\s>/=]))"
 )
 _HTA = re.compile(r"(?i)<hta:application\b")
+_ASP = re.compile(r"(?i)<%@\s*(?:page|language|import|control)\b")
 _PHP = re.compile(r"(?i)<\?(?:php\b|=)")
 _XML_DECLARATION = re.compile(r"<\?xml\b")
 _ROOT = re.compile(r"<(?:[\w.-]{1,64}:)?([\w.-]{1,64})(?=[\s>/])")
@@ -65,6 +66,8 @@ def find_markup(text: str) -> Classification | None:
         return None
     if _PHP.match(beginning):
         return kind("script", "script", "text/x-php")
+    if _ASP.match(beginning):
+        return kind("script", "script", "text/asp")
     if _HTML.match(beginning):
         return _html(text)
     declared = _XML_DECLARATION.match(beginning) is not None

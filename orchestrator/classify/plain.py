@@ -23,6 +23,12 @@ _BEGINNINGS: tuple[tuple[re.Pattern[str], str, str, str], ...] = tuple(
             "script",
             "text/x-ms-regedit",
         ),
+        (
+            r"(?i)\[(?:autorun\]|version\]\s{1,9}signature\s*=)",
+            "inf",
+            "script",
+            "application/x-setupscript",
+        ),
         (r"ID;P[\w;]*\r?\n", "slk", "document", "text/spreadsheet"),
         (r"WEB\r?\n1\r?\n", "iqy", "document", "text/x-ms-iqy"),
         (r"-----BEGIN [A-Z0-9 ]{3,40}-----", "pem", "text", "application/x-pem-file"),

@@ -72,7 +72,8 @@ def decoded(head: bytes) -> str | None:
     head = head[: 4 * MOST_CHARACTERS]
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
-            return _strict(head[len(mark) :], encoding)
+            rest = head[len(mark) :]
+            return _strict(rest, "ascii" if _is_plain_ascii(rest) else encoding)
     text = _strict(head, "utf-8")
     if text is None:
         text = _without_mark(head)
@@ -88,6 +89,11 @@ def _strict(head: bytes, encoding: str) -> str | None:
     text = text[:MOST_CHARACTERS]
     controls = len(_CONTROL_CHARACTERS.findall(text))
     return text if text and controls <= len(text) * _CONTROL_SHARE else None
+
+
+def _is_plain_ascii(rest: bytes) -> bool:
+    # A mark before what is none of its encoding hides a script from readers alone.
+    return rest.isascii() and b"\0" not in rest
 
 
 def _without_mark(head: bytes) -> str | None:

@@ -13,6 +13,12 @@ from orchestrator.contracts.assignment import Classification
 #: (MIME type, text of that type).
 TEXTS = [
     ("text/x-python", 'import os\nos.system("id")\n'),
+    ("text/x-powershell", "Function Foo { Write-Output 1 }\nFoo\n"),
+    ("text/vbscript", 'Dim a: a = "b": Execute(a)\r\n'),
+    ("text/asp", '<%@ Page Language="C#" %>\n<script runat="server">'),
+    ("application/x-setupscript", "[autorun]\r\nopen=x.exe\r\n"),
+    ("message/rfc822", "X-Unsent: 1\nTo: a@b.c\nSubject: d\n\n<html>"),
+    ("message/rfc822", "MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n--x"),
     (
         "text/x-python",
         'import socket,subprocess,os\ns=socket.socket(socket.AF_INET,socket.SOCK_STREAM)\ns.connect(("10.0.0.1",4444))\n',
@@ -401,6 +407,10 @@ def test_what_is_written_in_an_older_page_is_told(line: str, mime_type: str, pag
 )
 def test_a_first_line_names_the_language(first_line: str, mime_type: str):
     assert _classify(f"{first_line}\na\n".encode()).mime_type == mime_type
+
+
+def test_a_wrong_mark_hides_no_script():
+    assert _classify(b"\xff\xfe&cls\r\n@echo off\r\n").type == "script"
 
 
 def test_a_script_that_unpacks_what_follows_is_a_script():
