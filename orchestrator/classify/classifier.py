@@ -4,7 +4,7 @@ The order in which kinds are asked for: what starts the file decides, text comes
 
 from __future__ import annotations
 
-from orchestrator.classify.documents import find_document
+from orchestrator.classify.documents import find_document, find_late_pdf
 from orchestrator.classify.ends import Ends
 from orchestrator.classify.executables import find_executable
 from orchestrator.classify.kinds import kind
@@ -43,8 +43,9 @@ def classify(head: bytes, tail: bytes, size: int) -> Classification:
         find_executable(ends)
         or find_archive_of_parts(ends)
         or find_compound_file(ends)
+        or find_document(head)
         or find_by_magic(ends)
-        or find_document(ends)
+        or find_late_pdf(ends)
         or _textual(head)
         or Classification()
     )

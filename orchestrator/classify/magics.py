@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from orchestrator.classify.ends import Ends
 from orchestrator.classify.kinds import kind
+from orchestrator.classify.texts import decoded
 from orchestrator.contracts.assignment import Classification
 
 #: (offset, magic, type, super type, MIME type); the first that fits wins. What could
@@ -229,16 +230,19 @@ _TRAILERS: Mapping[bytes, tuple[str, str, str]] = {
 }
 _TRAILER_BYTES = 512
 _TAR_BLOCK_BYTES = 512
+_BEGINNING_BYTES = 512
 
 
 def find_by_magic(ends: Ends) -> Classification | None:
     """Return the kind that a few bytes at their place tell."""
-    trailer = ends.tail[-_TRAILER_BYTES:][:8]
-    if trailer in _TRAILERS:
-        return kind(*_TRAILERS[trailer])
     head = ends.head
+    # A text that has such bytes further on is read as what it is.
+    is_text = decoded(head[:_BEGINNING_BYTES]) is not None
+    trailer = ends.tail[-_TRAILER_BYTES:][:8]
+    if trailer in _TRAILERS and not is_text:
+        return kind(*_TRAILERS[trailer])
     for offset, magic, name, super_type, mime in _MAGICS:
-        if head.startswith(magic, offset):
+        if head.startswith(magic, offset) and not (offset and is_text):
             return kind(name, super_type, mime)
     for pattern, name, super_type, mime in _PATTERNS:
         if pattern.match(head):

@@ -60,6 +60,8 @@ _LETTERS = {page: _letters(page) for page in _SINGLE_BYTE_PAGES}
 _UPPER_HALF_SHARE = 0.7
 #: Without zeros: so many characters, of scripts that people write, chance does not make.
 _LEAST_WIDE_CHARACTERS = 20
+_LEAST_DIFFERENT_CHARACTERS = 10
+_LATIN_LETTERS = re.compile("[\u00a0-\u024f]")
 _WIDE_WORDS = re.compile(
     "[\t\n\r -~\u00a0-\u024f\u0370-\u06ff\u0900-\u0e7f\u10a0-\u10ff\u1e00-\u1fff"
     "\u2010-\u2026\u3000-\u30ff\u4e00-\u9fa5\uac00-\ud7a3\uff00-\uffef]"
@@ -109,9 +111,20 @@ def _without_mark(head: bytes) -> str | None:
         common = upper.count(0) >= len(upper) * _UPPER_HALF_SHARE
         if text is None:
             continue
-        if common or (len(text) >= _LEAST_WIDE_CHARACTERS and _is_of_words(text)):
+        if common or _is_wide(text):
             return text
     return None
+
+
+def _is_wide(text: str) -> bool:
+    """Say whether characters of other scripts than Latin are no small numbers."""
+    beginning = text[:_WORD_CHARACTERS]
+    return (
+        len(beginning) >= _LEAST_WIDE_CHARACTERS
+        and len(set(beginning)) >= _LEAST_DIFFERENT_CHARACTERS
+        and len(_LATIN_LETTERS.findall(beginning)) <= len(beginning) // 2
+        and _is_of_words(beginning)
+    )
 
 
 def _is_of_words(text: str) -> bool:

@@ -168,6 +168,9 @@ def test_an_offset_beyond_the_file_is_only_dos(offset: int):
         (b"", "empty"),
         (b"\0", "unknown"),
         (b"\0" * 4096, "unknown"),
+        (b"\1" * 4096, "unknown"),
+        (b"\4\5" * 2048, "unknown"),
+        (bytes(range(1, 7)) * 500, "unknown"),
         (b"a", "text"),
         ("grüße\n".encode("utf-16"), "text"),
         ("ä".encode() * 5000, "text"),
@@ -200,6 +203,29 @@ def test_ends_that_do_not_fit_together_raise_nothing(
     head: bytes, tail: bytes, size: int, magic: bytes
 ):
     assert classify(magic + head, tail, size).type != "empty"
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"{\\rtf1 ", "rtf"),
+        (b"%PDF-1.4\n", "pdf"),
+        (b"<?xml version='1.0'?><a>", "xml"),
+        (b"PK\3\4".ljust(30, b"\0"), "zip"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
+    ],
+)
+@pytest.mark.parametrize(
+    "mark", [(257, b"ustar"), (54, b"FAT16"), (40, b" EMF"), (32769, b"CD001")]
+)
+def test_bytes_further_on_do_not_hide_a_document(
+    start: bytes, kind: str, mark: tuple[int, bytes]
+):
+    content = start.ljust(mark[0], b" ") + mark[1] + b" " * 700
+    trailer = b"koly\0\0\0\x04".ljust(512, b"\0")
+
+    assert _classify(content).type == kind
+    assert _classify(content.ljust(2 * HEAD_BYTES, b" ") + trailer).type == kind
 
 
 def test_a_zip_whose_directory_points_outside_is_a_zip():
