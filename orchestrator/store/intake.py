@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from orchestrator.domain.errors import SampleTooLargeError
 
 #: Bytes from both ends that classification looks at: a ZIP's directory is at its end.
-HEAD_BYTES = 8 * 1024
+HEAD_BYTES = 40 * 1024
 TAIL_BYTES = 64 * 1024
 
 

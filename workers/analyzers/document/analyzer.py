@@ -83,7 +83,7 @@ _SCHEMA = schema(
     "document",
     version="1",
     # Not all of the super type: a web page is a document too, and none of ours.
-    accepts=["ooxml", "odf", "ole", "rtf", "pdf", "xml"],
+    accepts=["ooxml", "odf", "ole", "msg", "msi", "rtf", "pdf", "xml", "mht"],
     max_bytes=_MOST_BYTES,
     run_seconds=120,
     schema=_SCHEMA,
