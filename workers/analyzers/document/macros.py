@@ -14,9 +14,15 @@ from pathlib import PurePosixPath
 with warnings.catch_warnings():
     # olevba 0.60 calls pyparsing by names that pyparsing 3.3 has renamed.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from oletools.olevba import OlevbaBaseException, VBA_Parser, VBA_Scanner
+    from oletools.olevba import (
+        TYPE_TEXT,
+        OlevbaBaseException,
+        VBA_Parser,
+        VBA_Scanner,
+    )
 
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
+from workers.dotted import is_version
 from workers.findings import clean
 
 #: Characters of one module that are scanned. Real ones rarely pass a tenth of it.
@@ -73,10 +79,17 @@ def read_macros(data: bytes, part: str, document: Document) -> None:
 def _read(data: bytes, part: str, document: Document) -> None:
     parser = VBA_Parser(part, data=data, disable_pcode=True)
     try:
-        if not parser.detect_macros():
+        # What olevba cannot parse it takes for source code. It is some other text.
+        if parser.type == TYPE_TEXT or not parser.detect_macros():
             return
         found = False
         for _, _, file_name, code in islice(parser.extract_macros(), _MOST_MODULES):
+            # It lists the sheets of every workbook; it says apart whether one has XLM.
+            if file_name == _EXCEL4_FILE and not parser.contains_xlm_macros:
+                continue
+            if not document.budget.has_time():
+                document.stop_reading(part)
+                return
             if code and (file_name == _EXCEL4_FILE or _has_statements(code)):
                 found = True
                 _judge_module(str(file_name), code, part, document)
@@ -93,14 +106,28 @@ def _has_statements(code: str) -> bool:
 
 
 def _judge_module(file_name: str, code: str, part: str, document: Document) -> None:
-    excel4 = file_name == _EXCEL4_FILE
-    module = "Excel 4" if excel4 else PurePosixPath(file_name).stem
+    if file_name == _EXCEL4_FILE:
+        judge_source(code, "Excel 4", where=part, document=document, excel4=True)
+    else:
+        judge_source(code, PurePosixPath(file_name).stem, where=part, document=document)
+
+
+def judge_source(
+    code: str, module: str, *, where: str, document: Document, excel4: bool = False
+) -> None:
+    """
+    Note what the source code of one module could do.
+
+    Args:
+        code: Of any Basic, or what the library writes of an Excel 4 macro sheet.
+        module: Its name; for people.
+        where: The part that holds it; for people.
+        document: Gets the findings, and a row for the module.
+        excel4: Whether it is an Excel 4 macro sheet.
+    """
     findings = document.findings
-    findings.add("macro_excel4" if excel4 else "macro", module=module, where=part)
-    words: dict[str, list[str]] = {"AutoExec": [], "Suspicious": [], "IOC": []}
-    for kind, word, _ in VBA_Scanner(code[:_SOURCE_CHARACTERS]).scan():
-        if kind in words:
-            words[kind].append(clean(word))
+    findings.add("macro_excel4" if excel4 else "macro", module=module, where=where)
+    words = _words(code[:_SOURCE_CHARACTERS])
     for word in words["AutoExec"]:
         findings.add("macro_auto_exec", name=word, module=module)
     for word in words["Suspicious"]:
@@ -109,7 +136,7 @@ def _judge_module(file_name: str, code: str, part: str, document: Document) -> N
         findings.add("macro_indicator", name=word, module=module)
     row = {
         "module": clean(module),
-        "where": clean(part),
+        "where": clean(where),
         "characters": len(code),
         "lines": code.count("\n"),
         "auto_exec": words["AutoExec"][:50],
@@ -117,6 +144,16 @@ def _judge_module(file_name: str, code: str, part: str, document: Document) -> N
         "indicators": words["IOC"][:50],
     }
     document.keep(document.macros, row)
+
+
+def _words(code: str) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {"AutoExec": [], "Suspicious": [], "IOC": []}
+    for kind, word, _ in VBA_Scanner(code).scan():
+        if kind == "IOC" and is_version(word, code):
+            continue
+        if kind in words:
+            words[kind].append(clean(word))
+    return words
 
 
 def _suspicious_kind(word: str) -> str:

@@ -5,6 +5,7 @@ Looks into Rich Text: embedded objects and templates from elsewhere.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from oletools.rtfobj import RtfObject, RtfObjParser
 
@@ -14,7 +15,12 @@ from workers.analyzers.document.ole import read_ole
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)
 _UPDATE = re.compile(rb"\\objupdate\b")
-_DDE = re.compile(rb"\\fldinst[^\\]{0,16}[\s{\"]{0,8}DDE(?:AUTO)?\b", re.IGNORECASE)
+_FIELD = re.compile(rb"\\fldinst\b")
+#: Between a field's beginning and its command stand groups and their formats.
+_FORMATS = re.compile(rb"(?:[{}\s]|\\\*|\\[a-z]{1,32}-?\d{0,10} ?)*+", re.IGNORECASE)
+_DDE = re.compile(rb"[\"\s]{0,8}(DDE(?:AUTO)?\b[^{}]{0,512})", re.IGNORECASE)
+_FIELD_BYTES = 4096
+_MOST_FIELDS = 20_000
 _MOST_OBJECTS = 200
 
 
@@ -26,8 +32,7 @@ def read_rtf(data: bytes, document: Document) -> None:
             document.findings.add("external_template", name=target)
     if _UPDATE.search(data):
         document.findings.add("rtf_object_update")
-    if _DDE.search(data):
-        document.findings.add("dde")
+    _judge_fields(data, document)
     parser = RtfObjParser(data)
     try:
         parser.parse()
@@ -37,6 +42,16 @@ def read_rtf(data: bytes, document: Document) -> None:
         _judge_object(item, f"object {number}", document)
     if len(parser.objects) > _MOST_OBJECTS:
         document.truncated = True
+
+
+def _judge_fields(data: bytes, document: Document) -> None:
+    for match in islice(_FIELD.finditer(data), _MOST_FIELDS):
+        field = data[match.end() : match.end() + _FIELD_BYTES]
+        formats = _FORMATS.match(field)
+        command = _DDE.match(field, formats.end() if formats else 0)
+        if command:
+            document.add_dde(command[1].decode("latin-1"), where="field")
+            return
 
 
 def _judge_object(item: RtfObject, where: str, document: Document) -> None:
