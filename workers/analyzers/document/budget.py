@@ -19,6 +19,9 @@ TOTAL_BYTES = 8 * PART_BYTES
 MOST_PARTS = 5000
 #: Ordinary documents need a hundredth of it; the run time is 120 s of a busy machine.
 CPU_SECONDS = 20.0
+#: Characters of macros that are scanned, at some four seconds for a million. Real
+#: projects rarely pass a tenth of it.
+SOURCE_CHARACTERS = 1_000_000
 #: Documents within documents: Office itself nests two or three.
 MOST_DEPTH = 4
 
@@ -29,6 +32,7 @@ class Budget:
 
     bytes_left: int = TOTAL_BYTES
     parts_left: int = MOST_PARTS
+    source_left: int = SOURCE_CHARACTERS
     why: str = ""
     depth: int = 0
     _ends_at: float = field(default_factory=lambda: time.process_time() + CPU_SECONDS)
@@ -42,6 +46,14 @@ class Budget:
         if self.bytes_left < 0:
             self.why = self.why or "too many bytes"
         return self.has_time() and not self.why
+
+    def source(self, code: str) -> str:
+        """As much of the source *code* of a macro as is left to be scanned."""
+        scanned = code[: self.source_left] if self.has_time() else ""
+        self.source_left -= len(scanned)
+        if len(scanned) < len(code):
+            self.why = self.why or "too much source code"
+        return scanned
 
     def has_time(self) -> bool:
         """Whether processor time is left; asked between steps that are bounded."""

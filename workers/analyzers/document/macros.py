@@ -7,6 +7,7 @@ disassembled: that takes longer than everything else and fails more often.
 
 from __future__ import annotations
 
+import re
 import warnings
 from itertools import islice
 from pathlib import PurePosixPath
@@ -25,8 +26,9 @@ from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.dotted import is_version
 from workers.findings import clean
 
-#: Characters of one module that are scanned. Real ones rarely pass a tenth of it.
-_SOURCE_CHARACTERS = 1_000_000
+#: A line of VBA has 1,023 characters at most. What is longer is cut there for the
+#: scanner, whose pattern of e-mail addresses takes the square of such a run's length.
+_LONG_RUN = re.compile(r"[\w.%+-]{1024}")
 _MOST_MODULES = 200
 _EXCEL4_FILE = "xlm_macro.txt"
 
@@ -87,7 +89,7 @@ def _read(data: bytes, part: str, document: Document) -> None:
             # It lists the sheets of every workbook; it says apart whether one has XLM.
             if file_name == _EXCEL4_FILE and not parser.contains_xlm_macros:
                 continue
-            if not document.budget.has_time():
+            if not document.budget.has_time() or document.budget.why:
                 document.stop_reading(part)
                 return
             if code and (file_name == _EXCEL4_FILE or _has_statements(code)):
@@ -127,7 +129,9 @@ def judge_source(
     """
     findings = document.findings
     findings.add("macro_excel4" if excel4 else "macro", module=module, where=where)
-    words = _words(code[:_SOURCE_CHARACTERS])
+    words = _words(document.budget.source(code))
+    if document.budget.why:
+        document.stop_reading(where)
     for word in words["AutoExec"]:
         findings.add("macro_auto_exec", name=word, module=module)
     for word in words["Suspicious"]:
@@ -148,7 +152,7 @@ def judge_source(
 
 def _words(code: str) -> dict[str, list[str]]:
     words: dict[str, list[str]] = {"AutoExec": [], "Suspicious": [], "IOC": []}
-    for kind, word, _ in VBA_Scanner(code).scan():
+    for kind, word, _ in VBA_Scanner(_LONG_RUN.sub("\\g<0>\n", code)).scan():
         if kind == "IOC" and is_version(word, code):
             continue
         if kind in words:

@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 from workers.analyzers.document.facts import Document
 from workers.analyzers.document.macros import judge_source
 from workers.analyzers.document.markup import (
-    MOST_ELEMENTS,
     attributes,
     decode,
     elements,
@@ -31,6 +30,7 @@ _INDEXES = frozenset(
 )
 #: Events that nobody asks for, by the last part of their names.
 _AUTOMATIC = ("load", "open", "start", "new", "loadfinished", "viewcreated")
+_MOST_MODULES = 200
 _MODULE_MARK = "<ooo:module"
 _SOURCE = re.compile(r"<ooo:source-code\b[^<>]{0,256}>([^<]{0,1000000})")
 _DDE_FORMULA = re.compile(r"formula=\"[^\"<=]{0,16}=\s{0,4}DDE\(([^\"<]{1,512})")
@@ -55,7 +55,9 @@ def read_odf(archive: zipfile.ZipFile, document: Document) -> None:
 
 def read_flat_odf(text: str, document: Document) -> None:
     """Note what is remarkable in an OpenDocument that is one XML file."""
-    for piece in text.split(_MODULE_MARK)[1 : 1 + MOST_ELEMENTS]:
+    pieces = text.split(_MODULE_MARK)[1:]
+    document.truncated |= len(pieces) > _MOST_MODULES
+    for piece in pieces[:_MOST_MODULES]:
         tag, _, rest = piece.partition(">")
         if source := _SOURCE.search(rest):
             module = attributes(tag).get("ooo:name", "")

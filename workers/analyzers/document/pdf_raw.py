@@ -19,9 +19,11 @@ from workers.analyzers.document.pdf_scripts import suspicious_words
 _MOST_STREAMS = 2000
 #: Of all inflated streams together; objects are small, pictures are no text.
 _INFLATED_BYTES = 2 * PART_BYTES
+#: Drawings and fonts pack to a tenth; nothing but filler to a hundredth.
+_ABSURD_RATIO = 100
+_PIECE_BYTES = 64 * 1024
 _STREAM = re.compile(rb"stream\r?\n")
 _ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
-_OBJECT = re.compile(rb"\b\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj\b|\btrailer\b")
 _BLANK = rb"[\x00\t\n\f\r ]{0,64}"
 _END = rb"(?![A-Za-z0-9_.\-])"
 #: Kind of finding, and the name that makes it.
@@ -57,7 +59,8 @@ def scan_pdf(data: bytes, document: Document) -> RawScan:
     scan = RawScan()
     already = {kind for kind, _ in _NAMES if kind in document.findings}
     for where, text in _texts(data, document):
-        scan.objects += len(_OBJECT.findall(text))
+        scan.objects += max(0, text.count(b"obj") - text.count(b"endobj"))
+        scan.objects += text.count(b"trailer")
         scan.uris += len(_NAMES[5][1].findall(text))
         for kind, pattern in _NAMES:
             if kind not in already and pattern.search(text):
@@ -80,24 +83,31 @@ def _texts(data: bytes, document: Document) -> Iterator[tuple[str, bytes]]:
         if data[match.end() : match.end() + 1] not in {b"x", b"h", b"H", b"X", b"8"}:
             # A zlib stream begins with its window's size; pictures do not.
             continue
-        text = _inflated(data, match.end(), left)
+        text, size = _inflated(data, match.end(), left)
         left -= len(text)
+        if len(text) >= PART_BYTES and len(text) > _ABSURD_RATIO * size:
+            detail = f"{len(text)} bytes and more"
+            document.findings.add("bomb", where=f"stream {number}", detail=detail)
         yield f"stream {number}", _plain_names(text)
 
 
-def _inflated(data: bytes, at: int, limit: int) -> bytes:
-    """As much of a stream as can be had; it may be cut off or damaged."""
+def _inflated(data: bytes, at: int, limit: int) -> tuple[bytes, int]:
+    """As much of a stream as can be had, however damaged, and the bytes that it took."""
+    start = at
     inflater = zlib.decompressobj()
     inflated = bytearray()
-    for start in range(at, len(data), 64 * 1024):
+    rest = b""
+    while len(inflated) < limit and not inflater.eof and (rest or at < len(data)):
+        if not rest:
+            rest = data[at : at + _PIECE_BYTES]
+            at += _PIECE_BYTES
         try:
-            piece = data[start : start + 64 * 1024]
-            inflated += inflater.decompress(piece, limit - len(inflated))
+            # In pieces: what was inflated before the damage is kept.
+            inflated += inflater.decompress(rest, _PIECE_BYTES)
         except zlib.error:
             break
-        if inflater.eof or len(inflated) >= limit:
-            break
-    return bytes(inflated)
+        rest = inflater.unconsumed_tail
+    return bytes(inflated), at - start
 
 
 def _plain_names(data: bytes) -> bytes:

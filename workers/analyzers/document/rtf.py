@@ -9,6 +9,7 @@ from itertools import islice
 
 from oletools.rtfobj import RtfObject, RtfObjParser
 
+from workers.analyzers.document.budget import Budget
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.ole import read_ole
 
@@ -22,6 +23,34 @@ _DDE = re.compile(rb"[\"\s]{0,8}(DDE(?:AUTO)?\b[^{}]{0,512})", re.IGNORECASE)
 _FIELD_BYTES = 4096
 _MOST_FIELDS = 20_000
 _MOST_OBJECTS = 200
+#: Steps of the parser, some microseconds each, between two looks at the clock.
+_STEPS_PER_LOOK = 1000
+
+
+class _BoundedParser(RtfObjParser):  # type: ignore[misc]  # it has no types
+    """The library's parser, which is pure Python, ended when the budget is."""
+
+    def __init__(self, data: bytes, budget: Budget) -> None:
+        super().__init__(data)
+        self._budget = budget
+        self._steps = 0
+
+    def open_group(self) -> None:
+        self._step()
+
+    def close_group(self) -> None:
+        self._step()
+
+    def control_word(
+        self, matchobject: re.Match[bytes], cword: bytes, param: bytes | None
+    ) -> None:
+        self._step()
+        super().control_word(matchobject, cword, param)
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps % _STEPS_PER_LOOK == 0 and not self._budget.has_time():
+            raise TimeoutError
 
 
 def read_rtf(data: bytes, document: Document) -> None:
@@ -33,9 +62,11 @@ def read_rtf(data: bytes, document: Document) -> None:
     if _UPDATE.search(data):
         document.findings.add("rtf_object_update")
     _judge_fields(data, document)
-    parser = RtfObjParser(data)
+    parser = _BoundedParser(data, document.budget)
     try:
         parser.parse()
+    except TimeoutError:
+        document.stop_reading("text")
     except PARSER_ERRORS:
         document.findings.add("part_unreadable", detail="the text ends too early")
     for number, item in enumerate(parser.objects[:_MOST_OBJECTS], start=1):
