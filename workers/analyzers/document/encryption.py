@@ -29,6 +29,9 @@ _DEFAULT_PASSWORDS = ("VelvetSweatshop", "/01Hannes Ruescher/01")
 #: Office writes 100,000 rounds of hashing; each costs a microsecond, before any check.
 _MOST_ROUNDS = 200_000
 _ROUNDS = re.compile(rb"spinCount\s{0,8}=\s{0,8}[\"'](\d{1,12})")
+#: The version of EncryptionInfo that is XML and says how many.
+_AGILE = b"\x04\x00\x04\x00"
+_HEAD_BYTES = 64 * 1024
 #: Decryption of the old formats is pure Python.
 _LARGEST_BYTES = PART_BYTES
 _WORD_MAGIC = 0xA5EC
@@ -60,7 +63,7 @@ def decrypt(ole: olefile.OleFileIO, data: bytes, document: Document) -> bytes | 
     Returns:
         The document in the clear; None if it takes another password, or too long.
     """
-    if len(data) > _LARGEST_BYTES or _rounds(ole) > _MOST_ROUNDS:
+    if len(data) > _LARGEST_BYTES or _is_laborious(ole):
         return None
     for password in _DEFAULT_PASSWORDS:
         if not document.budget.has_time():
@@ -74,7 +77,7 @@ def decrypt(ole: olefile.OleFileIO, data: bytes, document: Document) -> bytes | 
 
 def _head(ole: olefile.OleFileIO, stream: str) -> bytes:
     # Records of a workbook say within their first few that they are encrypted.
-    head: bytes = ole.openstream(stream).read(64 * 1024)
+    head: bytes = ole.openstream(stream).read(_HEAD_BYTES)
     return head
 
 
@@ -93,11 +96,17 @@ def _is_encrypted_presentation(data: bytes) -> bool:
     return token == _POWERPOINT_ENCRYPTED
 
 
-def _rounds(ole: olefile.OleFileIO) -> int:
+def _is_laborious(ole: olefile.OleFileIO) -> bool:
+    """Whether a password costs more than Office's own settings let it."""
     if not ole.exists("EncryptionInfo"):
-        return 0
-    counts = _ROUNDS.findall(_head(ole, "EncryptionInfo"))
-    return max(map(int, counts), default=0)
+        return False
+    info = _head(ole, "EncryptionInfo")
+    if not info.startswith(_AGILE):
+        return False
+    counts = [int(count) for count in _ROUNDS.findall(info)]
+    # What is written so that only a parser of XML reads it is not believed.
+    readable = len(counts) == info.count(b"spinCount") and len(info) < _HEAD_BYTES
+    return not counts or not readable or max(counts) > _MOST_ROUNDS
 
 
 def _decrypt(data: bytes, password: str) -> bytes:

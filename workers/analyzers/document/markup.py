@@ -83,9 +83,10 @@ def base64_at(text: str, at: int = 0) -> bytes:
     """Decode the Base64 that begins at *at*; nothing where it is none."""
     match = _BASE64.match(text, at)
     plain = "".join(match[0].split()).rstrip("=") if match else ""
-    plain = plain[: len(plain) - len(plain) % 4]
+    # One character alone is six bits of nothing; what is missing behind others is fill.
+    plain = plain[:-1] if len(plain) % 4 == 1 else plain
     try:
-        return base64.b64decode(plain)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4))
     except binascii.Error:
         return b""
 

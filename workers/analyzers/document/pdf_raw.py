@@ -92,7 +92,7 @@ def _texts(data: bytes, document: Document) -> Iterator[tuple[str, bytes]]:
 
 
 def _inflated(data: bytes, at: int, limit: int) -> tuple[bytes, int]:
-    """As much of a stream as can be had, however damaged, and the bytes that it took."""
+    """As much of a stream as can be had, and the bytes of the file that it took."""
     start = at
     inflater = zlib.decompressobj()
     inflated = bytearray()
