@@ -45,19 +45,28 @@ class Budget:
             self.why = self.why or "too many parts"
         if self.bytes_left < 0:
             self.why = self.why or "too many bytes"
-        return self.has_time() and not self.why
+        return not self.is_spent
 
-    def source(self, code: str) -> str:
-        """As much of the source *code* of a macro as is left to be scanned."""
-        scanned = code[: self.source_left] if self.has_time() else ""
-        self.source_left -= len(scanned)
-        if len(scanned) < len(code):
+    def take_source(self, code: str) -> str:
+        """Take as much of the source *code* of a macro as may still be scanned."""
+        taken = code[: self.source_left] if self.has_time() else ""
+        self.source_left -= len(taken)
+        if len(taken) < len(code):
             self.why = self.why or "too much source code"
-        return scanned
+        return taken
 
     def has_time(self) -> bool:
         """Whether processor time is left; asked between steps that are bounded."""
-        if time.process_time() > self._ends_at:
-            self.why = self.why or "too much processor time"
-            return False
-        return True
+        return time.process_time() <= self._ends_at
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the document is not to be read any further."""
+        return bool(self.why) or not self.has_time()
+
+    @property
+    def reason(self) -> str:
+        """What ran out, for people."""
+        if self.why or self.has_time():
+            return self.why or "nested too deeply"
+        return "too much processor time"

@@ -181,7 +181,7 @@ class Document:
         """Note that the budget ran out at *where*; of a bomb that is known already."""
         self.truncated = True
         if "bomb" not in self.findings:
-            self.findings.add("reading_stopped", where=where, detail=self.budget.why)
+            self.findings.add("reading_stopped", where=where, detail=self.budget.reason)
 
     def add_object(
         self, *, kind: str, name: str, file_name: str, size: int, where: str

@@ -89,7 +89,7 @@ def _read(data: bytes, part: str, document: Document) -> None:
             # It lists the sheets of every workbook; it says apart whether one has XLM.
             if file_name == _EXCEL4_FILE and not parser.contains_xlm_macros:
                 continue
-            if not document.budget.has_time() or document.budget.why:
+            if document.budget.is_spent:
                 document.stop_reading(part)
                 return
             if code and (file_name == _EXCEL4_FILE or _has_statements(code)):
@@ -129,8 +129,8 @@ def judge_source(
     """
     findings = document.findings
     findings.add("macro_excel4" if excel4 else "macro", module=module, where=where)
-    words = _words(document.budget.source(code))
-    if document.budget.why:
+    words = _words(document.budget.take_source(code))
+    if document.budget.is_spent:
         document.stop_reading(where)
     for word in words["AutoExec"]:
         findings.add("macro_auto_exec", name=word, module=module)

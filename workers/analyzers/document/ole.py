@@ -76,7 +76,7 @@ def _read_all(
         _read_storages(ole, part, document)
     except PARSER_ERRORS:
         document.findings.add("part_unreadable", where=part)
-    if document.budget.why or "bomb" in document.findings:
+    if document.budget.is_spent or "bomb" in document.findings:
         # The library inflates without a limit of its own.
         document.stop_reading(part)
     else:

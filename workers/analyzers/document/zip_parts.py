@@ -63,7 +63,7 @@ def read_parts(
         data = _read_part(archive, info, document)
         if data is not None:
             yield info.filename, data
-        if document.budget.why:
+        if document.budget.is_spent:
             document.stop_reading(info.filename)
             return
 
