@@ -8,6 +8,7 @@ import struct
 import time
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pikepdf
@@ -15,6 +16,7 @@ import pytest
 
 from orchestrator.demo.files.archives import zip_of
 from orchestrator.demo.files.compound_file import compound_file
+from orchestrator.demo.files.vba_project import MODULE_NAME, vba_project
 from tests.fixtures.documents import analyze_document, kinds_of
 from workers import Analysis
 
@@ -158,6 +160,24 @@ def test_a_packed_project_that_inflates_without_end_is_a_bomb(analyze, data: byt
 
     assert "bomb" in kinds_of(analysis)
     assert analysis.result["truncated"] is True
+
+
+@pytest.mark.parametrize("stream", ["dir", MODULE_NAME])
+def test_a_macro_that_unpacks_to_gigabytes_is_a_bomb(analyze, stream: str):
+    # Six bytes that say: a letter, and 4,095 times the letter before.
+    chunk = b"\x03\xb0" + b"\x02a" + b"\xfc\x0f"
+    project = vba_project("AutoOpen", "")
+    folder = project["VBA"]
+    assert isinstance(folder, Mapping)
+    packed_stream = b"\x01" + chunk * 500_000
+    started = time.process_time()
+
+    analysis = analyze(
+        compound_file({**project, "VBA": {**folder, stream: packed_stream}})
+    )
+
+    assert "bomb" in kinds_of(analysis)
+    assert time.process_time() - started < 5
 
 
 def test_a_script_that_inflates_without_end_is_a_bomb(analyze, tmp_path: Path):

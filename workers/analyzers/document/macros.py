@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from itertools import islice
 from pathlib import PurePosixPath
 
 with warnings.catch_warnings():
     # olevba 0.60 calls pyparsing by names that pyparsing 3.3 has renamed.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from oletools import olevba
     from oletools.olevba import (
         TYPE_TEXT,
         OlevbaBaseException,
@@ -30,6 +32,11 @@ from workers.findings import clean
 #: scanner, whose pattern of e-mail addresses takes the square of such a run's length.
 _LONG_RUN = re.compile(r"[\w.%+-]{1024}")
 _MOST_MODULES = 200
+#: What one compressed stream of a project may unpack to, byte by byte in Python. A
+#: module has 65,534 lines at most; ours are scanned up to a million characters.
+_UNPACKED_BYTES = 4 * 1024 * 1024
+#: The most that one chunk of it unpacks to: [MS-OVBA], compressed chunks.
+_CHUNK_BYTES = 4096
 _EXCEL4_FILE = "xlm_macro.txt"
 
 _EXECUTION_WORDS = frozenset(
@@ -61,6 +68,31 @@ _DOWNLOAD_WORDS = frozenset(
 _HIDING_WORDS = ("hex strings", "base64 strings", "dridex strings", "vba obfuscated")
 
 
+class _BoundedUnpacker:
+    """Unpacks streams of projects, but none whose chunks say that it is too much."""
+
+    def __init__(self, unpack: Callable[[bytearray], bytes]) -> None:
+        self._unpack = unpack
+        self.refused = 0
+
+    def __call__(self, compressed: bytearray) -> bytes:
+        at, chunks = 1, 0
+        while at + 2 <= len(compressed):
+            at += (int.from_bytes(compressed[at : at + 2], "little") & 0x0FFF) + 3
+            chunks += 1
+        if chunks * _CHUNK_BYTES > _UNPACKED_BYTES:
+            # Counted, since the library goes on after most errors.
+            self.refused += 1
+            raise ValueError("unpacks to more than any module has")
+        return self._unpack(compressed)
+
+
+# The library unpacks without a limit and has no setting for one. This can go when it
+# has; the test of a project that unpacks to gigabytes will show it.
+_unpacker = _BoundedUnpacker(olevba.decompress_stream)
+olevba.decompress_stream = _unpacker
+
+
 def read_macros(data: bytes, part: str, document: Document) -> None:
     """
     Note the macros of *data*, an OLE file or an XML document that may hold one.
@@ -70,12 +102,16 @@ def read_macros(data: bytes, part: str, document: Document) -> None:
         part: Where it is inside the document; for people.
         document: Gets the findings and one row per module with code.
     """
+    refused = _unpacker.refused
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _read(data, part, document)
     except (OlevbaBaseException, *PARSER_ERRORS):
         document.findings.add("macro_unreadable", where=part)
+    if _unpacker.refused > refused:
+        document.findings.add("bomb", where=part, detail="a macro project")
+        document.truncated = True
 
 
 def _read(data: bytes, part: str, document: Document) -> None:
