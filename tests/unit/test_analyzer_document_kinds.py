@@ -276,8 +276,12 @@ CHECK = (
 )
 
 
-def test_the_version_check_of_a_form_is_no_exploit(analyze, tmp_path: Path):
-    analysis = analyze(script_at(tmp_path, CHECK, "root", "/OpenAction"))
+@pytest.mark.parametrize(
+    "source",
+    [CHECK, 'AFNumber_Format(2, 0, 0, 0, "", false);', 'AFDate_FormatEx("d");'],
+)
+def test_what_forms_do_is_no_exploit(analyze, tmp_path: Path, source: str):
+    analysis = analyze(script_at(tmp_path, source, "root", "/OpenAction"))
 
     assert "pdf_form_script" in kinds_of(analysis)
     assert analysis.score == -1

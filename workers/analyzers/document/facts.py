@@ -119,7 +119,8 @@ KINDS = {
         points=20, reason="JavaScript of a PDF uses functions that exploits use"
     ),
     "pdf_form_script": Kind(
-        points=0, reason="JavaScript by which a form checks the reader's version"
+        points=0,
+        reason="JavaScript by which a form checks the reader or formats fields",
     ),
     "pdf_damaged": Kind(
         points=0, reason="PDF that is damaged, so its bytes were searched"

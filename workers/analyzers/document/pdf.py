@@ -21,7 +21,7 @@ from workers import Unsupported
 from workers.analyzers.document.budget import PART_BYTES
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.pdf_raw import RawScan, scan_pdf
-from workers.analyzers.document.pdf_scripts import is_version_check, suspicious_words
+from workers.analyzers.document.pdf_scripts import is_form_script, suspicious_words
 from workers.findings import clean
 
 # qpdf logs what it repairs; a replica's log is no place for that.
@@ -227,7 +227,7 @@ def _judge(
 def _judge_script(where: str, node: pikepdf.Object, document: Document) -> None:
     place = where or "catalogue"
     source = _source(node.get("/JS"))
-    if is_version_check(source):
+    if is_form_script(source):
         document.findings.add("pdf_form_script", where=place)
         return
     document.findings.add("pdf_javascript", where=place)

@@ -25,10 +25,14 @@ _FORM_WORDS = frozenset(
         *("if", "else", "true", "false", "var", "xfa_installed", "xfa_version"),
         *("viewerType", "viewerVersion", "platform", "language", "alert", "response"),
         *("getURL", "launchURL", "findComponent", "cType", "cName", "cVer", "cDesc"),
-        *("cQuestion", "cDefault", "cTitle", "undefined"),
+        *("cQuestion", "cDefault", "cTitle", "undefined", "Array"),
     )
 )
-_FORM_NAME = re.compile(r"(?:Reader|Viewer)_\w{1,64}\Z")
+#: Names of the check's own, and Acrobat's functions that format and add up fields.
+_FORM_NAME = re.compile(
+    r"(?:Reader|Viewer)_\w{1,64}\Z"
+    r"|AF(?:Number|Percent|Date|Time|Special|Simple|Range)\w{0,24}\Z"
+)
 _ADDRESS = re.compile(r"(?i)[a-z]{2,12}:/|\\\\|javascript:")
 _ADOBE = re.compile(r"(?i)https?://(?:[a-z0-9-]{1,32}\.){1,4}adobe\.com(?:/|\Z)")
 
@@ -38,9 +42,9 @@ def suspicious_words(source: str) -> list[str]:
     return [word.rstrip("(.") for word in _SUSPICIOUS_WORDS if word in source]
 
 
-def is_version_check(source: str) -> bool:
-    """Whether *source* can do nothing but what forms do to check the reader."""
-    if "ADBE" not in source and "xfa_version" not in source:
+def is_form_script(source: str) -> bool:
+    """Whether *source* does nothing but what forms do: check the reader, format."""
+    if not any(mark in source for mark in ("ADBE", "xfa_version", "AF")):
         return False
     for match in _TEXT.finditer(source):
         text = match[0][1:-1]
