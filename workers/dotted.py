@@ -16,7 +16,7 @@ _VERSION_WORD = re.compile(
     re.IGNORECASE,
 )
 #: Names of objects, which certificates are full of: of X.500, and of organisations.
-_OBJECT_NAMES = ("2.5.4.", "2.5.29.", "1.3.6.1", "1.3.14.", "0.9.", "2.16.")
+_OBJECT_NAMES = ("2.5.4.", "2.5.29.", "1.3.6.1", "1.3.14.", "1.3.101.", "0.9.", "2.16.")
 _FOUR_NUMBERS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}\Z")
 
 

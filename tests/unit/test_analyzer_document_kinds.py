@@ -362,6 +362,21 @@ def test_a_shortcut_says_what_it_starts(
     assert row == {"type": "shortcut", "target": target, "part": arguments.strip()}
 
 
+def test_what_stands_behind_a_padded_string_of_a_shortcut_is_read(analyze):
+    folder = "C:\\Windows" + " " * 1000
+    stored = struct.pack("<H", len(folder)) + folder[:260].encode("utf-16-le")
+    data = shortcut("..\\cmd.exe", "/c calc")
+    flags = struct.unpack_from("<I", data, 0x14)[0] | 0x10
+    at = 0x4C + 2 + 2 * len("..\\cmd.exe")
+
+    analysis = analyze(
+        data[:0x14] + struct.pack("<I", flags) + data[0x18:at] + stored + data[at:]
+    )
+
+    assert "shortcut_padding" in kinds_of(analysis)
+    assert analysis.result["relationships"][0]["part"] == "/c calc"
+
+
 def test_a_shortcut_that_is_cut_off_is_no_failure(analyze):
     whole = shortcut("..\\cmd.exe", "/c calc")
 

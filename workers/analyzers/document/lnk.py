@@ -35,6 +35,7 @@ _INTERPRETERS = re.compile(
 )
 #: The shell's dialogue shows 260 characters; a run of blanks pushes the rest out.
 _PADDING = re.compile(r"[\s\x00]{64}")
+_MOST_CHARACTERS = 260
 _LONGEST_ARGUMENTS = 4096
 
 
@@ -119,7 +120,11 @@ def _strings(data: bytes, at: int, flags: int) -> Iterator[tuple[str, str]]:
     for flag, name in _STRINGS:
         if not flags & flag or at + 2 > len(data):
             continue
-        size = width * struct.unpack_from("<H", data, at)[0]
+        count = struct.unpack_from("<H", data, at)[0]
+        if name != "arguments":
+            # Windows stores no more of the others, whatever their count says.
+            count = min(count, _MOST_CHARACTERS)
+        size = width * count
         text = data[at + 2 : at + 2 + size]
         yield name, text.decode("utf-16-le" if width == 2 else "latin-1", "replace")  # noqa: PLR2004
         at += 2 + size
