@@ -201,3 +201,39 @@ def test_what_is_no_program_is_unsupported(tmp_path: Path, data: bytes):
 
     with pytest.raises(Unsupported):
         analyze(path)
+
+
+def test_one_packer_is_one_finding():
+    upx0 = replace(CODE, name="UPX0", writable=True, entropy=0.0)
+    upx1 = replace(CODE, name="UPX1", address=0x9000, writable=True, entropy=7.9)
+    packed = program(
+        sections=[upx0, upx1], entry_point=0x9000, imports=ORDINARY_IMPORTS[:1]
+    )
+
+    assert found_in(packed) == {"upx"}
+
+
+def test_an_unknown_packer_is_one_finding_that_names_its_signs():
+    packed = program(
+        sections=[replace(CODE, name=".x", writable=True, entropy=7.9), DATA],
+        imports=ORDINARY_IMPORTS[:1],
+        tls_callbacks=1,
+    )
+    findings = Findings(KINDS)
+
+    judge(packed, findings, file_size=0x100000)
+
+    (row,) = findings.analysis({}).result["findings"]
+    assert row["kind"] == "unknown_packer"
+    assert row["detail"].endswith(
+        "entry_point_writable, write_execute, few_imports, tls_callbacks"
+    )
+
+
+def test_what_a_packed_program_imports_still_counts():
+    packed = program(
+        sections=[replace(CODE, name="UPX1"), DATA],
+        imports=imports("VirtualAllocEx", "WriteProcessMemory", "CreateRemoteThread"),
+    )
+
+    assert found_in(packed) == {"upx", "process_injection"}

@@ -174,3 +174,26 @@ def test_no_bytes_upset_the_collector(data: bytes):
     found.collect(data)
 
     assert len(found.urls) <= LIST_LIMIT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Version 4.0.30.19",
+        b"FileVersion\0\0\0001.2.3.4\0",
+        b'assemblyIdentity version="6.0.1.2"',
+        b"product v10.2.33.4 ready",
+        b"System.Core, Version=4.0.0.0, Culture=neutral",
+        b"subject 2.5.4.10 and key 2.5.29.15",
+        b"F\0i\0l\0e\0V\0e\0r\0s\0i\0o\0n\0\0\0\0\0001\0.\0002\0.\0003\0.\0004\0\0\0",
+    ],
+)
+def test_a_dotted_version_is_no_address(analyze, text: bytes):
+    assert analyze(text).result["ipv4"] == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"connect 93.184.216.34 now", b"http://198.51.100.7/", b"server=10.1.2.3"]
+)
+def test_an_address_is_no_version(analyze, text: bytes):
+    assert len(analyze(text).result["ipv4"]) == 1

@@ -79,6 +79,7 @@ def test_the_test_string_inside_other_content_is_no_test_file(analyze):
         ),
         ("PDF_JavaScript_On_Open", b"%PDF-1.4 /OpenAction 3 0 R /S /JavaScript /JS ("),
         ("PDF_Launch_Action", b"%PDF-1.4 << /S /Launch >>"),
+        ("PDF_Launch_Action", b"% a comment\n%PDF-1.4 << /S /Launch >>"),
         ("RTF_Embedded_Object", b"{\\rtf1 {\\object{\\*\\objdata 00}}}"),
         ("RTF_Equation_Editor_Object", b"{\\rtf1 \\objdata 4571756174696F6E2E33"),
         (
@@ -101,6 +102,7 @@ def test_each_rule_finds_what_it_is_for(analyze, rule: str, data: bytes):
         b"just a text about PowerShell and Invoke-WebRequest",
         b"curl https://e.example/file -o file && sh --version",
         b"%PDF-1.4 << /Type /Catalog >>",
+        b"a text about /S /Launch" + bytes(1024) + b"%PDF-",
         b"\x7fELF" + bytes(100),
         b"MZ" + bytes(200),
     ],

@@ -7,34 +7,58 @@ links to elsewhere; it renders nothing and follows nothing.
 
 from __future__ import annotations
 
-import zipfile
+import re
+from typing import BinaryIO
 
 from workers import Analysis, Sample, Unsupported, analyzer
+from workers.analyzers.document.active_mime import projects_of_mime
 from workers.analyzers.document.facts import KINDS, PARSER_ERRORS, Document
-from workers.analyzers.document.macros import read_macros
+from workers.analyzers.document.flat_xml import is_office_xml, read_flat_xml
+from workers.analyzers.document.lnk import LNK_MAGIC, read_lnk
+from workers.analyzers.document.markup import decode
 from workers.analyzers.document.odf import is_odf, read_odf
-from workers.analyzers.document.ole import read_ole
-from workers.analyzers.document.ooxml import CONTENT_TYPES, read_ooxml
+from workers.analyzers.document.ole import OLE_MAGIC, read_ole
+from workers.analyzers.document.ooxml import CONTENT_TYPES, read_ooxml, read_package
 from workers.analyzers.document.pdf import read_pdf
 from workers.analyzers.document.rtf import read_rtf
+from workers.analyzers.document.table_text import (
+    find_table_dde,
+    read_sylk,
+    read_table,
+)
+from workers.analyzers.document.zip_parts import TooManyMembersError, open_package
 from workers.findings import Findings, array, schema, strict
 
 #: Documents are read into memory as a whole, and olevba copies them several times.
 _MOST_BYTES = 128 * 1024 * 1024
 #: A PDF header may stand behind other bytes; readers look this far.
-_PDF_HEADER_BYTES = 1024
-#: Namespaces of the XML in which Office keeps documents, macros included, in one file.
-_XML_MARKS = (
-    b"schemas.microsoft.com/office/word/2003/wordml",
-    b"schemas.microsoft.com/office/2006/xmlPackage",
+_HEAD_BYTES = 1024
+#: Of a web archive, or of any mail that Word may open as one.
+_MIME = re.compile(
+    r"^(?:mime-version|content-type|from|message-id):", re.IGNORECASE | re.MULTILINE
 )
+#: What stands between the cells of a line.
+_CELLS = re.compile(r"[,;\t]")
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 
 _SCHEMA = schema(
     {
-        "format": {"enum": ["ooxml", "odf", "ole", "rtf", "pdf", "xml", "mht"]},
+        "format": {
+            "enum": [
+                "ooxml",
+                "odf",
+                "ole",
+                "rtf",
+                "pdf",
+                "xml",
+                "mht",
+                "csv",
+                "sylk",
+                "lnk",
+            ]
+        },
         "encrypted": {"type": "boolean"},
         "macros": array(
             strict(
@@ -81,14 +105,17 @@ _SCHEMA = schema(
 
 @analyzer(
     "document",
-    version="1",
+    version="2",
     # Not all of the super type: a web page is a document too, and none of ours.
-    accepts=["ooxml", "odf", "ole", "msg", "msi", "rtf", "pdf", "xml", "mht"],
+    accepts=[
+        *("ooxml", "odf", "ole", "msg", "msi", "rtf", "pdf", "xml"),
+        *("mht", "csv", "slk", "lnk"),
+    ],
     max_bytes=_MOST_BYTES,
     run_seconds=120,
     schema=_SCHEMA,
     title="Documents",
-    description="Macros, actions, embedded objects and links of Office, RTF and PDF.",
+    description="Macros, actions, objects and links of Office, RTF, PDF and shortcuts.",
 )
 def document(sample: Sample) -> Analysis:
     """Read the document's structure and say what in it is active."""
@@ -108,27 +135,33 @@ def document(sample: Sample) -> Analysis:
 
 def _read(sample: Sample) -> Document:
     with sample.open() as stream:
-        head = stream.read(_PDF_HEADER_BYTES)
+        head = stream.read(_HEAD_BYTES)
     findings = Findings(KINDS)
     if head.startswith(b"PK"):
-        return _read_zip(sample, findings)
+        with sample.open() as stream:
+            return _read_zip(stream, findings)
     if b"%PDF-" in head:
         document = Document("pdf", findings)
-        read_pdf(str(sample.path), document)
-    elif head.startswith(b"\xd0\xcf\x11\xe0"):
+        read_pdf(sample.path, document)
+    elif head.startswith(OLE_MAGIC[:4]):
         document = Document("ole", findings)
-        read_ole(sample.path.read_bytes(), "", document)
+        package = read_ole(sample.path.read_bytes(), "", document)
+        if package is not None:
+            read_package(package, "EncryptedPackage", document)
     elif head.lstrip().startswith(b"{\\rt"):
         document = Document("rtf", findings)
         read_rtf(sample.path.read_bytes(), document)
+    elif head.startswith(LNK_MAGIC):
+        document = Document("lnk", findings)
+        read_lnk(sample.path.read_bytes(), document)
     else:
-        document = _read_text(sample, findings)
+        document = _read_text(sample.path.read_bytes(), findings)
     return document
 
 
-def _read_zip(sample: Sample, findings: Findings) -> Document:
+def _read_zip(stream: BinaryIO, findings: Findings) -> Document:
     try:
-        with sample.open() as stream, zipfile.ZipFile(stream) as archive:
+        with open_package(stream) as archive:
             if is_odf(archive):
                 document = Document("odf", findings)
                 read_odf(archive, document)
@@ -137,20 +170,39 @@ def _read_zip(sample: Sample, findings: Findings) -> Document:
                 raise Unsupported("a ZIP archive that is no Office document")
             document = Document("ooxml", findings)
             read_ooxml(archive, document)
+    except TooManyMembersError:
+        document = Document("ooxml", findings, truncated=True)
+        findings.add("bomb", detail="too many members")
     except PARSER_ERRORS as exc:
         raise Unsupported("a ZIP archive that cannot be read") from exc
     return document
 
 
-def _read_text(sample: Sample, findings: Findings) -> Document:
-    data = sample.path.read_bytes()
-    if b"multipart" in data.lower() and b"mime-version" in data[:4096].lower():
+def _read_text(data: bytes, findings: Findings) -> Document:
+    text = decode(data)
+    start = text[:_HEAD_BYTES].lstrip()
+    if _MIME.search(start):
         document = Document("mht", findings)
-        read_macros(data, "", document)
-        return document
-    if data[:_PDF_HEADER_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
+        for project in projects_of_mime(data, document):
+            read_ole(project, "MIME part", document)
+    elif start.startswith(("<?xml", "<?mso-application")) or is_office_xml(text):
         document = Document("xml", findings)
-        if any(mark in data for mark in _XML_MARKS):
-            read_macros(data, "", document)
-        return document
-    raise Unsupported("not an Office document, RTF or PDF")
+        read_flat_xml(text, document)
+    elif start.startswith("ID;P"):
+        document = Document("sylk", findings)
+        read_sylk(text, document)
+    elif _is_table(text):
+        document = Document("csv", findings)
+        read_table(text, document)
+    else:
+        raise Unsupported("not an Office document, RTF, PDF, table or shortcut")
+    return document
+
+
+def _is_table(text: str) -> bool:
+    """Whether it is plain text in cells, or of one cell that asks a program."""
+    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
+        return False
+    lines = [line for line in text[:_HEAD_BYTES].splitlines() if line.strip()]
+    cells = min((len(_CELLS.findall(line)) for line in lines[:10]), default=0)
+    return cells > 0 or find_table_dde(text) is not None

@@ -12,11 +12,9 @@ import zlib
 from dataclasses import dataclass, field
 
 from workers.analysis import JSON
+from workers.analyzers.document.budget import Budget
 from workers.findings import Findings, Kind, clean
 
-#: Bytes of a part or stream that are looked at. Office's own stay far below; a part
-#: that unpacks to more is a bomb.
-PART_BYTES = 32 * 1024 * 1024
 #: Kept of each list.
 LIST_LIMIT = 200
 
@@ -76,9 +74,7 @@ KINDS = {
         points=25, reason="Loads an object or frame from elsewhere"
     ),
     "external_link": Kind(points=0, reason="Refers to content elsewhere"),
-    "dde": Kind(
-        points=45, reason="Starts programs through DDE fields", behaviour="dde"
-    ),
+    "dde": Kind(points=45, reason="Starts programs through DDE", behaviour="dde"),
     "embedded_object": Kind(
         points=10, reason="Carries an embedded object", behaviour="embedded-object"
     ),
@@ -94,7 +90,18 @@ KINDS = {
         behaviour="exploit",
     ),
     "encrypted": Kind(points=0, reason="Is encrypted, so parts cannot be seen"),
+    "encrypted_default": Kind(
+        points=10, reason="Is encrypted with a password that Office tries by itself"
+    ),
+    "bomb": Kind(
+        points=30,
+        reason="Unpacks to an absurd size, or the same bytes many times",
+        behaviour="decompression-bomb",
+    ),
     "part_too_large": Kind(points=10, reason="A part unpacks to an absurd size"),
+    "reading_stopped": Kind(
+        points=10, reason="Takes too much to be read in full, so parts were not seen"
+    ),
     "part_unreadable": Kind(points=0, reason="A part cannot be read"),
     "rtf_object": Kind(
         points=15, reason="RTF with an embedded object", behaviour="embedded-object"
@@ -111,6 +118,13 @@ KINDS = {
     "pdf_javascript_suspicious": Kind(
         points=20, reason="JavaScript of a PDF uses functions that exploits use"
     ),
+    "pdf_form_script": Kind(
+        points=0,
+        reason="JavaScript by which a form checks the reader or formats fields",
+    ),
+    "pdf_damaged": Kind(
+        points=0, reason="PDF that is damaged, so its bytes were searched"
+    ),
     "pdf_launch": Kind(
         points=50, reason="PDF that starts a program", behaviour="pdf-launch"
     ),
@@ -120,6 +134,16 @@ KINDS = {
     "pdf_form": Kind(points=0, reason="PDF with a form"),
     "pdf_xfa": Kind(points=5, reason="PDF with an XFA form"),
     "pdf_uri": Kind(points=0, reason="PDF with links"),
+    "shortcut": Kind(points=0, reason="Is a shortcut"),
+    "shortcut_interpreter": Kind(
+        points=30,
+        reason="Shortcut that gives a command to an interpreter",
+        behaviour="shortcut-command",
+    ),
+    "shortcut_padding": Kind(
+        points=30, reason="Shortcut that hides its command behind blanks"
+    ),
+    "shortcut_remote": Kind(points=20, reason="Shortcut to a place on the network"),
 }
 
 #: File names that Windows runs when they are opened.
@@ -141,6 +165,7 @@ class Document:
     relationships: list[JSON] = field(default_factory=list)
     pdf: JSON = None
     truncated: bool = False
+    budget: Budget = field(default_factory=Budget)
 
     def keep(self, rows: list[JSON], row: JSON) -> None:
         """Append *row* unless the list is full."""
@@ -148,6 +173,16 @@ class Document:
             rows.append(row)
         else:
             self.truncated = True
+
+    def add_dde(self, command: str, *, where: str) -> None:
+        """Note a program that is asked through DDE, and what for."""
+        self.findings.add("dde", name=command.strip(), where=where)
+
+    def stop_reading(self, where: str) -> None:
+        """Note that the budget ran out at *where*; of a bomb that is known already."""
+        self.truncated = True
+        if "bomb" not in self.findings:
+            self.findings.add("reading_stopped", where=where, detail=self.budget.reason)
 
     def add_object(
         self, *, kind: str, name: str, file_name: str, size: int, where: str

@@ -1,28 +1,41 @@
 """
-Looks into OpenDocument files: Basic modules, scripts, events, embedded objects.
+Looks into OpenDocument files, packed or flat: Basic modules, events, objects, DDE.
 
-XML is searched, not parsed, as in ``ooxml``.
+XML is searched, not parsed: see ``markup``.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import zipfile
-from itertools import islice
 from pathlib import PurePosixPath
 
-from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
-from workers.findings import clean
+from workers.analyzers.document.facts import Document
+from workers.analyzers.document.macros import judge_source
+from workers.analyzers.document.markup import (
+    attributes,
+    decode,
+    elements,
+)
+from workers.analyzers.document.ole import OLE_MAGIC, read_stored_object
+from workers.analyzers.document.ooxml import read_object
+from workers.analyzers.document.zip_parts import read_parts
 
 MIME_TYPE = b"application/vnd.oasis.opendocument"
 
-_MOST_PARTS = 5000
 #: Lists of modules, not modules.
-_INDEXES = frozenset({"script-lc.xml", "script-lb.xml"})
-_EVENT = re.compile(
-    r"<script:event-listener\b[^>]{0,1024}script:event-name=\"([^\"]{1,128})\""
+_INDEXES = frozenset(
+    {"script-lc.xml", "script-lb.xml", "dialog-lc.xml", "dialog-lb.xml"}
 )
-_AUTOMATIC = ("load", "open", "start", "new")
+#: Events that nobody asks for, by the last part of their names.
+_AUTOMATIC = ("load", "open", "start", "new", "loadfinished", "viewcreated")
+_MOST_MODULES = 200
+_MODULE_MARK = "<ooo:module"
+_SOURCE = re.compile(r"<ooo:source-code\b[^<>]{0,256}>([^<]{0,1000000})")
+_DDE_FORMULA = re.compile(r"formula=\"[^\"<=]{0,16}=\s{0,4}DDE\(([^\"<]{1,512})")
+#: A program that is asked is none if it is the office itself.
+_OFFICE = "soffice"
 
 
 def is_odf(archive: zipfile.ZipFile) -> bool:
@@ -36,40 +49,77 @@ def is_odf(archive: zipfile.ZipFile) -> bool:
 
 def read_odf(archive: zipfile.ZipFile, document: Document) -> None:
     """Note what is remarkable in an OpenDocument file."""
-    for info in islice(archive.infolist(), _MOST_PARTS):
-        path = PurePosixPath(info.filename)
-        if info.is_dir():
-            continue
-        try:
-            with archive.open(info) as stream:
-                text = stream.read(PART_BYTES).decode("utf-8", "replace")
-        except PARSER_ERRORS:
-            document.findings.add("part_unreadable", where=info.filename)
-            continue
-        _judge_part(path, text, document)
+    for name, data in read_parts(archive, document):
+        _judge_part(PurePosixPath(name), data, document)
 
 
-def _judge_part(path: PurePosixPath, text: str, document: Document) -> None:
+def read_flat_odf(text: str, document: Document) -> None:
+    """Note what is remarkable in an OpenDocument that is one XML file."""
+    pieces = text.split(_MODULE_MARK)[1:]
+    document.truncated |= len(pieces) > _MOST_MODULES
+    for piece in pieces[:_MOST_MODULES]:
+        tag, _, rest = piece.partition(">")
+        if source := _SOURCE.search(rest):
+            module = attributes(tag).get("ooo:name", "")
+            code = html.unescape(source[1])
+            judge_source(code, module, where="office:scripts", document=document)
+    _judge_text(text, "", document)
+
+
+def _judge_part(path: PurePosixPath, data: bytes, document: Document) -> None:
     where = str(path)
     if path.parts[0] in {"Basic", "Scripts"} and path.name not in _INDEXES:
-        document.findings.add("macro", module=path.stem, where=where)
-        row = {
-            "module": clean(path.stem),
-            "where": clean(where),
-            "characters": len(text),
-            "lines": text.count("\n"),
-            "auto_exec": [],
-            "suspicious": [],
-            "indicators": [],
-        }
-        document.keep(document.macros, row)
-    if where == "content.xml":
-        for match in _EVENT.finditer(text):
-            if any(word in match[1].lower() for word in _AUTOMATIC):
-                document.findings.add("macro_auto_exec", name=match[1], where=where)
-    if where == "META-INF/manifest.xml" and "<manifest:encryption-data" in text:
+        code = html.unescape(decode(data))
+        judge_source(code, path.stem, where=where, document=document)
+    elif path.name in {"content.xml", "styles.xml"}:
+        _judge_text(decode(data), where, document)
+    elif where == "META-INF/manifest.xml" and b"<manifest:encryption-data" in data:
         document.encrypted = True
         document.findings.add("encrypted", where=where)
+    _judge_object(path, data, document)
+
+
+def _judge_object(path: PurePosixPath, data: bytes, document: Document) -> None:
+    """An object is a folder with a document of its own, or one file of another kind."""
+    where = str(path)
+    if path.parts[0] == "ObjectReplacements":
+        return
     if path.parts[0].startswith("Object ") and path.name == "content.xml":
-        name = path.parts[0]
-        document.findings.add("embedded_object", name=name, where=where)
+        document.findings.add("embedded_object", name=path.parts[0], where=where)
+    elif data.startswith(OLE_MAGIC):
+        read_stored_object(data, where, document)
+    elif path.parts[0].startswith("Object ") and len(path.parts) == 1:
+        document.add_object(
+            kind="embedded_object",
+            name="",
+            file_name=path.name,
+            size=len(data),
+            where=where,
+        )
+        read_object(data, where, document)
+
+
+def _judge_text(text: str, where: str, document: Document) -> None:
+    for row in elements(text, "event-listener"):
+        event = row.get("script:event-name", "")
+        if event.rpartition(":")[2].lower().removeprefix("on") in _AUTOMATIC:
+            document.findings.add("macro_auto_exec", name=event, where=where)
+    for name in ("dde-source", "dde-connection-decl"):
+        for row in elements(text, name):
+            program = row.get("office:dde-application", "")
+            if program and program.lower() != _OFFICE:
+                command = f"{program} {row.get('office:dde-topic', '')}"
+                document.add_dde(command, where=where)
+    for match in _DDE_FORMULA.finditer(text):
+        if _OFFICE not in match[1].lower():
+            document.add_dde(html.unescape(match[1]), where=where)
+            break
+    _judge_links(text, where, document)
+
+
+def _judge_links(text: str, where: str, document: Document) -> None:
+    for name in ("object", "object-ole", "plugin", "floating-frame"):
+        for row in elements(text, name):
+            target = row.get("xlink:href", "")
+            if "://" in target and not target.startswith("vnd.sun.star."):
+                document.findings.add("external_object", name=target, where=where)

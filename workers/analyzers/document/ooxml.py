@@ -1,114 +1,152 @@
 """
 Looks into Office Open XML: parts, relationships, fields, and the OLE files inside.
 
-XML is searched, not parsed: the few attributes that matter need no parser, and none can
-be fooled into expanding entities.
+A package may be a ZIP file or flat XML: both are parts with names here.
 """
 
 from __future__ import annotations
 
 import html
+import io
 import re
 import zipfile
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import PurePosixPath
 
-from workers.analyzers.document.facts import PARSER_ERRORS, PART_BYTES, Document
-from workers.analyzers.document.ole import read_ole
+from workers.analyzers.document.biff import find_xlsb_dde
+from workers.analyzers.document.budget import MOST_DEPTH
+from workers.analyzers.document.facts import PARSER_ERRORS, Document
+from workers.analyzers.document.markup import (
+    decode,
+    elements,
+    find_dde_field,
+    find_dde_formula,
+    is_crowded,
+)
+from workers.analyzers.document.ole import OLE_MAGIC, read_ole
+from workers.analyzers.document.zip_parts import (
+    MARKUP,
+    TooManyMembersError,
+    open_package,
+    read_parts,
+)
 from workers.findings import clean
 
 CONTENT_TYPES = "[Content_Types].xml"
 
-_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MOST_PARTS = 5000
-#: What all parts together may unpack to.
-_TOTAL_BYTES = 8 * PART_BYTES
-
-_RELATIONSHIP = re.compile(r"<(?:\w+:)?Relationship\s[^>]{1,8192}>")
-_ATTRIBUTE = re.compile(r"([\w:]{1,64})\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
-_INSTRUCTION = re.compile(
-    r"<(?:\w+:)?instrText\b[^>]{0,512}>([^<]{0,8192})<|\binstr\s*=\s*\"([^\"]{0,8192})\""
-)
-_DDE = re.compile(r"\bDDE(?:AUTO)?\b", re.IGNORECASE)
-_DDE_LINK = re.compile(r"<(?:\w+:)?ddeLink\b")
 #: Endings of relationship types that fetch and open what they point at.
 _TEMPLATES = ("attachedtemplate",)
 _OBJECTS = ("oleobject", "frame", "subdocument", "externallinkpath", "package")
+#: The formula of a cell, if there is a bar in it.
+_FORMULA = re.compile(r"<f(?:\s[^<>]{0,256})?>([^<|]{0,512}\|[^<]{0,2048})")
+#: Relationship types of sheets with Excel 4 macros, whatever their parts are called.
+_MACRO_SHEETS = ("xlmacrosheet", "xlintlmacrosheet")
 
 
-def read_ooxml(archive: zipfile.ZipFile, document: Document) -> None:
-    """Note what is remarkable in an Office Open XML package."""
-    total = 0
-    for info in islice(archive.infolist(), _MOST_PARTS):
-        try:
-            data = _read_part(archive, info)
-        except PARSER_ERRORS:
-            document.findings.add("part_unreadable", where=info.filename)
-            continue
-        total += len(data)
-        if len(data) > PART_BYTES or total > _TOTAL_BYTES:
-            document.findings.add("part_too_large", where=info.filename)
-            document.truncated = True
-            if total > _TOTAL_BYTES:
-                return
-            continue
-        _judge_part(info.filename, data, document)
-    if len(archive.infolist()) > _MOST_PARTS:
-        document.truncated = True
+def read_ooxml(
+    archive: zipfile.ZipFile, document: Document, *, inside: str = ""
+) -> None:
+    """Note what is remarkable in a package, itself perhaps *inside* a document."""
+    for name, data in read_parts(archive, document):
+        judge_part(name, data, document, inside=inside)
 
 
-def _read_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    with archive.open(info) as stream:
-        return stream.read(PART_BYTES + 1)
+def read_package(data: bytes, where: str, document: Document) -> None:
+    """Note what is remarkable in the package *data*, found at *where* in another."""
+    budget = document.budget
+    if budget.depth >= MOST_DEPTH:
+        document.stop_reading(where)
+        return
+    budget.depth += 1
+    try:
+        with open_package(io.BytesIO(data)) as archive:
+            read_ooxml(archive, document, inside=where)
+    except TooManyMembersError:
+        document.findings.add("bomb", where=where, detail="too many members")
+    except PARSER_ERRORS:
+        document.findings.add("part_unreadable", where=where)
+    finally:
+        budget.depth -= 1
 
 
-def _judge_part(name: str, data: bytes, document: Document) -> None:
+def read_object(data: bytes, where: str, document: Document) -> None:
+    """Look into an object that is a document itself."""
+    if data.startswith(OLE_MAGIC):
+        package = read_ole(data, where, document)
+        if package is not None:
+            read_package(package, where, document)
+    elif data.startswith(b"PK\x03\x04"):
+        read_package(data, where, document)
+
+
+def judge_part(name: str, data: bytes, document: Document, *, inside: str = "") -> None:
+    """Note what is remarkable in one part of a package."""
     path = PurePosixPath(name.lower())
+    where = f"{inside}:{name}" if inside else name
     if "embeddings" in path.parts:
         document.add_object(
             kind="embedded_object",
             name="",
             file_name=name.rsplit("/", 1)[-1],
             size=len(data),
-            where=name,
+            where=where,
         )
-    if data.startswith(_OLE_MAGIC):
-        read_ole(data, name, document)
-    elif path.suffix in {".xml", ".rels", ".vml"}:
-        _judge_xml(path, name, _text(data), document)
+        read_object(data, where, document)
+    elif data.startswith(OLE_MAGIC):
+        read_object(data, where, document)
+    elif path.suffix in MARKUP:
+        _judge_xml(path, where, decode(data), document)
+    elif "externallinks" in path.parts and (command := find_xlsb_dde(data)):
+        document.add_dde(command, where=where)
+    if "macrosheets" in path.parts and path.suffix in {".xml", ".bin"}:
+        _note_macro_sheet(path, where, document)
     if "activex" in path.parts:
-        document.findings.add("activex", where=name)
+        document.findings.add("activex", where=where)
+
+
+def _note_macro_sheet(path: PurePosixPath, name: str, document: Document) -> None:
+    if not path.name.startswith("binaryindex"):
+        document.findings.add("macro_excel4", where=name)
 
 
 def _judge_xml(path: PurePosixPath, name: str, text: str, document: Document) -> None:
+    if is_crowded(text):
+        document.findings.add("reading_stopped", where=name, detail="too many elements")
+        document.truncated = True
     if path.suffix == ".rels":
-        for row in _relationships(text):
+        for row in elements(text, "Relationship"):
             _judge_relationship(row, name, document)
         return
-    if "macrosheets" in path.parts:
+    if any(True for _ in elements(text, "macrosheet")):
         document.findings.add("macro_excel4", where=name)
-    instructions = "".join(
-        html.unescape(match[1] or match[2] or "")
-        for match in _INSTRUCTION.finditer(text)
-    )
-    if _DDE.search(instructions) or _DDE_LINK.search(text):
-        document.findings.add("dde", where=name)
+    for command in _dde_commands(path, text):
+        document.add_dde(command, where=name)
 
 
-def _relationships(text: str) -> Iterator[dict[str, str]]:
-    for match in _RELATIONSHIP.finditer(text):
-        yield {
-            name.lower(): html.unescape(double or single)
-            for name, double, single in _ATTRIBUTE.findall(match[0])
-        }
+def _dde_commands(path: PurePosixPath, text: str) -> Iterator[str]:
+    for row in elements(text, "ddeLink"):
+        yield f"{row.get('ddeservice', '')} {row.get('ddetopic', '')}"
+    if field := find_dde_field(text):
+        yield field
+    if "worksheets" in path.parts and (formula := _find_formula(text)):
+        yield formula
+
+
+def _find_formula(text: str) -> str | None:
+    """A DDE formula, where a cell holds one; the text of cells is elsewhere."""
+    for match in _FORMULA.finditer(text if "|" in text else ""):
+        if formula := find_dde_formula(html.unescape(match[1])):
+            return formula
+    return None
 
 
 def _judge_relationship(row: dict[str, str], part: str, document: Document) -> None:
+    kind = row.get("type", "").rsplit("/", 1)[-1]
+    target = row.get("target", "")
+    if kind.lower() in _MACRO_SHEETS:
+        document.findings.add("macro_excel4", where=_sibling(part, target))
     if row.get("targetmode", "").lower() != "external":
         return
-    target = row.get("target", "")
-    kind = row.get("type", "").rsplit("/", 1)[-1]
     if kind.lower() in _TEMPLATES:
         finding = "external_template"
     elif kind.lower() in _OBJECTS:
@@ -120,7 +158,8 @@ def _judge_relationship(row: dict[str, str], part: str, document: Document) -> N
     document.keep(document.relationships, shown)
 
 
-def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    return data.decode("utf-8", "replace")
+def _sibling(part: str, target: str) -> str:
+    """The part that *target* names, as seen from the relationships *part*."""
+    if target.startswith("/"):
+        return target[1:]
+    return str(PurePosixPath(part).parent.parent / target)

@@ -2,24 +2,39 @@
 Looks into PDF with pikepdf: actions, scripts, embedded files, forms, links.
 
 It walks from the catalogue, so that a finding says where it is, then through the
-objects that nothing refers to. It renders nothing and runs nothing.
+objects that nothing refers to; of a damaged file, ``pdf_raw`` searches the bytes. It
+renders nothing and runs nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pikepdf
 
 from workers import Unsupported
+from workers.analyzers.document.budget import PART_BYTES
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
+from workers.analyzers.document.pdf_raw import RawScan, scan_pdf
+from workers.analyzers.document.pdf_scripts import is_form_script, suspicious_words
 from workers.findings import clean
 
 # qpdf logs what it repairs; a replica's log is no place for that.
 logging.getLogger("pikepdf").setLevel(logging.CRITICAL)
+# One stream may not inflate without end; real ones have two filters at most.
+pikepdf.settings.set_qpdf_limits(
+    flate_max_memory=PART_BYTES,
+    run_length_max_memory=PART_BYTES,
+    png_max_memory=PART_BYTES,
+    tiff_max_memory=PART_BYTES,
+    max_stream_filters=4,
+    doc_max_warnings=2000,
+)
 
 _ERRORS = (*PARSER_ERRORS, pikepdf.PdfError, pikepdf.DataDecodingError)
 #: Dictionaries and arrays that are looked at. Books have a tenth of it.
@@ -30,7 +45,6 @@ _PATH_CHARACTERS = 200
 
 #: Action types and the finding that each makes.
 _ACTIONS = {
-    "/JavaScript": "pdf_javascript",
     "/Launch": "pdf_launch",
     "/SubmitForm": "pdf_submit",
     "/ImportData": "pdf_submit",
@@ -38,13 +52,13 @@ _ACTIONS = {
     "/GoToE": "pdf_remote_goto",
     "/URI": "pdf_uri",
 }
-#: Where an action runs by itself: at opening, or as a script of the whole document.
-_AUTOMATIC = ("/OpenAction", "/AA", "/Names/JavaScript")
-_SUSPICIOUS_WORDS = (
-    *("eval(", "unescape(", "exportDataObject", "getAnnots", "util.printf"),
-    *("Collab.collectEmailInfo", "Collab.getIcon", "media.newPlayer", "spell."),
-    *("String.fromCharCode", "app.launchURL", "submitForm", "importDataObject"),
+#: Where an action runs when the document is opened: as its own action, as a script of
+#: the whole, and as a page or a note on it comes into sight. Printing is none of them.
+_ON_OPEN = re.compile(
+    r"(?:/OpenAction|/Names/JavaScript)(?:/|\Z)|/AA/(?:O|PO|PV)(?:/|\Z)"
 )
+#: LZW knows no limit in the library; what needs it is old and small.
+_LZW_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -55,13 +69,14 @@ class _Counts:
     embedded_files: list[str] = field(default_factory=list)
 
 
-def read_pdf(path: str, document: Document) -> None:
+def read_pdf(path: Path, document: Document) -> None:
     """
     Note what is remarkable in the PDF at *path*.
 
     Raises:
-        Unsupported: No document can be made of its bytes.
+        Unsupported: There is no object of a PDF in its bytes.
     """
+    exceeded = pikepdf.settings.qpdf_limit_errors()
     try:
         pdf = pikepdf.open(path, suppress_warnings=True)
     except pikepdf.PasswordError:
@@ -69,30 +84,58 @@ def read_pdf(path: str, document: Document) -> None:
         document.findings.add("encrypted", detail="a password is needed")
         return
     except _ERRORS as exc:
-        raise Unsupported("not a PDF that can be read") from exc
-    with pdf:
-        _read(pdf, document)
+        if not _scan(path, document).objects:
+            raise Unsupported("not a PDF that can be read") from exc
+    else:
+        with pdf:
+            whole = _read(pdf, document)
+            if not whole or pdf.get_warnings():
+                _scan(path, document)
+    if pikepdf.settings.qpdf_limit_errors() > exceeded:
+        document.findings.add("bomb", detail="a stream exceeds the library's limits")
+        document.truncated = True
 
 
-def _read(pdf: pikepdf.Pdf, document: Document) -> None:
+def _scan(path: Path, document: Document) -> RawScan:
+    scan = scan_pdf(path.read_bytes(), document)
+    document.findings.add("pdf_damaged")
+    if document.pdf is None:
+        document.pdf = {
+            "version": "",
+            "pages": None,
+            "objects": scan.objects,
+            "scripts": scan.scripts,
+            "uris": scan.uris,
+            "embedded_files": [],
+        }
+    return scan
+
+
+def _read(pdf: pikepdf.Pdf, document: Document) -> bool:
+    """Whether its catalogue and its pages could be read."""
     if pdf.is_encrypted:
         document.encrypted = True
         document.findings.add("encrypted", detail="without a password to open")
     counts = _Counts()
     for where, node in _nodes(pdf, document):
         counts.objects += 1
+        if not document.budget.has_time():
+            document.stop_reading(where)
+            break
         try:
             _judge(where, node, document, counts)
         except _ERRORS:
             document.findings.add("part_unreadable", where=where)
+    pages = _page_count(pdf)
     document.pdf = {
         "version": clean(pdf.pdf_version, 16),
-        "pages": _page_count(pdf),
+        "pages": pages,
         "objects": counts.objects,
         "scripts": counts.scripts,
         "uris": counts.uris,
         "embedded_files": counts.embedded_files[:50],
     }
+    return bool(pages) and "part_unreadable" not in document.findings
 
 
 def _page_count(pdf: pikepdf.Pdf) -> int | None:
@@ -165,12 +208,12 @@ def _judge(
     action = str(node.get("/S", ""))
     if "/JS" in node and action in {"", "/JavaScript", "/Rendition"}:
         action = "/JavaScript"
-    if kind := _ACTIONS.get(action):
-        document.findings.add(kind, where=place, name=_target(node))
-        counts.uris += action == "/URI"
     if action == "/JavaScript":
         counts.scripts += 1
         _judge_script(where, node, document)
+    elif kind := _ACTIONS.get(action):
+        document.findings.add(kind, where=place, name=_target(node))
+        counts.uris += action == "/URI"
     if "/EF" in node:
         name = _plain(node.get("/UF", node.get("/F", "")))
         counts.embedded_files.append(name)
@@ -182,19 +225,27 @@ def _judge(
 
 
 def _judge_script(where: str, node: pikepdf.Object, document: Document) -> None:
-    if where.startswith(_AUTOMATIC) or "/AA/O" in where:
-        document.findings.add("pdf_javascript_on_open", where=where)
+    place = where or "catalogue"
     source = _source(node.get("/JS"))
-    for word in _SUSPICIOUS_WORDS:
-        if word in source:
-            name = word.rstrip("(.")
-            document.findings.add("pdf_javascript_suspicious", name=name, where=where)
+    if is_form_script(source):
+        document.findings.add("pdf_form_script", where=place)
+        return
+    document.findings.add("pdf_javascript", where=place)
+    if _ON_OPEN.search(where):
+        document.findings.add("pdf_javascript_on_open", where=place)
+    for word in suspicious_words(source):
+        document.findings.add("pdf_javascript_suspicious", name=word, where=place)
 
 
 def _source(script: object) -> str:
-    if isinstance(script, pikepdf.Stream):
-        return script.read_bytes()[:_SCRIPT_BYTES].decode("latin-1")
-    return str(script or "")[:_SCRIPT_BYTES]
+    if not isinstance(script, pikepdf.Stream):
+        return str(script or "")[:_SCRIPT_BYTES]
+    if (
+        "LZW" in str(script.get("/Filter"))
+        and len(script.read_raw_bytes()) > _LZW_BYTES
+    ):
+        raise ValueError("more than a script needs")
+    return script.read_bytes()[:_SCRIPT_BYTES].decode("latin-1")
 
 
 def _target(node: pikepdf.Object) -> str | None:

@@ -5,17 +5,52 @@ Looks into Rich Text: embedded objects and templates from elsewhere.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from oletools.rtfobj import RtfObject, RtfObjParser
 
+from workers.analyzers.document.budget import Budget
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.ole import read_ole
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)
 _UPDATE = re.compile(rb"\\objupdate\b")
-_DDE = re.compile(rb"\\fldinst[^\\]{0,16}[\s{\"]{0,8}DDE(?:AUTO)?\b", re.IGNORECASE)
+_FIELD = re.compile(rb"\\fldinst\b")
+#: Between a field's beginning and its command stand groups and their formats.
+_FORMATS = re.compile(rb"(?:[{}\s]|\\\*|\\[a-z]{1,32}-?\d{0,10} ?)*+", re.IGNORECASE)
+_DDE = re.compile(rb"[\"\s]{0,8}(DDE(?:AUTO)?\b[^{}]{0,512})", re.IGNORECASE)
+_FIELD_BYTES = 4096
+_MOST_FIELDS = 20_000
 _MOST_OBJECTS = 200
+#: Steps of the parser, some microseconds each, between two looks at the clock.
+_STEPS_PER_LOOK = 1000
+
+
+class _BoundedParser(RtfObjParser):  # type: ignore[misc]  # it has no types
+    """The library's parser, which is pure Python, ended when the budget is."""
+
+    def __init__(self, data: bytes, budget: Budget) -> None:
+        super().__init__(data)
+        self._budget = budget
+        self._steps = 0
+
+    def open_group(self) -> None:
+        self._step()
+
+    def close_group(self) -> None:
+        self._step()
+
+    def control_word(
+        self, matchobject: re.Match[bytes], cword: bytes, param: bytes | None
+    ) -> None:
+        self._step()
+        super().control_word(matchobject, cword, param)
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps % _STEPS_PER_LOOK == 0 and not self._budget.has_time():
+            raise TimeoutError
 
 
 def read_rtf(data: bytes, document: Document) -> None:
@@ -26,17 +61,28 @@ def read_rtf(data: bytes, document: Document) -> None:
             document.findings.add("external_template", name=target)
     if _UPDATE.search(data):
         document.findings.add("rtf_object_update")
-    if _DDE.search(data):
-        document.findings.add("dde")
-    parser = RtfObjParser(data)
+    _judge_fields(data, document)
+    parser = _BoundedParser(data, document.budget)
     try:
         parser.parse()
+    except TimeoutError:
+        document.stop_reading("text")
     except PARSER_ERRORS:
         document.findings.add("part_unreadable", detail="the text ends too early")
     for number, item in enumerate(parser.objects[:_MOST_OBJECTS], start=1):
         _judge_object(item, f"object {number}", document)
     if len(parser.objects) > _MOST_OBJECTS:
         document.truncated = True
+
+
+def _judge_fields(data: bytes, document: Document) -> None:
+    for match in islice(_FIELD.finditer(data), _MOST_FIELDS):
+        field = data[match.end() : match.end() + _FIELD_BYTES]
+        formats = _FORMATS.match(field)
+        command = _DDE.match(field, formats.end() if formats else 0)
+        if command:
+            document.add_dde(command[1].decode("latin-1"), where="field")
+            return
 
 
 def _judge_object(item: RtfObject, where: str, document: Document) -> None:

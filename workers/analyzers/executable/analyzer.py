@@ -70,7 +70,7 @@ _SCHEMA = schema(
 
 @analyzer(
     "executable",
-    version="1",
+    version="2",
     # Not all of the super type: Android and Java programs are archives.
     accepts=["pe", "elf", "macho"],
     run_seconds=60,

@@ -20,6 +20,11 @@ KINDS = {
         reason="Executable code looks compressed or encrypted",
         behaviour="packed",
     ),
+    "unknown_packer": Kind(
+        points=35,
+        reason="Packed by a packer that is not known: its code unpacks itself",
+        behaviour="packed",
+    ),
     "entry_point_writable": Kind(
         points=20,
         reason="The program starts in a section that it can rewrite",
@@ -84,6 +89,9 @@ KINDS = {
     "static": Kind(points=0, reason="Is linked statically"),
 }
 
+#: A kind of finding and its details, before it is known what it is a sign of.
+_Sign = tuple[str, dict[str, str]]
+
 #: Compressed code measures above 7.2 bits per byte, compiled code below 6.8.
 _PACKED_BITS = 7.2
 #: Short sections measure anything.
@@ -133,23 +141,59 @@ _COMBINATIONS = (
 )
 
 
+#: What every packer leaves behind: signs of one thing, and one finding together.
+_PACKER_SIGNS = (
+    "entry_point_writable",
+    "entry_point_in_last_section",
+    "write_execute",
+    "few_imports",
+    "sections_missing",
+    "tls_callbacks",
+)
+#: Of these, what says that code is written while it runs.
+_UNPACKING_SIGNS = frozenset({"entry_point_writable", "write_execute"})
+
+
 def judge(program: Program, findings: Findings, *, file_size: int) -> None:
     """Add to *findings* what is remarkable about *program*."""
+    signs = [
+        *_layout_signs(program),
+        *_entry_point_signs(program),
+        *_import_signs(program),
+        *_trait_signs(program),
+    ]
+    if not _judge_packer(program, findings, {sign for sign, _ in signs}):
+        for sign, details in signs:
+            findings.add(sign, **details)
     _judge_sections(program, findings, file_size)
     _judge_entry_point(program, findings)
     _judge_imports(program, findings)
     _judge_traits(program, findings)
 
 
+def _judge_packer(program: Program, findings: Findings, signs: set[str]) -> bool:
+    """Note the packer with what it leaves behind; whether there is one."""
+    left = ", ".join(sign for sign in _PACKER_SIGNS if sign in signs)
+    upx = [part for part in program.sections if part.name.upper().startswith("UPX")]
+    packed = [part for part in program.sections if _is_packed(part)]
+    if upx:
+        findings.add("upx", name=upx[0].name, detail=left)
+    elif packed:
+        kind = "unknown_packer" if signs & _UNPACKING_SIGNS else "packed_code"
+        bits = f"{packed[0].entropy:.2f} bits per byte"
+        detail = f"{bits}; {left}" if left else bits
+        findings.add(kind, name=packed[0].name, detail=detail)
+    return bool(upx or packed)
+
+
+def _layout_signs(program: Program) -> Iterator[_Sign]:
+    for section in program.sections:
+        if section.writable and section.executable:
+            yield "write_execute", {"name": section.name}
+
+
 def _judge_sections(program: Program, findings: Findings, file_size: int) -> None:
     for section in program.sections:
-        if section.name.upper().startswith("UPX"):
-            findings.add("upx", name=section.name)
-        if _is_packed(section):
-            bits = f"{section.entropy:.2f} bits per byte"
-            findings.add("packed_code", name=section.name, detail=bits)
-        if section.writable and section.executable:
-            findings.add("write_execute", name=section.name)
         if section.file_offset + section.file_size > file_size:
             findings.add("section_outside_file", name=section.name)
 
@@ -162,20 +206,29 @@ def _is_packed(section: Section) -> bool:
     )
 
 
-def _judge_entry_point(program: Program, findings: Findings) -> None:
+def _homes(program: Program) -> list[Section]:
     entry = program.entry_point
-    if entry is None or not program.sections:
-        return
-    homes = [section for section in program.sections if section.holds(entry)]
+    if entry is None:
+        return []
+    return [section for section in program.sections if section.holds(entry)]
+
+
+def _entry_point_signs(program: Program) -> Iterator[_Sign]:
+    homes = _homes(program)
     if not homes:
-        findings.add("entry_point_outside", where=hex(entry))
         return
     if any(home.writable for home in homes):
-        findings.add("entry_point_writable", name=homes[0].name)
+        yield "entry_point_writable", {"name": homes[0].name}
     loaded = [section for section in program.sections if section.virtual_size]
     executable = [section for section in loaded if section.executable]
     if len(executable) > 1 and homes[0] is loaded[-1]:
-        findings.add("entry_point_in_last_section", name=homes[0].name)
+        yield "entry_point_in_last_section", {"name": homes[0].name}
+
+
+def _judge_entry_point(program: Program, findings: Findings) -> None:
+    entry = program.entry_point
+    if entry is not None and program.sections and not _homes(program):
+        findings.add("entry_point_outside", where=hex(entry))
 
 
 def _judge_imports(program: Program, findings: Findings) -> None:
@@ -184,6 +237,9 @@ def _judge_imports(program: Program, findings: Findings) -> None:
         names = list(_matches(functions, groups))
         if len(names) == len(groups):
             findings.add(kind, detail=", ".join(dict.fromkeys(names)))
+
+
+def _import_signs(program: Program) -> Iterator[_Sign]:
     code = sum(part.file_size for part in program.sections if part.executable)
     managed = any(name.lower() == "mscoree.dll" for name in program.libraries)
     if (
@@ -192,7 +248,7 @@ def _judge_imports(program: Program, findings: Findings) -> None:
         and code >= _MUCH_CODE_BYTES
         and len(program.imports) < _FEW_IMPORTS
     ):
-        findings.add("few_imports", detail=f"{len(program.imports)} functions")
+        yield "few_imports", {"detail": f"{len(program.imports)} functions"}
 
 
 def _matches(
@@ -213,13 +269,16 @@ def _plain(function: str) -> str:
     return function
 
 
-def _judge_traits(program: Program, findings: Findings) -> None:
+def _trait_signs(program: Program) -> Iterator[_Sign]:
+    if program.sections_missing:
+        yield "sections_missing", {}
     if program.tls_callbacks:
-        findings.add("tls_callbacks", detail=f"{program.tls_callbacks} callbacks")
+        yield "tls_callbacks", {"detail": f"{program.tls_callbacks} callbacks"}
+
+
+def _judge_traits(program: Program, findings: Findings) -> None:
     if program.executable_stack:
         findings.add("executable_stack")
-    if program.sections_missing:
-        findings.add("sections_missing")
     if program.signed:
         findings.add("signed")
     if program.overlay is not None:

@@ -82,7 +82,7 @@ _SCHEMA = schema(
 
 @analyzer(
     "strings",
-    version="1",
+    version="2",
     accepts=["*"],
     run_seconds=120,
     schema=_SCHEMA,

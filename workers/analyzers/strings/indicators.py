@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from workers.dotted import reads_as_version
 from workers.findings import clean
 
 _Key = TypeVar("_Key")
@@ -67,6 +68,8 @@ _MAGICS = (
     (b"\x89PNG", "png"),
     (b"\xd0\xcf\x11\xe0", "ole"),
 )
+#: Where a word would stand that says that four numbers are a version.
+_BEFORE_BYTES = 40
 _DECODE_CHARACTERS = 4096
 _SHORTEST_IPV6_GROUPS = 3
 
@@ -151,8 +154,14 @@ def _hosts(text: bytes) -> Iterator[str]:
 
 def _addresses(pattern: re.Pattern[bytes], text: bytes) -> Iterator[_Address]:
     for match in pattern.finditer(text):
-        if (address := _address(match[0])) is not None:
-            yield address
+        if (address := _address(match[0])) is None:
+            continue
+        before = text[max(0, match.start() - _BEFORE_BYTES) : match.start()]
+        if address.version == 4 and reads_as_version(  # noqa: PLR2004
+            str(address), before.decode("latin-1")
+        ):
+            continue
+        yield address
 
 
 def _address(text: bytes) -> _Address | None:

@@ -55,10 +55,12 @@ rule PDF_JavaScript_On_Open
         assessment = "unknown"
         behaviour = "pdf-javascript"
     strings:
+        // Readers look for the header within the first kilobyte.
+        $header = "%PDF-"
         $javascript = /\/(JavaScript|JS)[ \r\n\t\/(<]/
         $action = /\/(OpenAction|AA)[ \r\n\t\/<\[0-9]/
     condition:
-        uint32be(0) == 0x25504446 and $javascript and $action
+        $header in (0..1023) and $javascript and $action
 }
 
 rule PDF_Launch_Action
@@ -69,9 +71,10 @@ rule PDF_Launch_Action
         assessment = "unknown"
         behaviour = "pdf-launch"
     strings:
+        $header = "%PDF-"
         $launch = /\/S[ \r\n\t]{0,4}\/Launch\b/
     condition:
-        uint32be(0) == 0x25504446 and $launch
+        $header in (0..1023) and $launch
 }
 
 rule RTF_Embedded_Object

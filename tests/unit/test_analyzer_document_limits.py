@@ -1,0 +1,224 @@
+"""A document costs no more than it may, and one that is made to is a finding."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pikepdf
+import pytest
+
+from orchestrator.demo.files.archives import zip_of
+from orchestrator.demo.files.compound_file import compound_file
+from orchestrator.demo.files.vba_project import MODULE_NAME, vba_project
+from tests.fixtures.documents import analyze_document, kinds_of
+from workers import Analysis
+
+MIB = 1024 * 1024
+TYPES = {"[Content_Types].xml": b"<Types/>"}
+ODF = {"mimetype": b"application/vnd.oasis.opendocument.text"}
+TEMPLATE = (
+    b'<Relationship Type="http://x/attachedTemplate" TargetMode="External" '
+    b'Target="https://templates.example/a.dotm"/>'
+)
+WORDML = '<?xml version="1.0"?><w xmlns="http://schemas.microsoft.com/office/word/2003/wordml">'
+
+
+@pytest.fixture
+def analyze(tmp_path: Path):
+    def run(data: bytes) -> Analysis:
+        return analyze_document(tmp_path / "sample", data)
+
+    return run
+
+
+def packed(parts: dict[str, bytes]) -> bytes:
+    """A package whose parts are compressed, in this order."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def overlapping(parts: dict[str, bytes], *, times: int) -> bytes:
+    """A package whose directory names its last member several times."""
+    data = packed(parts)
+    end = data.rfind(b"PK\x05\x06")
+    size, start = struct.unpack_from("<II", data, end + 12)
+    directory = data[start : start + size]
+    last = directory[directory.rfind(b"PK\x01\x02") :]
+    count = len(parts) + times
+    record = struct.pack(
+        "<4s4H2IH",
+        *(b"PK\x05\x06", 0, 0, count, count),
+        *(size + times * len(last), start, 0),
+    )
+    return data[:start] + directory + last * times + record
+
+
+def active_mime(size: int) -> bytes:
+    return b"ActiveMime".ljust(0x32, b"\0") + zlib.compress(bytes(size), 9)
+
+
+def test_what_says_where_things_are_is_read_before_filler(analyze):
+    filler = {f"word/media/{number}.bin": bytes(30 * MIB) for number in range(10)}
+
+    analysis = analyze(
+        packed({**TYPES, **filler, "word/_rels/document.xml.rels": TEMPLATE})
+    )
+
+    assert {"external_template", "bomb"} <= kinds_of(analysis)
+    assert analysis.result["truncated"] is True
+
+
+@pytest.mark.parametrize("kind", [TYPES, ODF])
+def test_members_that_share_bytes_are_a_bomb_and_read_once(analyze, kind):
+    started = time.process_time()
+
+    analysis = analyze(overlapping({**kind, "x.xml": bytes(20 * MIB)}, times=500))
+
+    assert "bomb" in kinds_of(analysis)
+    assert analysis.result["truncated"] is True
+    # Each of them costs a twentieth of a second.
+    assert time.process_time() - started < 5
+
+
+def test_a_directory_of_countless_members_is_not_read(analyze):
+    data = bytearray(zip_of(TYPES))
+    end = data.rfind(b"PK\x05\x06")
+    struct.pack_into("<I", data, end + 12, 64 * MIB)
+
+    analysis = analyze(bytes(data))
+
+    assert kinds_of(analysis) == {"bomb"}
+
+
+def test_a_large_package_that_packs_as_content_does_is_no_bomb(analyze):
+    text = b"".join(b"<c><v>%d</v></c>" % number for number in range(200_000))
+
+    analysis = analyze(packed({**TYPES, "xl/worksheets/sheet1.xml": text}))
+
+    assert kinds_of(analysis) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<Relationship " * 400_000,
+        b"<w:instrText>" * 400_000,
+        b'fldCharType="begin"' * 300_000,
+        b"<Relationship " + b"a" * 60 + b" " * 5_000_000,
+        b"<Relationship " + b'a="' * 1_500_000,
+        b"<f>a|" * 1_000_000,
+        b"a|'" * 1_500_000,
+    ],
+)
+def test_hostile_markup_costs_linear_time(analyze, text: bytes):
+    parts = {"xl/worksheets/a.xml": text, "xl/_rels/a.rels": text}
+    started = time.process_time()
+
+    analyze(packed({**TYPES, **parts}))
+
+    # Ten times what it takes; the square of these lengths would take hours.
+    assert time.process_time() - started < 10
+
+
+def test_more_elements_than_are_looked_at_are_a_finding(analyze):
+    rels = b"<Relationship a='b'/>" * 201_000
+
+    analysis = analyze(packed({**TYPES, "word/_rels/a.rels": rels}))
+
+    assert "reading_stopped" in kinds_of(analysis)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (WORDML + base64.b64encode(active_mime(40 * MIB)).decode()).encode(),
+        b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="x"\r\n\r\n'
+        b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + base64.encodebytes(active_mime(40 * MIB))
+        + b"\r\n--x--\r\n",
+        compound_file(
+            {
+                "PowerPoint Document": struct.pack("<HHI", 0x10, 0x1011, 60_000)
+                + struct.pack("<I", 40 * MIB)
+                + zlib.compress(bytes(40 * MIB), 9)
+            }
+        ),
+    ],
+)
+def test_a_packed_project_that_inflates_without_end_is_a_bomb(analyze, data: bytes):
+    analysis = analyze(data)
+
+    assert "bomb" in kinds_of(analysis)
+    assert analysis.result["truncated"] is True
+
+
+@pytest.mark.parametrize("stream", ["dir", MODULE_NAME])
+def test_a_macro_that_unpacks_to_gigabytes_is_a_bomb(analyze, stream: str):
+    # Six bytes that say: a letter, and 4,095 times the letter before.
+    chunk = b"\x03\xb0" + b"\x02a" + b"\xfc\x0f"
+    project = vba_project("AutoOpen", "")
+    folder = project["VBA"]
+    assert isinstance(folder, Mapping)
+    packed_stream = b"\x01" + chunk * 500_000
+    started = time.process_time()
+
+    analysis = analyze(
+        compound_file({**project, "VBA": {**folder, stream: packed_stream}})
+    )
+
+    assert "bomb" in kinds_of(analysis)
+    assert time.process_time() - started < 5
+
+
+def test_a_script_that_inflates_without_end_is_a_bomb(analyze, tmp_path: Path):
+    path = tmp_path / "made.pdf"
+    with pikepdf.new() as pdf:
+        pdf.add_blank_page()
+        script = pikepdf.Stream(pdf, bytes(40 * MIB))
+        action = pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS=script)
+        pdf.Root["/OpenAction"] = action
+        pdf.save(path, compress_streams=True)
+
+    analysis = analyze(path.read_bytes())
+
+    assert {"bomb", "pdf_javascript"} <= kinds_of(analysis)
+
+
+def test_documents_within_documents_have_a_bottom(analyze):
+    inner = zip_of(TYPES)
+    for _ in range(20):
+        inner = zip_of({**TYPES, "word/embeddings/a.docx": inner})
+
+    analysis = analyze(inner)
+
+    assert "reading_stopped" in kinds_of(analysis)
+
+
+def test_the_source_of_many_macros_is_scanned_up_to_a_limit(analyze):
+    module = b"<script:module>" + b"x = 1\n" * 40_000 + b"</script:module>"
+    parts = {f"Basic/Standard/m{number}.xml": module for number in range(6)}
+    started = time.process_time()
+
+    analysis = analyze(packed({**ODF, **parts}))
+
+    assert "reading_stopped" in kinds_of(analysis)
+    assert time.process_time() - started < 20
+
+
+def test_a_run_without_blanks_in_a_macro_costs_linear_time(analyze):
+    started = time.process_time()
+
+    analyze(packed({**ODF, "Basic/Standard/m.xml": b"a-" * 40_000}))
+
+    # Uncut it takes half a minute.
+    assert time.process_time() - started < 8
