@@ -40,3 +40,27 @@ def test_whoever_is_alone_has_nobody_beside_and_nobody_waits_for_ever():
     assert not any(thread.is_alive() for thread in threads)
     assert len(beside) == 30
     assert set(beside) == {0}
+
+
+def test_whoever_wants_all_is_not_passed_by_those_that_want_one_again_and_again():
+    slots = Slots(2)
+    is_over = threading.Event()
+    had_all = threading.Event()
+
+    def work_on() -> None:
+        while not is_over.is_set():
+            with slots.taken():
+                # Held while the others wait, given back and taken again at once.
+                time.sleep(0.001)
+
+    def wait_for_all() -> None:
+        with slots.taken(alone=True):
+            had_all.set()
+
+    targets = [*[work_on] * 6, wait_for_all]
+    for target in targets:
+        threading.Thread(target=target, daemon=True).start()
+    was_let_in = had_all.wait(30)
+    is_over.set()
+
+    assert was_let_in

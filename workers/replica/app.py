@@ -185,6 +185,7 @@ class _Replica:
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
         self._asked_to_stop = False
+        self._has_lost_broker = False
         self._watch: Watch | None = None
 
     @property
@@ -301,10 +302,14 @@ class _Replica:
         if not isinstance(error, app.connection_for_read().connection_errors):
             refusals.complain(error, app)
             return
+        self._has_lost_broker = True
         fields = {"queue": app.conf.task_default_queue, "error": words(error)}
         log.warning("broker.lost", extra=fields)
 
     def regained(self) -> None:
+        if not self._has_lost_broker:
+            return
+        self._has_lost_broker = False
         fields = {"queue": self.task.app.conf.task_default_queue}
         log.warning("broker.regained", extra=fields)
 

@@ -4,7 +4,6 @@ Which slots of a replica are free, and the attempts that have all of them to the
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,9 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(count):
-            self._free.put(slot)
-        # Two that each held a part of them would wait for each other.
-        self._gathering = threading.Lock()
+        self._free = list(range(count))
+        self._changed = threading.Condition()
+        self._want_all = 0
 
     @contextmanager
     def taken(self, *, alone: bool = False) -> Iterator[int]:
@@ -34,13 +31,27 @@ class Slots:
         Args:
             alone: Wait until nothing else runs, and let nothing else run meanwhile.
         """
-        if alone:
-            with self._gathering:
-                taken = [self._free.get() for _ in range(self._count)]
-        else:
-            taken = [self._free.get()]
+        taken = self._take_all() if alone else self._take_one()
         try:
             yield taken[0]
         finally:
-            for slot in taken:
-                self._free.put(slot)
+            with self._changed:
+                self._free += taken
+                self._changed.notify_all()
+
+    def _take_one(self) -> list[int]:
+        with self._changed:
+            # Whoever wants all would else wait for ever: as long as somebody works, one
+            # slot or another is taken again by whoever gave it back.
+            self._changed.wait_for(lambda: self._free and not self._want_all)
+            return [self._free.pop()]
+
+    def _take_all(self) -> list[int]:
+        with self._changed:
+            self._want_all += 1
+            try:
+                self._changed.wait_for(lambda: len(self._free) == self._count)
+            finally:
+                self._want_all -= 1
+            taken, self._free = self._free, []
+            return taken
