@@ -153,7 +153,9 @@ class Runtime:
                 log.info("attempt.refused")
                 return None
             report = self._take_up(assignment, attempt, slot)
-        # The attempt is somebody else's by now; this slot waits.
+        # The attempt is somebody else's by now; this slot waits, and so does its child.
+        if self._bystander.why():
+            self._sandbox.rest()
         self._bystander.hold()
         return report
 
