@@ -26,6 +26,7 @@ _STREAM = re.compile(rb"stream\r?\n")
 _ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
 _BLANK = rb"[\x00\t\n\f\r ]{0,64}"
 _END = rb"(?![A-Za-z0-9_.\-])"
+_URI = re.compile(rb"/S" + _BLANK + rb"/URI" + _END)
 #: Kind of finding, and the name that makes it.
 _NAMES = (
     ("pdf_javascript", re.compile(rb"/S" + _BLANK + rb"/JavaScript" + _END)),
@@ -33,7 +34,7 @@ _NAMES = (
     ("pdf_launch", re.compile(rb"/S" + _BLANK + rb"/Launch" + _END)),
     ("pdf_submit", re.compile(rb"/S" + _BLANK + rb"/(?:SubmitForm|ImportData)" + _END)),
     ("pdf_remote_goto", re.compile(rb"/S" + _BLANK + rb"/GoTo[RE]" + _END)),
-    ("pdf_uri", re.compile(rb"/S" + _BLANK + rb"/URI" + _END)),
+    ("pdf_uri", _URI),
     ("pdf_embedded_file", re.compile(rb"/EmbeddedFile" + _END)),
     ("pdf_xfa", re.compile(rb"/XFA" + _END)),
     ("pdf_form", re.compile(rb"/AcroForm" + _END)),
@@ -61,7 +62,7 @@ def scan_pdf(data: bytes, document: Document) -> RawScan:
     for where, text in _texts(data, document):
         scan.objects += max(0, text.count(b"obj") - text.count(b"endobj"))
         scan.objects += text.count(b"trailer")
-        scan.uris += len(_NAMES[5][1].findall(text))
+        scan.uris += len(_URI.findall(text))
         for kind, pattern in _NAMES:
             if kind not in already and pattern.search(text):
                 document.findings.add(kind, where=where)
