@@ -1,23 +1,21 @@
 """
-Sending on RabbitMQ: mandatory, and confirmed by the broker, many at a time.
+Sending on RabbitMQ: a batch is written as a whole, then confirmed by the broker.
 
-py-amqp would wait for every single confirm; here the whole batch is written first and
-the confirms are counted as they come.
+Owns which queues were declared. The confirms are ``contracts/confirms.py``'s.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import amqp
-from kombu import Exchange, Producer, Queue
+from kombu import Exchange, Queue
 
+from orchestrator.contracts.confirms import Confirms
 from orchestrator.contracts.foreign import ForeignQueue
 from orchestrator.contracts.names import REPORTS, report_queue, worker_queue
-from orchestrator.contracts.silence import ANSWER_SECONDS
 from orchestrator.messaging.accounts import Account
 from orchestrator.messaging.errors import (
     BrokerUnavailableError,
@@ -30,93 +28,19 @@ from orchestrator.messaging.task_message import task_body, task_headers, task_pr
 from orchestrator.messaging.topology import rabbitmq_parts
 
 
-class _Confirms:
-    """
-    A channel in confirm mode, and what the broker said about each publish on it.
-
-    RabbitMQ returns an unroutable message first and confirms it then; both name
-    different things, a correlation id and a sequence number.
-    """
-
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
-        self.producer = Producer(channel)
-        self.declared: set[str] = set()
-        self._sequence = 0
-        self._open: dict[int, str] = {}
-        self._refused: set[str] = set()
-        channel.confirm_select()
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        channel.events["basic_return"].add(self._on_return)
-
-    def declare(self, queue: Queue) -> None:
-        if queue.name in self.declared:
-            return
-        # On a channel of its own: a queue of other arguments costs it.
-        channel = self.channel.connection.channel()
-        queue(channel).declare()
-        channel.close()
-        self.declared.add(queue.name)
-
-    def publish(
-        self, body: str | bytes, *, to: Queue, correlation_id: str, **properties: Any
-    ) -> None:
-        self._sequence += 1
-        self._open[self._sequence] = correlation_id
-        self.producer.publish(
-            body,
-            exchange=to.exchange,
-            routing_key=to.routing_key,
-            mandatory=True,
-            content_type="application/json",
-            content_encoding="utf-8",
-            correlation_id=correlation_id,
-            **properties,
-        )
-
-    def refused(self) -> set[str]:
-        """Wait for every confirm; return the correlation ids that nobody took."""
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while self._open:
-            patience = max(deadline - time.monotonic(), 0)
-            self.channel.connection.drain_events(timeout=patience)
-        refused, self._refused = self._refused, set()
-        return refused
-
-    def _on_ack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
-        for number in self._settled(sequence, multiple=multiple):
-            del self._open[number]
-
-    def _on_nack(self, sequence: int, multiple: bool) -> None:  # noqa: FBT001 - amqp's
-        for number in self._settled(sequence, multiple=multiple):
-            self._refused.add(self._open.pop(number))
-
-    def _settled(self, sequence: int, *, multiple: bool) -> list[int]:
-        if not multiple:
-            return [sequence] if sequence in self._open else []
-        return [number for number in self._open if number <= sequence]
-
-    def _on_return(
-        self, _error: Exception, _exchange: str, routing_key: str, message: Any
-    ) -> None:
-        self._refused.add(message.properties["correlation_id"])
-        # The queue was deleted behind our back: the next publish declares it again.
-        self.declared.discard(routing_key)
-
-
 class RabbitMQSender:
     """A ``Sender`` on RabbitMQ."""
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
         self._link = Link(broker_url)
-        self._confirms: _Confirms | None = None
+        self._confirms: Confirms | None = None
+        self._declared: set[str] = set()
 
     def send(self, messages: Sequence[Outgoing]) -> PublishResult:
         confirms = self._open_confirms()
         workers = {message.worker for message in messages}
-        spoilt = self._find_spoilt(confirms, workers)
+        spoilt = self._find_spoilt(workers)
         by_id: dict[str, Outgoing] = {}
         for message in messages:
             if message.worker in spoilt:
@@ -137,15 +61,13 @@ class RabbitMQSender:
             spoilt=frozenset(spoilt),
         )
 
-    def _find_spoilt(
-        self, confirms: _Confirms, workers: Iterable[str]
-    ) -> dict[str, ForeignQueue]:
+    def _find_spoilt(self, workers: Iterable[str]) -> dict[str, ForeignQueue]:
         """Return the workers whose queue has other arguments, and what is wrong."""
         spoilt = {}
         for worker in sorted(workers):
             try:
                 with broker_errors(self._broker_url):
-                    confirms.declare(worker_queue(worker, rabbitmq=True))
+                    self._declare(worker_queue(worker, rabbitmq=True))
             except ForeignQueueError as error:
                 spoilt[worker] = error.queue
         return spoilt
@@ -153,7 +75,7 @@ class RabbitMQSender:
     def send_report(self, body: bytes, headers: Mapping[str, str]) -> None:
         confirms = self._open_confirms()
         queue = report_queue(rabbitmq=True)
-        confirms.declare(queue)
+        self._declare(queue)
         confirms.publish(body, to=queue, correlation_id=REPORTS, headers=dict(headers))
         if confirms.refused():
             raise BrokerUnavailableError("RabbitMQ refused a message for 'reports'")
@@ -185,18 +107,27 @@ class RabbitMQSender:
             if (foreign := self._foreign(channel, part, make=make)) is not None
         }
         channel.close()
-        if self._confirms is not None:
-            # What was ours before need not be now.
-            self._confirms.declared.difference_update(found)
+        # What was ours before need not be now.
+        self._declared.difference_update(found)
         return list(found.values())
 
     def drop(self) -> None:
         self._confirms = None
+        # A broker that was started anew has none of it.
+        self._declared.clear()
         self._link.close()
 
     def close(self) -> None:
-        self._confirms = None
-        self._link.close()
+        self.drop()
+
+    def _declare(self, queue: Queue) -> None:
+        if queue.name in self._declared:
+            return
+        # On a channel of its own: a queue of other arguments costs it.
+        channel = self._link.channel()
+        queue(channel).declare()
+        channel.close()
+        self._declared.add(queue.name)
 
     def _foreign(
         self, channel: Any, part: Exchange | Queue, *, make: bool
@@ -220,9 +151,10 @@ class RabbitMQSender:
         channel.close()
         return int(declared.message_count)
 
-    def _open_confirms(self) -> _Confirms:
+    def _open_confirms(self) -> Confirms:
         if self._confirms is None:
-            self._confirms = _Confirms(self._link.channel())
+            # A queue that was deleted behind our back is declared again.
+            self._confirms = Confirms(self._link.channel(), self._declared.discard)
         return self._confirms
 
 

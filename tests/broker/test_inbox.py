@@ -82,6 +82,16 @@ def test_messages_come_in_their_order_and_never_more_than_there_is_room_for(
     assert [number_of(parcel) for parcel in rest] == [4, 5, 6]
 
 
+def test_whoever_is_quick_has_the_next_before_the_first_is_taken_up(
+    broker: Broker, inbox: Inbox
+):
+    send(broker, *range(1, 11))
+
+    found = taken(inbox, Hands(2 * SLOTS), 2 * SLOTS)
+
+    assert [number_of(parcel) for parcel in found[: 2 * SLOTS]] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_comes_when_it_was_shut_stays_for_others(broker: Broker, inbox: Inbox):
     hands = Hands(SLOTS)
     send(broker, 1)

@@ -24,6 +24,7 @@ from workers.replica import broker
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempt, Attempts
 from workers.replica.identity import Identity
+from workers.replica.outbox import open_outbox
 from workers.replica.reporting import Line, Reporter
 from workers.replica.skew import Skew
 
@@ -183,11 +184,10 @@ def _id(assignment: Assignment) -> str:
 
 
 def _reporter(server: RedisServer, *, capacity: int) -> Reporter:
+    queue = names.report_queue(rabbitmq=False)
+    connect = partial(Connection, server.url, connect_timeout=1)
     line = Line(
-        connect=lambda: Connection(server.url, connect_timeout=1),
-        queue=names.report_queue(rabbitmq=False),
-        one_by_one=False,
-        secret=SECRET,
+        open_outbox=partial(open_outbox, connect, queue, rabbitmq=False), secret=SECRET
     )
     reporter = Reporter(
         line,

@@ -92,13 +92,12 @@ def test_the_settings_that_the_design_depends_on_hold(setting, value):
     assert build_app(_length(), read()).conf[setting] == value
 
 
-def test_on_rabbitmq_the_queue_is_a_quorum_queue_and_reports_are_confirmed():
+def test_on_rabbitmq_the_queue_is_a_quorum_queue():
     settings = read(ASSAY_BROKER_URL="amqp://guest:guest@127.0.0.1/x")
     app = build_app(_length(), settings)
 
     expected = names.worker_queue("length", rabbitmq=True).queue_arguments
     assert app.amqp.queues["worker.length"].queue_arguments == expected
-    assert settings.reporter_options["confirm_publish"]
     # Events and answers to questions are not worth waiting for.
     assert "confirm_publish" not in app.conf.broker_transport_options
 

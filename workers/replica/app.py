@@ -51,6 +51,7 @@ from workers.replica.gate import Gate, Message
 from workers.replica.identity import Identity
 from workers.replica.inbox import open_inbox
 from workers.replica.intake import Intake
+from workers.replica.outbox import open_outbox
 from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
@@ -431,15 +432,16 @@ def _stop_attempts(
 
 def _line(settings: Settings) -> Line:
     url, tls = kombu_tls(settings.broker_url)
+    connect = partial(
+        BrokerConnection,
+        url,
+        **tls,
+        transport_options=settings.transport_options,
+        connect_timeout=CONNECT_SECONDS,
+    )
+    queue = names.report_queue(rabbitmq=settings.rabbitmq)
     return Line(
-        connect=lambda: BrokerConnection(
-            url,
-            **tls,
-            transport_options=settings.reporter_options,
-            connect_timeout=CONNECT_SECONDS,
-        ),
-        queue=names.report_queue(rabbitmq=settings.rabbitmq),
-        one_by_one=settings.rabbitmq,
+        open_outbox=partial(open_outbox, connect, queue, rabbitmq=settings.rabbitmq),
         secret=settings.secret,
     )
 

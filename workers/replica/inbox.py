@@ -108,7 +108,8 @@ class RedisInbox:
 
 class RabbitMQInbox:
     """
-    Never more is delivered and not taken up than there are slots.
+    Never more is delivered and not acknowledged than there are slots: what was taken
+    up, or what comes to somebody who has been quick and has room for more than that.
 
     Args:
         connection: kombu's, connected; to be closed with it.
@@ -123,6 +124,7 @@ class RabbitMQInbox:
         self._connection = connection
         self._queue = queue
         self._bell = bell
+        self._prefetch = prefetch
         self._taken_up: deque[int] = deque()
         self._came: deque[Any] = deque()
         self._channel = connection.channel()
@@ -135,8 +137,13 @@ class RabbitMQInbox:
         if not self._came:
             self._wait()
         self._connection.heartbeat_check(2)
+        # The next comes while these wait, as on Redis.
+        spare = max(taker.room - self._prefetch, 0)
         came = [self._came.popleft() for _ in range(len(self._came))]
-        return list(map(self._parcel, came))
+        early, late = came[:spare], came[spare:]
+        self._taken_up.extend(message.delivery_tag for message in early)
+        self._acknowledge()
+        return [*(_parcel(message) for message in early), *map(self._noting, late)]
 
     def close(self) -> None:
         self._connection.close()
@@ -161,21 +168,25 @@ class RabbitMQInbox:
             while True:
                 self._connection.drain_events(timeout=0)
 
-    def _parcel(self, message: Any) -> Parcel:
-        body = message.body
+    def _noting(self, message: Any) -> Parcel:
         tag = message.delivery_tag
 
         def note_taken_up() -> None:
             self._taken_up.append(tag)
             self._bell.ring()
 
-        return Parcel(
-            content=body.encode() if isinstance(body, str) else bytes(body),
-            headers=message.headers,
-            content_type=message.properties.get("content_type"),
-            content_encoding=message.properties.get("content_encoding"),
-            note_taken_up=note_taken_up,
-        )
+        return _parcel(message, note_taken_up=note_taken_up)
+
+
+def _parcel(message: Any, **noting: Any) -> Parcel:
+    body = message.body
+    return Parcel(
+        content=body.encode() if isinstance(body, str) else bytes(body),
+        headers=message.headers,
+        content_type=message.properties.get("content_type"),
+        content_encoding=message.properties.get("content_encoding"),
+        **noting,
+    )
 
 
 class Bell:

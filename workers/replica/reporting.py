@@ -16,22 +16,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from kombu import Queue
-from kombu.connection import Connection
-from kombu.messaging import Producer
+from typing import Protocol
 
 from orchestrator.contracts.alive import Alive
 from orchestrator.contracts.broker_words import words
-from orchestrator.contracts.envelope import redis_envelope
 from orchestrator.contracts.report import Report
 from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
+from workers.replica.outbox import Outbox, Signed
 
 log = logging.getLogger(__name__)
 
-#: Of one pipelined write to Redis. Beyond it a round trip is no longer what costs.
+#: Of one write. Beyond it a round trip is no longer what costs.
 _BATCH_REPORTS = 200
 _FIRST_PAUSE_SECONDS = 0.1
 #: A broker that is back is noticed within this time.
@@ -43,13 +39,7 @@ _QUICK_SECONDS = 0.01
 #: Reports that are due later wait for each other so long: a fifth of the time after
 #: which they are due, and nothing that anybody who looks at a task would notice.
 _LATER_SECONDS = 0.05
-#: A heartbeat that hangs longer would cost the lease; a new connection may save it.
-_CONFIRM_SECONDS = 5.0
 _MANIFEST_SECONDS = 60.0
-
-
-#: A body, and the headers that sign it.
-_Signed = tuple[bytes, dict[str, str]]
 
 
 class ComposeAlive(Protocol):
@@ -63,13 +53,11 @@ class Line:
     """
     How to reach the broker.
 
-    ``one_by_one``: the broker confirms each message by itself (RabbitMQ).
+    ``open_outbox``: connects; may raise.
     ``secret``: the worker's, which signs whatever is said.
     """
 
-    connect: Callable[[], Connection]
-    queue: Queue
-    one_by_one: bool
+    open_outbox: Callable[[], Outbox]
     secret: str
 
 
@@ -102,7 +90,6 @@ class Reporter:
         self._compose = compose
         self._heartbeat_seconds = heartbeat_seconds
         self._capacity = capacity
-        self._batch_size = 1 if line.one_by_one else _BATCH_REPORTS
         self._spool: deque[_Waiting] = deque()
         self._later: deque[tuple[float, Callable[[], Report | None]]] = deque()
         # Of one lock: who waits for room is not woken for what is to be said.
@@ -114,10 +101,9 @@ class Reporter:
         self._sequence = 0
         self._alive_due = time.monotonic()
         self._manifest_due = self._alive_due
-        self._connection: Connection | None = None
-        self._channel: Any = None
+        self._outbox: Outbox | None = None
         self._pause_seconds = 0.0
-        # Whoever has it speaks. RabbitMQ confirms each message, and is waited for.
+        # Whoever has it speaks.
         self._mouth = threading.Lock()
         self._is_quick = False
         self._thread = threading.Thread(
@@ -246,14 +232,14 @@ class Reporter:
         with self._changed:
             batch = [
                 self._spool[index]
-                for index in range(min(self._batch_size, len(self._spool)))
+                for index in range(min(_BATCH_REPORTS, len(self._spool)))
             ]
         if not batch:
             return
         began = time.monotonic()
         self._publish([self._signed(waiting.report) for waiting in batch])
         took = time.monotonic() - began
-        self._is_quick = took < _QUICK_SECONDS and not self._line.one_by_one
+        self._is_quick = took < _QUICK_SECONDS
         self._confirm(batch)
 
     def _confirm(self, batch: Sequence[_Waiting]) -> None:
@@ -279,27 +265,14 @@ class Reporter:
         if with_manifest:
             self._manifest_due = now + _MANIFEST_SECONDS
 
-    def _signed(self, message: Report | Alive) -> _Signed:
+    def _signed(self, message: Report | Alive) -> Signed:
         body = message.model_dump_json(exclude_defaults=False).encode()
         return body, {SIGNATURE_HEADER: body_signature(self._line.secret, body)}
 
-    def _publish(self, messages: Sequence[_Signed]) -> None:
-        channel = self._channel or self._connect()
-        send = _send_each if self._line.one_by_one else _push_all
-        send(channel, self._line.queue, messages)
-
-    def _connect(self) -> Any:
-        self._connection = self._line.connect()
-        self._connection.connect()
-        if self._line.one_by_one:
-            self._look(self._connection)
-        self._channel = self._connection.channel()
-        return self._channel
-
-    def _look(self, connection: Connection) -> None:
-        # A worker's account may not make it; RabbitMQ would drop what nobody receives.
-        with connection.channel() as channel:
-            self._line.queue(channel).queue_declare(passive=True)
+    def _publish(self, messages: Sequence[Signed]) -> None:
+        if self._outbox is None:
+            self._outbox = self._line.open_outbox()
+        self._outbox.send(messages)
 
     def _back_off(self, error: Exception) -> None:
         if not self._pause_seconds:
@@ -319,34 +292,10 @@ class Reporter:
             self._pause_seconds = 0.0
 
     def _disconnect(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is None:
+        outbox, self._outbox = self._outbox, None
+        if outbox is None:
             return
         try:
-            connection.close()
+            outbox.close()
         except Exception:
             log.debug("broker.close_failed", exc_info=True)
-
-
-def _push_all(channel: Any, queue: Queue, messages: Sequence[_Signed]) -> None:
-    """Push all of it in one command, in their order, to Redis."""
-    key = queue.routing_key
-    envelopes = [redis_envelope(*message, queue=key) for message in messages]
-    # Its own: kombu would make another for each batch.
-    channel.client.lpush(key, *envelopes)
-
-
-def _send_each(channel: Any, queue: Queue, messages: Sequence[_Signed]) -> None:
-    """Send one after the other, each confirmed by RabbitMQ."""
-    producer = Producer(channel, auto_declare=False)
-    for body, headers in messages:
-        producer.publish(
-            body,
-            exchange=queue.exchange,
-            routing_key=queue.routing_key,
-            content_type="application/json",
-            content_encoding="utf-8",
-            headers=headers,
-            timeout=_CONFIRM_SECONDS,
-            confirm_timeout=_CONFIRM_SECONDS,
-        )

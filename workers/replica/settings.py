@@ -93,19 +93,13 @@ class Settings:
 
     @property
     def transport_options(self) -> dict[str, Any]:
-        """Return kombu's options for the connections of Celery."""
+        """Return kombu's options for every connection."""
         limits = broker_limits(rabbitmq=self.rabbitmq)
         if self.rabbitmq:
-            # Nothing that Celery says by itself is worth waiting for its confirm.
+            # No waiting for confirms: nothing that Celery says by itself is worth it,
+            # and whoever speaks counts them.
             return limits
         return {**limits, "priority_steps": [0]}
-
-    @property
-    def reporter_options(self) -> dict[str, Any]:
-        """Return them for the connection that speaks."""
-        if self.rabbitmq:
-            return {**self.transport_options, "confirm_publish": True}
-        return self.transport_options
 
 
 def _required(environment: Mapping[str, str], name: str, example: str) -> str:
