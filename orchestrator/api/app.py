@@ -23,6 +23,7 @@ from orchestrator.api.http.parameters import PARAMETERS_MAX, has_too_many
 from orchestrator.api.routes import (
     analysis,
     audit,
+    bulk,
     evidence,
     health,
     internal,
@@ -85,6 +86,7 @@ def create_app(services: Services) -> FastAPI:
     modules = (
         sample,
         submission,
+        bulk,
         job,
         task,
         analysis,

@@ -16,7 +16,8 @@ from orchestrator.catalog.samples import Owner, store_sample
 from orchestrator.config import read_settings
 from orchestrator.db import users
 from orchestrator.domain.values import Role
-from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.flow.order import JobOrder
+from orchestrator.flow.submit import create_job
 
 #: Bytes read from a file at a time.
 _CHUNK_BYTES = 1024 * 1024

@@ -82,9 +82,6 @@ RUN_SECONDS = Measured(
 )
 COVERAGE = Measured("verdict_coverage_ratio", (), (0.0, 0.25, 0.5, 0.75, 0.9, 1.0))
 
-#: Of ``counter``, as :meth:`Tally.rows` has them.
-COLUMNS = ("name", "labels", "value")
-
 #: Name, then (label, value) sorted by label.
 Series = tuple[str, tuple[tuple[str, str], ...]]
 

@@ -4,7 +4,7 @@ Jobs: creating them once, reading their tasks' states, saving what follows from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,9 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text, update
 
-from orchestrator.db.bulk import insertion
-from orchestrator.db.counters import COLUMNS as COUNTER_COLUMNS
-from orchestrator.db.counters import TASKS_ENQUEUED, Tally
+from orchestrator.db.bulk import insertion, one_of
+from orchestrator.db.counters import TASKS_ENQUEUED
 from orchestrator.db.states import ENQUEUED, OVER
 from orchestrator.db.tables import job
 from orchestrator.db.unit_of_work import Transaction, json_text
@@ -70,27 +69,27 @@ class JobRow:
     task_states: frozenset[tuple[TaskState, Reason | None]]
 
 
-def add_job(tx: Transaction, new: NewJob, tasks: Sequence[NewTask]) -> bool:
+def add_jobs(
+    tx: Transaction, new: Sequence[tuple[NewJob, Sequence[NewTask]]]
+) -> set[UUID]:
     """
-    Insert a job with its tasks and count those, all in one statement, unless its
-    submitter used the idempotency key before.
+    Insert jobs with their tasks and count those, all in one statement, but for jobs
+    whose submitter used the idempotency key before.
 
     Returns:
-        Whether it is new. A concurrent insert of the same key is waited for.
+        The ids of those that are new; a concurrent insert of a same key is waited for.
     """
-    tally = Tally()
-    for task in tasks:
-        tally.add(TASKS_ENQUEUED, task.worker_id)
     added = tx.connection.execute(
         _ADD,
         {
-            "job": json_text([_job_row(new)]),
-            "tasks": json_text([_task_row(new, task) for task in tasks]),
-            "counted": json_text(tally.rows()),
+            "jobs": json_text([_job_row(job) for job, _ in new]),
+            "tasks": json_text(
+                [_task_row(job, task) for job, tasks in new for task in tasks]
+            ),
             "now": tx.now,
         },
     )
-    return added.first() is not None
+    return set(added.scalars())
 
 
 def _job_row(new: NewJob) -> dict[str, Any]:
@@ -129,16 +128,19 @@ def _task_row(new: NewJob, task: NewTask) -> dict[str, Any]:
     }
 
 
-def find_by_idempotency_key(
-    tx: Transaction, submitter_id: UUID, key: str
-) -> tuple[UUID, str | None] | None:
-    """Return (job id, content hash) of the submitter's job of this key."""
-    row = tx.connection.execute(
-        select(job.c.id, job.c.content_hash).where(
-            job.c.submitter_id == submitter_id, job.c.idempotency_key == key
+def find_by_idempotency_keys(
+    tx: Transaction, submitter_id: UUID, keys: Collection[str]
+) -> dict[str, tuple[UUID, str | None]]:
+    """Return key → (job id, content hash) of the submitter's jobs of these keys."""
+    rows = tx.connection.execute(
+        select(job.c.idempotency_key, job.c.id, job.c.content_hash).where(
+            job.c.submitter_id == submitter_id,
+            # Said, or the planner does not see that the index of keys will do.
+            job.c.idempotency_key.is_not(None),
+            one_of(job.c.idempotency_key, keys),
         )
-    ).first()
-    return (row.id, row.content_hash) if row else None
+    )
+    return {row.idempotency_key: (row.id, row.content_hash) for row in rows}
 
 
 def find_reanalysis(
@@ -266,16 +268,19 @@ _TASK_COLUMNS = (
 _ADD = text(
     f"""
     WITH added AS (
-        {insertion("job", _JOB_COLUMNS, rows="job")}
+        {insertion("job", _JOB_COLUMNS, rows="jobs")}
         ON CONFLICT (submitter_id, idempotency_key)
               WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
-    ), its_tasks AS (
+    ), their_tasks AS (
         {insertion("job_task", _TASK_COLUMNS, rows="tasks")}
-         WHERE EXISTS (SELECT FROM added)
-    ), its_count AS (
-        {insertion("counter", COUNTER_COLUMNS, rows="counted")}
-         WHERE EXISTS (SELECT FROM added)
+         WHERE job_id IN (SELECT id FROM added)
+        RETURNING worker_id
+    ), their_count AS (
+        INSERT INTO counter (name, labels, value, created_at)
+        SELECT '{TASKS_ENQUEUED.name}', jsonb_build_object('worker', worker_id),
+               count(*), CAST(:now AS timestamptz)
+          FROM their_tasks GROUP BY worker_id
     )
     SELECT id FROM added
     """

@@ -49,19 +49,35 @@ def check_open_tasks(
     Raises:
         LimitExceededError: There would be too many.
     """
-    if not at_most or not more:
+    if not more:
         return
-    # One job of a user at a time: the next one sees this one's tasks.
+    room = find_room(tx, user_id, at_most=at_most)
+    if room is not None and more > room:
+        raise too_many_open_tasks(more, at_most=at_most)
+
+
+def find_room(tx: Transaction, user_id: UUID, *, at_most: int) -> int | None:
+    """
+    Return how many more open tasks a user may have; ``None``, for an *at_most* of 0:
+    any number.
+
+    Whoever asks for the same user waits until this transaction is over, and then sees
+    its tasks.
+    """
+    if not at_most:
+        return None
     tx.one_at_a_time(f"open tasks {user_id}")
-    is_within = tx.connection.execute(
-        _IS_WITHIN, {"user": user_id, "more": more, "limit": at_most}
-    ).scalar_one()
-    if not is_within:
-        raise LimitExceededError(
-            f"{at_most} open tasks are allowed, and this job would add {more}; wait"
-            " until some have ended, or cancel some",
-            retry_after_seconds=_LATER_SECONDS,
-        )
+    room = tx.connection.execute(_ROOM, {"user": user_id, "limit": at_most})
+    return int(room.scalar_one())
+
+
+def too_many_open_tasks(more: int, *, at_most: int) -> LimitExceededError:
+    """Return the error of a job that would add *more* than there is room for."""
+    return LimitExceededError(
+        f"{at_most} open tasks are allowed, and this job would add {more}; wait"
+        " until some have ended, or cancel some",
+        retry_after_seconds=_LATER_SECONDS,
+    )
 
 
 _COUNT_UPLOAD = text(
@@ -77,9 +93,9 @@ _COUNT_UPLOAD = text(
 )
 # By the indexes of the backlog and of what is in flight, worker by worker, and no
 # further than the limit: it costs nothing with history.
-_IS_WITHIN = text(
+_ROOM = text(
     f"""
-    SELECT count(*) + :more <= :limit FROM (
+    SELECT :limit - count(*) FROM (
         SELECT FROM worker w CROSS JOIN LATERAL (
             SELECT FROM job_task
              WHERE worker_id = w.id AND submitter_id = :user
@@ -88,7 +104,7 @@ _IS_WITHIN = text(
             SELECT FROM job_task
              WHERE worker_id = w.id AND submitter_id = :user
                AND state IN ({OPEN}) AND published_at IS NOT NULL
-        ) open_tasks LIMIT :limit + 1
+        ) open_tasks LIMIT :limit
     ) counted
     """
 )

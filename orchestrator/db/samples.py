@@ -4,6 +4,7 @@ Samples and what kind of file they are, as rows. The bytes are the store's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -79,32 +80,46 @@ def get_sample_size(tx: Transaction, sha256: str) -> int:
     return size
 
 
-def find_subject(
-    tx: Transaction, sha256: str, *, customer_id: UUID
-) -> tuple[Subject, set[WorkerVersion]] | None:
-    """
-    Return a sample as selection looks at it, and for whom it is poison.
+#: A sample, and the customer for whom it is analysed.
+Wanted = tuple[str, UUID]
 
-    What the customer said of it when it submitted it last holds for every job until it
+
+def find_subjects(
+    tx: Transaction, wanted: Iterable[Wanted]
+) -> dict[Wanted, tuple[Subject, set[WorkerVersion]]]:
+    """
+    Return samples as selection looks at them, and for whom each is poison; those that
+    are not here are left out.
+
+    What the customer said of one when it submitted it last holds for every job until it
     says something else.
     """
-    row = tx.connection.execute(
-        _SUBJECT, {"sha256": sha256, "customer": customer_id}
-    ).first()
-    if row is None:
-        return None
+    each = list(dict.fromkeys(wanted))
+    rows = tx.connection.execute(
+        _SUBJECTS,
+        {
+            "sha256s": [sha256 for sha256, _ in each],
+            "customers": [customer_id for _, customer_id in each],
+        },
+    )
+    return {
+        (row.sha256, row.customer_id): (_subject(row), read_versions(row.poisoned))
+        for row in rows
+    }
+
+
+def _subject(row: Row[Any]) -> Subject:
     kind = read_classification(row)
-    subject = Subject(
-        sha256=sha256,
+    return Subject(
+        sha256=row.sha256,
         size_bytes=row.size_bytes,
         type=kind.type,
         super_type=kind.super_type,
         mime_type=kind.mime_type,
         tlp=Tlp(row.tlp or Tlp.AMBER),
-        customer=str(customer_id),
+        customer=str(row.customer_id),
         metadata=row.meta or {},
     )
-    return subject, read_versions(row.poisoned)
 
 
 def read_classification(row: Row[Any]) -> Classification:
@@ -127,17 +142,20 @@ def unknown_sample(sha256: str) -> NotFoundError:
     )
 
 
-_SUBJECT = text(
+_SUBJECTS = text(
     f"""
-    SELECT s.size_bytes, c.type, c.super_type, c.platform, c.arch, c.mime_type,
+    SELECT s.sha256, o.customer_id, s.size_bytes,
+           c.type, c.super_type, c.platform, c.arch, c.mime_type,
            u.tlp, u.meta, {POISONED_VERSIONS} AS poisoned
-      FROM sample s
+      FROM unnest(CAST(:sha256s AS text[]), CAST(:customers AS uuid[]))
+           AS o(sha256, customer_id)
+      JOIN sample s ON s.sha256 = o.sha256
       LEFT JOIN LATERAL (SELECT * FROM classification
                           WHERE sample_sha256 = s.sha256
                           ORDER BY created_at DESC LIMIT 1) c ON true
       LEFT JOIN LATERAL (SELECT * FROM submission
-                          WHERE sample_sha256 = s.sha256 AND customer_id = :customer
+                          WHERE sample_sha256 = s.sha256
+                            AND customer_id = o.customer_id
                           ORDER BY created_at DESC LIMIT 1) u ON true
-     WHERE s.sha256 = :sha256
     """
 )

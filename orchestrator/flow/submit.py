@@ -7,93 +7,43 @@ Which workers look at a sample is ``domain/selection.py``; what is published and
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from orchestrator.db import jobs, samples
 from orchestrator.db.poison import WorkerVersion
-from orchestrator.db.quotas import check_open_tasks
+from orchestrator.db.quotas import find_room, too_many_open_tasks
 from orchestrator.db.unit_of_work import NEW_JOB, Transaction
 from orchestrator.domain.clocks import due_at, job_due_at
-from orchestrator.domain.errors import (
-    IdempotencyConflictError,
-    InvalidError,
-    LimitExceededError,
-    NotFoundError,
-    UnknownWorkerError,
-)
+from orchestrator.domain.errors import AssayError, NotFoundError, UnknownWorkerError
 from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.domain.values import JobState, TaskState
+from orchestrator.flow.order import (
+    CreatedJob,
+    JobOrder,
+    OpenJob,
+    Outcome,
+    find_mistake,
+)
 from orchestrator.flow.ports import Engine
+from orchestrator.flow.repeats import find_repeats, find_same
 from orchestrator.flow.roster import Roster, read_roster
 from orchestrator.flow.settle import settle_jobs
 
-#: A second reanalysis within this time answers the first one's job: clients send again
-#: what got no answer.
-REANALYSED_WITHIN = timedelta(seconds=60)
-
-PRIORITY_MIN = -9
-PRIORITY_MAX = 9
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobOrder:
-    """
-    What a submitter asks for.
+class _Draft:
+    """A job that is to be added, with its tasks."""
 
-    ``workers`` replaces the policy; ``None`` leaves the choice to it. ``reanalyse``:
-    answer the caller's open job, or reanalysis, of this sample of the last 60 s.
-    """
-
-    sample_sha256: str
-    submitter_id: UUID
-    customer_id: UUID
-    priority: int = 0
-    workers: tuple[str, ...] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    file_name: str | None = None
-    idempotency_key: str | None = None
-    reanalyse: bool = False
-
-    def content_hash(self) -> str:
-        """Return what makes two orders of one idempotency key the same."""
-        content = [
-            self.sample_sha256,
-            self.priority,
-            sorted(self.workers) if self.workers is not None else None,
-            dict(self.options),
-            self.file_name,
-        ]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpenJob:
-    """How a job stands that was just made, and whose tasks are all open."""
-
+    order: JobOrder
     size_bytes: int
-    tasks: int
-    enqueued_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreatedJob:
-    """
-    ``is_new``: whether this call made it. ``open_job``: ``None`` if it was here before,
-    or has no task and so is over.
-    """
-
-    job_id: UUID
-    is_new: bool
-    open_job: OpenJob | None = None
+    job: jobs.NewJob
+    tasks: Sequence[jobs.NewTask]
 
 
 def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJob:
@@ -107,94 +57,90 @@ def create_job(tx: Transaction, order: JobOrder, *, engine: Engine) -> CreatedJo
         InvalidError: The priority is out of range, or ``workers`` is empty.
         LimitExceededError: The submitter has too many open tasks.
     """
-    _check(order)
-    repeat = _find_repeat(tx, order)
-    if repeat is not None:
-        return repeat
-    subject, poisoned = _get_subject(tx, order)
+    (outcome,) = create_jobs(tx, [order], engine=engine)
+    if isinstance(outcome, AssayError):
+        raise outcome
+    return outcome
+
+
+def create_jobs(
+    tx: Transaction, orders: Sequence[JobOrder], *, engine: Engine
+) -> list[Outcome]:
+    """
+    Create the jobs of one submitter's orders; one that is refused stops no other.
+
+    Args:
+        orders: As many as one transaction has time for.
+
+    Returns:
+        What became of each, in their order.
+    """
+    outcomes: dict[int, Outcome] = {}
+    sound: dict[int, JobOrder] = {}
+    for place, order in enumerate(orders):
+        mistake = find_mistake(order)
+        if mistake is None:
+            sound[place] = order
+        else:
+            outcomes[place] = mistake
+    outcomes |= find_repeats(tx, sound)
+    new = {place: sound[place] for place in sound if place not in outcomes}
+    drafts, refused = _draft_all(tx, new, engine)
+    outcomes |= refused
+    outcomes |= _give_up_what_is_too_much(tx, drafts, engine)
+    outcomes |= _add(tx, drafts, engine)
+    return [outcomes[place] for place in range(len(orders))]
+
+
+def _draft_all(
+    tx: Transaction, orders: Mapping[int, JobOrder], engine: Engine
+) -> tuple[dict[int, _Draft], dict[int, Outcome]]:
+    """Return the drafts of those orders that can be met, and why others can not."""
+    if not orders:
+        return {}, {}
+    subjects = samples.find_subjects(tx, map(_wanted, orders.values()))
     roster = read_roster(tx, engine)
-    candidates = roster.candidates_for(poisoned)
-    _check_workers(candidates, order)
-    selection = select(candidates, subject, policy=roster.policy, chosen=order.workers)
-    try:
-        check_open_tasks(
-            tx,
-            order.submitter_id,
-            more=len(selection.selected),
-            at_most=engine.limits.open_tasks_per_user,
-        )
-    except LimitExceededError:
-        # The same order may have come in while this one waited for its turn.
-        repeat = _find_repeat(tx, order)
-        if repeat is None:
-            raise
-        return repeat
-    in_policy = _in_policy(candidates, subject, order, roster.policy, selection)
-    job_id = uuid7()
-    new = _new_job(tx, order, selection, in_policy, engine=engine, job_id=job_id)
-    if not jobs.add_job(tx, new, _new_tasks(tx, order, selection, roster, engine)):
-        return _same_order(tx, order)
-    if not selection.selected:
-        settle_jobs(tx, [job_id], bands=engine.limits.bands)
-        return CreatedJob(job_id=job_id, is_new=True)
-    tx.notify("work", NEW_JOB)
-    opened = OpenJob(
-        size_bytes=subject.size_bytes,
-        tasks=len(selection.selected),
-        enqueued_at=tx.now,
-    )
-    return CreatedJob(job_id=job_id, is_new=True, open_job=opened)
+    drafts: dict[int, _Draft] = {}
+    refused: dict[int, Outcome] = {}
+    for place, order in orders.items():
+        try:
+            found = subjects.get(_wanted(order))
+            drafts[place] = _draft(tx, order, found, roster, engine)
+        except AssayError as error:
+            refused[place] = error
+    return drafts, refused
 
 
-def _check(order: JobOrder) -> None:
-    if not PRIORITY_MIN <= order.priority <= PRIORITY_MAX:
-        raise InvalidError(
-            f"priority: {order.priority} is not from {PRIORITY_MIN} to {PRIORITY_MAX}",
-            field="priority",
-        )
-    if order.workers is not None and not order.workers:
-        raise InvalidError(
-            "workers: name at least one, or leave it out for the policy's choice",
-            field="workers",
-        )
+def _wanted(order: JobOrder) -> samples.Wanted:
+    return order.sample_sha256, order.customer_id
 
 
-def _find_repeat(tx: Transaction, order: JobOrder) -> CreatedJob | None:
-    if order.idempotency_key is not None:
-        found = jobs.find_by_idempotency_key(
-            tx, order.submitter_id, order.idempotency_key
-        )
-        return _same_order(tx, order) if found else None
-    if not order.reanalyse:
-        return None
-    jobs.lock_submissions(tx, order.submitter_id, order.sample_sha256)
-    earlier = jobs.find_reanalysis(
-        tx, order.submitter_id, order.sample_sha256, newer_than=REANALYSED_WITHIN
-    )
-    return CreatedJob(job_id=earlier, is_new=False) if earlier else None
-
-
-def _same_order(tx: Transaction, order: JobOrder) -> CreatedJob:
-    key = order.idempotency_key or ""
-    found = jobs.find_by_idempotency_key(tx, order.submitter_id, key)
-    if found is None or found[1] != order.content_hash():
-        raise IdempotencyConflictError(
-            f"idempotencyKey {key!r} was used for another order; use a new key",
-            field="idempotencyKey",
-        )
-    return CreatedJob(job_id=found[0], is_new=False)
-
-
-def _get_subject(
-    tx: Transaction, order: JobOrder
-) -> tuple[Subject, set[WorkerVersion]]:
-    found = samples.find_subject(tx, order.sample_sha256, customer_id=order.customer_id)
+def _draft(
+    tx: Transaction,
+    order: JobOrder,
+    found: tuple[Subject, set[WorkerVersion]] | None,
+    roster: Roster,
+    engine: Engine,
+) -> _Draft:
     if found is None:
         raise NotFoundError(
             f"there is no sample {order.sample_sha256}; upload it first",
             field="sampleSha256",
         )
-    return found
+    subject, poisoned = found
+    if order.said is not None:
+        said = order.said
+        subject = replace(subject, tlp=said.tlp, metadata=said.metadata)
+    candidates = roster.candidates_for(poisoned)
+    _check_workers(candidates, order)
+    selection = select(candidates, subject, policy=roster.policy, chosen=order.workers)
+    in_policy = _in_policy(candidates, subject, order, roster.policy, selection)
+    return _Draft(
+        order=order,
+        size_bytes=subject.size_bytes,
+        job=_new_job(tx, order, selection, in_policy, engine=engine),
+        tasks=_new_tasks(tx, order, selection, roster, engine),
+    )
 
 
 def _check_workers(candidates: Sequence[Candidate], order: JobOrder) -> None:
@@ -221,6 +167,62 @@ def _in_policy(
     return {choice.worker_id for choice in by_policy.selected}
 
 
+def _give_up_what_is_too_much(
+    tx: Transaction, drafts: dict[int, _Draft], engine: Engine
+) -> dict[int, Outcome]:
+    """Take out those drafts for whose tasks there is no room, and say so of each."""
+    at_most = engine.limits.open_tasks_per_user
+    if not any(draft.tasks for draft in drafts.values()):
+        return {}
+    submitter_id = next(iter(drafts.values())).order.submitter_id
+    room = find_room(tx, submitter_id, at_most=at_most)
+    if room is None:
+        return {}
+    refused: dict[int, Outcome] = {}
+    given_up: dict[int, JobOrder] = {}
+    for place, draft in list(drafts.items()):
+        more = len(draft.tasks)
+        if more <= room:
+            room -= more
+            continue
+        refused[place] = too_many_open_tasks(more, at_most=at_most)
+        given_up[place] = drafts.pop(place).order
+    # The same orders may have come in while these waited for their turn.
+    return refused | find_same(tx, given_up)
+
+
+def _add(
+    tx: Transaction, drafts: Mapping[int, _Draft], engine: Engine
+) -> dict[int, Outcome]:
+    if not drafts:
+        return {}
+    new = [(draft.job, draft.tasks) for draft in drafts.values()]
+    added = jobs.add_jobs(tx, new)
+    over = [job.id for job, tasks in new if job.id in added and not tasks]
+    if over:
+        settle_jobs(tx, over, bands=engine.limits.bands)
+    if len(over) < len(added):
+        tx.notify("work", NEW_JOB)
+    overtaken: dict[int, JobOrder] = {}
+    outcomes: dict[int, Outcome] = {}
+    for place, draft in drafts.items():
+        if draft.job.id in added:
+            outcomes[place] = CreatedJob(
+                job_id=draft.job.id, is_new=True, open_job=_open_job(tx, draft)
+            )
+        else:
+            overtaken[place] = draft.order
+    return outcomes | find_same(tx, overtaken)
+
+
+def _open_job(tx: Transaction, draft: _Draft) -> OpenJob | None:
+    if not draft.tasks:
+        return None
+    return OpenJob(
+        size_bytes=draft.size_bytes, tasks=len(draft.tasks), enqueued_at=tx.now
+    )
+
+
 def _new_job(
     tx: Transaction,
     order: JobOrder,
@@ -228,10 +230,9 @@ def _new_job(
     in_policy: set[UUID],
     *,
     engine: Engine,
-    job_id: UUID,
 ) -> jobs.NewJob:
     return jobs.NewJob(
-        id=job_id,
+        id=uuid7(),
         sample_sha256=order.sample_sha256,
         customer_id=order.customer_id,
         submitter_id=order.submitter_id,

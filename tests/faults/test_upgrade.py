@@ -14,7 +14,8 @@ import pytest
 from orchestrator.contracts.assignment import Assignment
 from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.token import StoredClaim
-from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.flow.order import JobOrder
+from orchestrator.flow.submit import create_job
 from orchestrator.messaging.codec import RawMessage
 from tests.fixtures.brokers import RedisServer
 from tests.fixtures.engine import KEYS, Rig

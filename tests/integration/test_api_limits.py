@@ -67,6 +67,23 @@ def test_a_job_beyond_the_open_tasks_is_refused_whole(api: API, limited: httpx.C
     assert limited.post("/job", json=second).status_code == 201
 
 
+def test_of_many_orders_those_are_placed_for_which_there_is_room(
+    api: API, limited: httpx.Client
+):
+    orders = [_order(api, 2), _order(api, 4), _order(api, 2), _order(api, 1)]
+
+    answer = limited.post("/job/bulk", json={"orders": orders})
+
+    results = answer.json()["data"]
+    assert [result["code"] for result in results] == [
+        None,
+        "limit_exceeded",
+        None,
+        None,
+    ]
+    assert limited.post("/job", json=_order(api, 1)).status_code == 429
+
+
 def test_at_once_no_more_get_through(api: API, limited: httpx.Client):
     orders = [_order(api, 2) for _ in range(8)]
 

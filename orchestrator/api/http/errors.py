@@ -102,10 +102,15 @@ BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
 _ECHO_MAX = 128
 _WORDS_MAX = 1_000
 
+#: What the database made of a request, where it is not a domain error.
+NOT_STORED = "a value cannot be stored: it holds NUL, or is out of range; change it"
+NOT_ANSWERED = "the database did not answer; nothing was done, try again"
+
 #: Seconds. A restarted database is back within a few of them.
 RETRY_AFTER = {"Retry-After": "1"}
 
-_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
+#: What any statement may raise while the database is away.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 def status_of(error: errors.AssayError) -> HTTPStatus:
@@ -149,6 +154,13 @@ def about_field(text: str, field: str, parameter: str | None = None) -> ResultMe
     )
 
 
+def message_of(error: errors.AssayError) -> ResultMessage:
+    """Return what a domain error says."""
+    if error.field:
+        return about_field(error.message, error.field)
+    return general(error.message)
+
+
 def last_resort(exc: Exception) -> JSONResponse:
     """Answer what nobody has foreseen: logged here, once, and told to nobody."""
     return _internal(exc)
@@ -160,7 +172,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DataError, _data_error)
-    for unavailable in _UNAVAILABLE:
+    for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, _database_error)
     app.add_exception_handler(ClientDisconnect, _gone)
 
@@ -173,8 +185,7 @@ async def _domain_error(_request: Request, exc: Exception) -> JSONResponse:
         return _internal(exc)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("request.not_handled", code=exc.code, **_cause(exc))
-    message = about_field(exc.message, exc.field) if exc.field else general(exc.message)
-    return failure(status, [message], code=exc.code, headers=_headers(exc))
+    return failure(status, [message_of(exc)], code=exc.code, headers=_headers(exc))
 
 
 def _cause(error: Exception) -> dict[str, str | None]:
@@ -195,11 +206,7 @@ def _headers(error: errors.AssayError) -> Mapping[str, str]:
 async def _validation_error(_request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, RequestValidationError):
         raise exc
-    found = exc.errors()
-    messages = list(_validation_messages(found[:MISTAKES_MAX]))
-    if len(found) >= MISTAKES_MAX:
-        # Nobody has looked any further.
-        messages.append(general(f"and perhaps more than these {MISTAKES_MAX}"))
+    messages = validation_messages(exc.errors())
     return failure(HTTPStatus.PRECONDITION_FAILED, messages, code="invalid")
 
 
@@ -240,14 +247,14 @@ def _methods(request: Request) -> set[str]:
 
 async def _data_error(_request: Request, exc: Exception) -> JSONResponse:
     log.info("request.refused_by_database", error=type(exc).__name__)
-    text = "a value cannot be stored: it holds NUL, or is out of range; change it"
-    return failure(HTTPStatus.PRECONDITION_FAILED, [general(text)], code="invalid")
+    message = general(NOT_STORED)
+    return failure(HTTPStatus.PRECONDITION_FAILED, [message], code="invalid")
 
 
 async def _database_error(_request: Request, exc: Exception) -> JSONResponse:
     log.warning("database.unavailable", **told(exc))
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    message = general("the database did not answer; nothing was done, try again")
+    message = general(NOT_ANSWERED)
     return failure(status, [message], code="unavailable", headers=RETRY_AFTER)
 
 
@@ -263,9 +270,22 @@ def _internal(exc: Exception) -> JSONResponse:
     return failure(HTTPStatus.INTERNAL_SERVER_ERROR, [message], code="internal")
 
 
-def _validation_messages(
-    found: Iterable[Mapping[str, Any]],
-) -> Iterable[ResultMessage]:
+def validation_messages(found: Sequence[Mapping[str, Any]]) -> list[ResultMessage]:
+    """
+    Return what is wrong with a form.
+
+    Args:
+        found: pydantic's errors; where each is begins with ``body``, ``query`` or
+            ``path``.
+    """
+    messages = list(_messages(found[:MISTAKES_MAX]))
+    if len(found) >= MISTAKES_MAX:
+        # Nobody has looked any further.
+        messages.append(general(f"and perhaps more than these {MISTAKES_MAX}"))
+    return messages
+
+
+def _messages(found: Iterable[Mapping[str, Any]]) -> Iterable[ResultMessage]:
     for error in found:
         # 'body', 'query' and 'path' say where it was; the rest is the field's path.
         where = [str(part) for part in error["loc"]]

@@ -22,6 +22,7 @@ from orchestrator.api.http.envelope import (
 )
 from orchestrator.api.http.errors import LIMITED
 from orchestrator.api.http.paging import PagingDep
+from orchestrator.api.orders import read_order, view_job
 from orchestrator.api.schemas.job import (
     Choice,
     JobAddRequest,
@@ -29,15 +30,14 @@ from orchestrator.api.schemas.job import (
     JobResponse,
     JobSearchRequest,
 )
+from orchestrator.catalog.submissions import place_orders
 from orchestrator.db.access import check_sample
-from orchestrator.db.unit_of_work import Transaction
-from orchestrator.db.users import get_customer
+from orchestrator.domain.errors import AssayError
 from orchestrator.domain.values import JobState, Role
 from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.retry import retry_job
-from orchestrator.flow.submit import CreatedJob, JobOrder, create_job
 from orchestrator.queries import jobs
-from orchestrator.queries.jobs import JobFilter, JobView
+from orchestrator.queries.jobs import JobFilter
 
 router = APIRouter(route_class=GuardedRoute, tags=["job"])
 
@@ -74,16 +74,17 @@ def search_jobs(
     return listing(shaped, page=page, paging=paging)
 
 
+@router.get("/job/bulk", include_in_schema=False, response_model=None)
 @router.get("/job/search", include_in_schema=False, response_model=None)
 @needs(Role.VIEWER)
-def refuse_search() -> NoReturn:
+def refuse_get() -> NoReturn:
     """
-    Say how to search, before the word is taken for a job's id.
+    Say how to ask, before the word is taken for a job's id.
 
     Raises:
         HTTPException: Always.
     """
-    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, "send the criteria with POST")
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, "send it with POST")
 
 
 @router.post(
@@ -104,40 +105,14 @@ def add_job(
     services: ServicesDep,
 ) -> Envelope[JobResponse]:
     """Order a job; 200 with the first one if its ``idempotencyKey`` came before."""
-    owner = caller.owner
-    order = JobOrder(
-        sample_sha256=ordered.sample_sha256,
-        submitter_id=owner.user_id,
-        customer_id=owner.customer_id,
-        priority=ordered.priority,
-        workers=ordered.workers,
-        options=ordered.options,
-        file_name=ordered.file_name,
-        idempotency_key=ordered.idempotency_key,
-    )
     with services.database.uow() as tx:
+        order = read_order(tx, ordered, caller)
         check_sample(tx, caller.viewer, order.sample_sha256)
-        job = create_job(tx, order, engine=services.engine)
-        view = _view_of(tx, order, job)
-    return created(JobResponse.of(view), is_new=job.is_new)
-
-
-def _view_of(tx: Transaction, order: JobOrder, job: CreatedJob) -> JobView:
-    if job.open_job is None:
-        return jobs.get_job(tx, job.job_id)
-    return JobView(
-        id=job.job_id,
-        state=JobState.ENQUEUED,
-        sample_sha256=order.sample_sha256,
-        size_bytes=job.open_job.size_bytes,
-        customer=get_customer(tx, order.customer_id),
-        priority=order.priority,
-        file_name=order.file_name,
-        open_tasks=job.open_job.tasks,
-        enqueued_at=job.open_job.enqueued_at,
-        started_at=None,
-        ended_at=None,
-    )
+        (outcome,) = place_orders(tx, [order], engine=services.engine)
+        if isinstance(outcome, AssayError):
+            raise outcome
+        view = view_job(tx, order, outcome)
+    return created(JobResponse.of(view), is_new=outcome.is_new)
 
 
 @router.get("/job/{jobID}")

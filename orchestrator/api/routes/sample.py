@@ -45,7 +45,8 @@ from orchestrator.catalog.samples import (
 from orchestrator.db.quotas import count_upload
 from orchestrator.db.samples import get_sample_size
 from orchestrator.domain.values import Role
-from orchestrator.flow.submit import JobOrder, create_job
+from orchestrator.flow.order import JobOrder
+from orchestrator.flow.submit import create_job
 from orchestrator.queries import jobs, samples
 from orchestrator.queries import search_samples as search
 

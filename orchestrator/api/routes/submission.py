@@ -105,7 +105,7 @@ def post_submission(
             observed_at=given.observed_at(tx.now),
             expires_at=given.expires_at(tx.now),
         )
-        added = add_submission(tx, new, engine=services.engine)
+        added = add_submission(tx, new, token, engine=services.engine)
         if added.id is None:
             answer = SubmissionResponse(sample_sha256=sha256)
             return Envelope(response_code=SIMILAR, data=answer)

@@ -47,6 +47,15 @@ CustomerRef = Annotated[
     StorableText, Field(max_length=NAME_MAX), BeforeValidator(_as_text)
 ]
 
+#: {key: value} of a submitter's own.
+MetaData = Annotated[
+    dict[
+        Annotated[StorableText, Field(max_length=NAME_MAX)],
+        Annotated[StorableText, Field(max_length=TEXT_MAX)],
+    ],
+    Field(max_length=100),
+]
+
 #: Users by name, number or id.
 AccessList = Annotated[tuple[CustomerRef, ...], Field(max_length=NAMES_MAX)]
 

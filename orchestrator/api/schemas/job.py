@@ -20,11 +20,14 @@ from orchestrator.api.schemas.common import (
     OPTIONS_MAX_BYTES,
     CustomerInfo,
     CustomerRef,
+    MetaData,
     Sha256,
     StrictInt,
     UserAgent,
 )
+from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import JobState, Reason, TaskState
+from orchestrator.flow.order import JobOrder, Said
 from orchestrator.queries.jobs import (
     TIME_FIELDS,
     ChoiceView,
@@ -92,6 +95,18 @@ class JobResponse(Shape):
         )
 
 
+class SaidForm(Form):
+    """
+    What the submitter says of the sample: kept as a submission, and for selection.
+
+    ``customer``: for whom; their own if left out.
+    """
+
+    customer: CustomerRef | None = None
+    tlp: Literal["amber", "green", "clear"] = "amber"
+    meta_data: MetaData = Field(default_factory=dict)
+
+
 class JobAddRequest(Form):
     """An order: analyse this sample. ``workers`` replaces the policy's choice."""
 
@@ -109,6 +124,24 @@ class JobAddRequest(Form):
     idempotency_key: (
         Annotated[StorableText, Field(min_length=1, max_length=255)] | None
     ) = None
+    submission: SaidForm | None = None
+
+    def order(self, *, submitter_id: UUID, customer_id: UUID) -> JobOrder:
+        """Return it as the steps take it, for this customer."""
+        said = self.submission
+        return JobOrder(
+            sample_sha256=self.sample_sha256,
+            submitter_id=submitter_id,
+            customer_id=customer_id,
+            priority=self.priority,
+            workers=self.workers,
+            options=self.options,
+            file_name=self.file_name,
+            idempotency_key=self.idempotency_key,
+            said=None
+            if said is None
+            else Said(tlp=Tlp(said.tlp), metadata=said.meta_data),
+        )
 
 
 class JobSearchRequest(Form):

@@ -16,11 +16,11 @@ from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.times import Millis, parse_time
 from orchestrator.api.schemas.common import (
     NAME_MAX,
-    TEXT_MAX,
     AccessControl,
     AccessList,
     CustomerInfo,
     CustomerRef,
+    MetaData,
     StrictInt,
     UserAgent,
     UserAgentForm,
@@ -56,10 +56,7 @@ class SubmissionAddRequest(Form):
     mime_type: Annotated[StorableText, Field(min_length=1, max_length=NAME_MAX)] = (
         OPAQUE_MIME_TYPE
     )
-    meta_data: dict[
-        Annotated[StorableText, Field(max_length=NAME_MAX)],
-        Annotated[StorableText, Field(max_length=TEXT_MAX)],
-    ] = Field(default_factory=dict, max_length=100)
+    meta_data: MetaData = Field(default_factory=dict)
     tlp: Literal["amber", "green", "clear"] = "amber"
     acl: AccessList = ()
     retention: Time | None = None
@@ -68,12 +65,10 @@ class SubmissionAddRequest(Form):
         self, sha256: str, *, customer_id: UUID, user_id: UUID, acl: Sequence[UUID]
     ) -> NewSubmission:
         """Return what it says, its times apart, as the steps take it."""
-        token = self.challenge_token
         return NewSubmission(
             sample_sha256=sha256,
             customer_id=customer_id,
             user_id=user_id,
-            token=Token(id=token.id, sha256=token.sha256),
             file_name=self.file_name,
             mime_type=self.mime_type,
             agent_name=self.user_agent.name,
