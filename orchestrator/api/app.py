@@ -25,6 +25,7 @@ from orchestrator.api.routes import (
     audit,
     bulk,
     evidence,
+    find,
     health,
     internal,
     job,
@@ -95,6 +96,7 @@ def create_app(services: Services) -> FastAPI:
         verdict,
         worker,
         policy,
+        find,
     )
     for module in (*modules, poison, audit):
         app.include_router(

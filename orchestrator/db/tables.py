@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Computed,
     DateTime,
     Double,
@@ -30,6 +31,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -77,6 +80,17 @@ SUBMISSIONS_WITH_ACL = "acl <> '{}'"
 
 #: When a job last did something.
 JOB_TIME = "coalesce(ended_at, started_at)"
+
+
+#: Characters of the end of an id or a hash by which it is found, and of the beginning
+#: of a file's name. Ids grow with time: it is their ends by which people tell them.
+END_LENGTH = 8
+NAME_LENGTH = 64
+
+
+def _end(column: str) -> str:
+    # Backwards, so that a part of the end is the beginning of something.
+    return f"reverse(right({column}::text, {END_LENGTH}))"
 
 
 def _grams(table: str, *, where: str | None = None) -> Index:
@@ -198,6 +212,7 @@ sample = Table(
     CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
     Index(None, "created_at", "sha256"),
     Index("ix_sample_sha512_start", text("left(sha512, 16)")),
+    Index("ix_sample_end", text(_end("sha256"))),
 )
 
 classification = Table(
@@ -415,6 +430,7 @@ job = Table(
     Index("ix_job_started", "started_at"),
     Index("ix_job_ended", "ended_at", postgresql_where=text("ended_at is not null")),
     Index("ix_job_long", text(JOB_TIME), postgresql_where=text("is_long")),
+    Index("ix_job_end", text(_end("id"))),
     # They are few: without it a list of them walks through everything else.
     Index(
         "ix_job_timeout",
@@ -422,6 +438,20 @@ job = Table(
         "id",
         postgresql_where=text(f"state = {TIMEOUT}"),
     ),
+)
+
+#: As the indexes have them.
+JOB_END: ColumnElement[str] = literal_column(_end("job.id"))
+JOB_NAME = func.lower(func.left(job.c.file_name, literal_column(str(NAME_LENGTH))))
+SAMPLE_END: ColumnElement[str] = literal_column(_end("sample.sha256"))
+
+Index(
+    "ix_job_name",
+    job.c.customer_id,
+    JOB_NAME.label("name"),
+    job.c.enqueued_at.desc(),
+    postgresql_ops={"name": "text_pattern_ops"},
+    postgresql_where=text("file_name is not null"),
 )
 
 job_task = Table(
