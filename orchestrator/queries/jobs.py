@@ -22,11 +22,12 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
 )
 
 from orchestrator.db.access import of_customers
 from orchestrator.db.states import OVER
-from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample
+from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample, verdict
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import (
     Customer,
@@ -66,8 +67,20 @@ _JOB_COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JobVerdict:
+    """What a job's newest verdict says, in two words."""
+
+    status: str
+    score: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
-    """A job, with how many of its tasks are not over."""
+    """
+    A job, with how many of its tasks are not over.
+
+    ``verdict``: ``None`` as long as it has rolled none.
+    """
 
     id: UUID
     state: JobState
@@ -80,6 +93,7 @@ class JobView:
     enqueued_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    verdict: JobVerdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,10 +201,25 @@ def get_selection(tx: Transaction, job_id: UUID) -> tuple[ChoiceView, ...]:
 
 
 def _jobs() -> Select[Any]:
+    newest = (
+        select(verdict.c.status, verdict.c.score)
+        .where(verdict.c.job_id == job.c.id)
+        .order_by(verdict.c.created_at.desc())
+        .limit(1)
+        .lateral("newest_verdict")
+    )
     return (
-        select(*_JOB_COLUMNS, sample.c.size_bytes, _open_tasks(), *customer_columns())
+        select(
+            *_JOB_COLUMNS,
+            sample.c.size_bytes,
+            _open_tasks(),
+            *customer_columns(),
+            newest.c.status.label("verdict_status"),
+            newest.c.score.label("verdict_score"),
+        )
         .join_from(job, sample)
         .join(customer, customer.c.id == job.c.customer_id)
+        .join(newest, true(), isouter=True)
     )
 
 
@@ -271,4 +300,7 @@ def _job(row: Row[Any]) -> JobView:
         enqueued_at=row.enqueued_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        verdict=None
+        if row.verdict_status is None
+        else JobVerdict(status=row.verdict_status, score=row.verdict_score),
     )

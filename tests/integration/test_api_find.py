@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -118,7 +117,7 @@ def test_workers_and_replicas_are_found_by_a_part_of_their_name(api: API):
 
 
 @pytest.fixture
-def stranger(api: API) -> Iterator[httpx.Client]:
+def stranger(api: API) -> httpx.Client:
     name = f"c{secrets.token_hex(4)}"
     with api.services.database.uow() as tx:
         keys.add_customer(tx, name, name, actor=Actor("test"))

@@ -64,6 +64,24 @@ def test_a_job_is_found_again_by_its_id(api: API):
     assert api.as_(Role.VIEWER).get(f"/job/{job['id']}").json()["data"] == job
 
 
+def test_a_job_says_what_its_newest_verdict_is(api: API):
+    job = api.add_job()
+    rolled = (
+        "INSERT INTO verdict (id, sample_sha256, job_id, score, status, created_at)"
+        " SELECT gen_random_uuid(), sample_sha256, id, :score, :status,"
+        " now() + make_interval(secs => :later) FROM job WHERE id = :job RETURNING 1"
+    )
+    assert job["verdict"] is None
+
+    api.run(rolled, job=job["id"], score=80, status="malicious", later=1)
+    api.run(rolled, job=job["id"], score=40, status="suspicious", later=0)
+
+    found = api.admin.get(f"/job/{job['id']}").json()["data"]
+    assert found["verdict"] == {"status": "malicious", "score": 80}
+    answer = _search(api, sampleSha256=job["analysedSample"]["id"])
+    assert [each["verdict"] for each in answer.json()["data"]] == [found["verdict"]]
+
+
 @pytest.mark.parametrize(
     "path", ["", "/tasks", "/explain", "/task/00000000-0000-7000-8000-00000000000f"]
 )

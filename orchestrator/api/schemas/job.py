@@ -64,8 +64,15 @@ class SampleInfo(Shape):
     size: int
 
 
+class JobVerdictInfo(Shape):
+    """What a job's newest verdict says; the rest of it is the sample's."""
+
+    status: str
+    score: int
+
+
 class JobResponse(Shape):
-    """One analysis run of a sample."""
+    """One analysis run of a sample; ``verdict``: null until one is rolled."""
 
     id: UUID
     state: JobState
@@ -77,10 +84,12 @@ class JobResponse(Shape):
     priority: int
     file_name: str | None
     open_tasks: int
+    verdict: JobVerdictInfo | None
 
     @classmethod
     def of(cls, view: JobView) -> JobResponse:
         """Shape a job."""
+        found = view.verdict
         return cls(
             id=view.id,
             state=view.state,
@@ -92,6 +101,9 @@ class JobResponse(Shape):
             priority=view.priority,
             file_name=view.file_name,
             open_tasks=view.open_tasks,
+            verdict=JobVerdictInfo(status=found.status, score=found.score)
+            if found
+            else None,
         )
 
 
