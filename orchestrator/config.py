@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.contracts.broker_tls import check_broker_options, url_options
+from orchestrator.contracts.data_dir import data_directory, env_file, is_readable
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.limits import Limits, Retention
@@ -38,15 +38,6 @@ _TESTS = f"{PREFIX}TEST_"
 #: What replicas alone read.
 _REPLICAS = f"{PREFIX}WORKER_"
 _OF_REPLICAS = frozenset({f"{PREFIX}SAMPLE_ROOT", f"{PREFIX}SAMPLE_HOSTS"})
-
-
-def data_directory() -> Path:
-    """Return ``ASSAY_DATA_DIR``, else ``assay`` in the user's data folder."""
-    given = os.environ.get("ASSAY_DATA_DIR")
-    if given:
-        return Path(given).absolute()
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "assay"
 
 
 class Settings(BaseSettings):
@@ -256,7 +247,7 @@ def read_settings() -> Settings:
     found = env_file()
     try:
         return Settings(
-            _env_file=found if _is_readable(found) else None, **_secrets_of_files()
+            _env_file=found if is_readable(found) else None, **_secrets_of_files()
         )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -290,16 +281,6 @@ def _secret_names() -> list[str]:
     return [name for name, field in fields if SecretStr in get_args(field.annotation)]
 
 
-def _is_readable(path: Path) -> bool:
-    # Of another user, or in a folder that may not be entered: as if it were not there.
-    return os.access(path, os.R_OK)
-
-
-def env_file() -> Path:
-    """Return where ``assay up`` writes what the environment need not say."""
-    return data_directory() / "env"
-
-
 def unknown_settings() -> list[str]:
     """Return variables that look like settings and are not: misspelt, or of old."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _OF_REPLICAS
@@ -322,25 +303,3 @@ def console_actor() -> Actor:
         # In a container the number need not be anybody's.
         account = str(number)
     return Actor(f"console {account}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClientSettings:
-    """What a client of the HTTP API needs."""
-
-    api_url: str
-    api_key: str
-
-
-def client_settings() -> ClientSettings:
-    """
-    Return where the API is and the key to use.
-
-    Raises:
-        ConfigurationError: One of them is unset; the message says how to set it.
-    """
-    settings = read_settings()
-    return ClientSettings(
-        api_url=require(settings.api_url, "API_URL").rstrip("/"),
-        api_key=require(settings.api_key, "API_KEY"),
-    )

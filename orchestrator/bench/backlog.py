@@ -19,11 +19,11 @@ from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
 from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.http import Client
-from orchestrator.client.output import tell
 from orchestrator.contracts.names import REPORTS, worker_queue
 from orchestrator.db.states import ENQUEUED
 from orchestrator.domain.errors import AssayError
 from orchestrator.messaging.topology import redis_client
+from orchestrator.terminal.output import tell
 
 _WORKERS = 8
 

@@ -15,8 +15,8 @@ from orchestrator.bench.fanout import CLIENTS, ENGINE, run_jobs, upload
 from orchestrator.bench.submitters import Submitter
 from orchestrator.bench.summary import Figures, Result, percentile
 from orchestrator.bench.testbed import Testbed
-from orchestrator.client.output import tell
 from orchestrator.db.states import ENQUEUED
+from orchestrator.terminal.output import tell
 
 #: Together some hundred tasks a second, where the machine can.
 _WORKERS = 4

@@ -20,9 +20,9 @@ from orchestrator.bench.submitters import Submitter
 from orchestrator.bench.summary import Figures, Result, milliseconds
 from orchestrator.bench.testbed import Testbed, wait_until
 from orchestrator.client.http import Client
-from orchestrator.client.output import tell
 from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.domain.errors import AssayError
+from orchestrator.terminal.output import tell
 
 #: Who create jobs at the same time.
 CLIENTS = 4

@@ -24,12 +24,12 @@ from orchestrator.bench.rows import LATE, Rows, add_rows
 from orchestrator.bench.summary import Figures, Result, milliseconds
 from orchestrator.bench.testbed import Testbed
 from orchestrator.client.http import Client
-from orchestrator.client.output import tell
 from orchestrator.db.states import DONE
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.values import Role
 from orchestrator.flow.ports import Engine
 from orchestrator.store import SampleStore
+from orchestrator.terminal.output import tell
 
 _WORKERS = 8
 

@@ -16,13 +16,13 @@ from orchestrator.bench.processes import cpu_seconds, peak_rss_mib
 from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
 from orchestrator.bench.testbed import Testbed, wait_until
-from orchestrator.client.output import tell
 from orchestrator.contracts.report import Report, ReportedAnalysis
 from orchestrator.contracts.signature import body_signature
 from orchestrator.contracts.wire import SIGNATURE_HEADER
 from orchestrator.db.states import OPEN, SUCCESS
 from orchestrator.domain.errors import AssayError
 from orchestrator.messaging.publisher import Publisher
+from orchestrator.terminal.output import tell
 
 _WORKERS = 8
 

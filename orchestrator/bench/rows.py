@@ -13,8 +13,8 @@ from uuid import UUID
 
 import psycopg
 
-from orchestrator.client.output import tell
 from orchestrator.db.states import DONE, ENQUEUED, SUCCESS, TIMEOUT
+from orchestrator.terminal.output import tell
 
 #: Jobs written in one statement: progress shows, and no transaction is huge.
 _CHUNK = 50_000

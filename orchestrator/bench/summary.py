@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from orchestrator.client.output import print_json, print_table
+from orchestrator.terminal.output import print_json, print_table
 
 #: What one run measured: name, with its unit, → number.
 Figures = dict[str, float]

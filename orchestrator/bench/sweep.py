@@ -14,8 +14,8 @@ from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.rows import Rows, add_rows
 from orchestrator.bench.summary import Figures, Result
 from orchestrator.bench.testbed import Testbed, wait_until
-from orchestrator.client.output import tell
 from orchestrator.db.states import ENQUEUED, OPEN
+from orchestrator.terminal.output import tell
 
 _WORKERS = 8
 

@@ -28,8 +28,6 @@ from orchestrator.bench.submitters import Submitter
 from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.catalog.workers import enrol_worker, ensure_enrolled
 from orchestrator.client.http import Client
-from orchestrator.client.output import tell
-from orchestrator.client.signals import ignore_endings
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
 from orchestrator.db.unit_of_work import Database, driver_url
@@ -37,6 +35,8 @@ from orchestrator.domain.errors import AssayError
 from orchestrator.domain.values import Actor, Role
 from orchestrator.embedded import launch, places, postgres, redis
 from orchestrator.embedded.ports import free_port
+from orchestrator.terminal.output import tell
+from orchestrator.terminal.signals import ignore_endings
 
 BENCH = Actor("bench")
 

@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect
-from orchestrator.client.output import moment, print_json, print_table
+from orchestrator.terminal.output import moment, print_json, print_table
 
 app = typer.Typer()
 

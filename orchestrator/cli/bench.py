@@ -15,7 +15,7 @@ from orchestrator.bench import backlog, executing, fanout, history, reports, swe
 from orchestrator.bench.summary import show
 from orchestrator.bench.testbed import testbed
 from orchestrator.cli.options import AsJSON
-from orchestrator.client.signals import interrupt_on_signals
+from orchestrator.terminal.signals import interrupt_on_signals
 
 Runs = Annotated[
     int, typer.Option(min=1, metavar="N", help="Measure so often; medians count.")

@@ -10,11 +10,11 @@ import typer
 
 from orchestrator.bootstrap.enrolment import apply_policy, read_accounts
 from orchestrator.cli.options import AsJSON
-from orchestrator.client.output import errors, print_json
 from orchestrator.config import read_settings, require
 from orchestrator.domain.errors import UnavailableError
 from orchestrator.messaging import policy as broker_policy
 from orchestrator.messaging.errors import BrokerError
+from orchestrator.terminal.output import errors, print_json
 
 app = typer.Typer(help="The message broker.", no_args_is_help=True)
 

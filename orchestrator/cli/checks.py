@@ -20,8 +20,10 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from orchestrator.client.http import Client, ClientError
-from orchestrator.config import PREFIX, Settings, env_file, require, unknown_settings
+from orchestrator.client.failures import ClientError
+from orchestrator.client.http import Client
+from orchestrator.config import PREFIX, Settings, require, unknown_settings
+from orchestrator.contracts.data_dir import env_file
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.db.pooler import refuse_shared_sessions
 from orchestrator.db.sql_errors import find_hint

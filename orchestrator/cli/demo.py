@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import AsJSON, named_path
-from orchestrator.client.output import console, errors, print_json
-from orchestrator.client.signals import interrupt_on_signals
-from orchestrator.client.submit import files_of
 from orchestrator.demo.report import sample_report
 from orchestrator.demo.run import DemoResult, run_demo
+from orchestrator.terminal.output import console, errors, print_json
+from orchestrator.terminal.signals import interrupt_on_signals
+from orchestrator.terminal.submit import files_of
 
 app = typer.Typer()
 

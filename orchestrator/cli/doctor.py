@@ -20,11 +20,11 @@ from rich.text import Text
 
 from orchestrator.cli import checks
 from orchestrator.cli.options import AsJSON
-from orchestrator.client.output import console, print_json, shown
 from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.errors import masked
 from orchestrator.queries.diagnose import Finding, Level, fail
+from orchestrator.terminal.output import console, print_json, shown
 
 app = typer.Typer()
 

@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
-from orchestrator.client.output import (
+from orchestrator.domain.errors import NotFoundError
+from orchestrator.terminal.output import (
     console,
     errors,
     moment,
@@ -26,8 +27,7 @@ from orchestrator.client.output import (
     seconds_between,
     table,
 )
-from orchestrator.client.submit import FINAL
-from orchestrator.domain.errors import NotFoundError
+from orchestrator.terminal.submit import FINAL
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)
 

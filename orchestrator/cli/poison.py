@@ -11,7 +11,7 @@ import typer
 from orchestrator.cli.options import AsJSON
 from orchestrator.cli.worker import Name
 from orchestrator.client.http import connect, segment
-from orchestrator.client.output import moment, print_json, print_table
+from orchestrator.terminal.output import moment, print_json, print_table
 
 app = typer.Typer(help="Samples of which workers die.", no_args_is_help=True)
 

@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect
-from orchestrator.client.output import print_fields, print_json, print_table
+from orchestrator.terminal.output import print_fields, print_json, print_table
 
 app = typer.Typer(help="The default policy and its rules.", no_args_is_help=True)
 

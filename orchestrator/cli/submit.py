@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import AsJSON, named_path
-from orchestrator.client.http import Client, ClientError, connect
-from orchestrator.client.output import errors, print_json, print_table, shown
-from orchestrator.client.submit import Job, files_of, submit_files, wait_for
+from orchestrator.client.failures import ClientError
+from orchestrator.client.http import Client, connect
+from orchestrator.terminal.output import errors, print_json, print_table, shown
+from orchestrator.terminal.submit import Job, files_of, submit_files, wait_for
 
 app = typer.Typer()
 

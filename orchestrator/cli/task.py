@@ -12,7 +12,7 @@ import typer
 from orchestrator.cli.job import TASK_COLUMNS, JobID, resolve, task_rows
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
-from orchestrator.client.output import moment, print_fields, print_json, print_table
+from orchestrator.terminal.output import moment, print_fields, print_json, print_table
 
 app = typer.Typer(help="A job's tasks.", no_args_is_help=True)
 

@@ -10,11 +10,11 @@ import contextlib
 
 import typer
 
-from orchestrator.client.output import console, print_fields, tell
-from orchestrator.client.signals import end, interrupt_on_signals
 from orchestrator.config import read_settings
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.stack import Stack
+from orchestrator.terminal.output import console, print_fields, tell
+from orchestrator.terminal.signals import end, interrupt_on_signals
 
 app = typer.Typer()
 

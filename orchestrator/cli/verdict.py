@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect, segment
-from orchestrator.client.output import print_fields, print_json, print_table
 from orchestrator.demo.report import CONTRIBUTION_COLUMNS, contribution_rows
+from orchestrator.terminal.output import print_fields, print_json, print_table
 
 app = typer.Typer(help="Verdicts.", no_args_is_help=True)
 

@@ -15,15 +15,15 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect, segment
-from orchestrator.client.output import (
+from orchestrator.contracts.wire import SHORT_NAME_PATTERN
+from orchestrator.domain.errors import InvalidError
+from orchestrator.terminal.output import (
     errors,
     moment,
     print_fields,
     print_json,
     print_table,
 )
-from orchestrator.contracts.wire import SHORT_NAME_PATTERN
-from orchestrator.domain.errors import InvalidError
 
 app = typer.Typer(help="Workers.", no_args_is_help=True)
 

@@ -1,8 +1,8 @@
 """
-Speaks to the HTTP API for the commands: one envelope in, its data out.
+Speaks to the HTTP API: one envelope in, its data out.
 
-Knows addresses and errors; what a command does with the data is the command's. Imports
-neither the database nor Celery, so that a client command starts at once.
+Knows addresses; what the data mean is the caller's. Imports neither the database nor
+Celery, so that a program that submits starts at once.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import quote
 
 import httpx
 
+from orchestrator.client.failures import (
+    ClientError,
+    NoAnswerError,
+    data_of,
+    no_address,
+)
 from orchestrator.client.loopback import direct_mounts
-from orchestrator.config import client_settings
-from orchestrator.domain.errors import AssayError, ConfigurationError
+from orchestrator.client.settings import client_settings
+from orchestrator.domain.errors import ConfigurationError
 
 _PREFIX = "/sampledb/v2"
 
@@ -28,24 +34,16 @@ _CHUNK_BYTES = 256 * 1024
 #: Rows of one page; the API takes up to 100,000.
 _PAGE = 1000
 
-#: What to do about a status, where the API cannot know it.
-_HINTS = {401: "; is ASSAY_API_KEY right?"}
-
 Progressed = Callable[[int], None]
-
-
-class ClientError(AssayError):
-    """The API said no, or nobody answered; the message is for people."""
-
-    code = "client_error"
 
 
 class Client:
     """
     A connection to the API.
 
-    Every method raises :class:`ClientError` with one line that says what was wrong, or
-    :class:`ConfigurationError` where it is the address or the key.
+    Every method raises an error with one line that says what was wrong: what the API
+    said (``failures.py``), :class:`NoAnswerError`, :class:`ClientError` where something
+    else answers, or :class:`ConfigurationError` for the address or the key.
     """
 
     def __init__(self, api_url: str, api_key: str) -> None:
@@ -65,7 +63,7 @@ class Client:
                 mounts=direct_mounts(api_url),
             )
         except httpx.InvalidURL:
-            raise _no_address(api_url) from None
+            raise no_address(api_url) from None
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +74,10 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._http.close()
 
     def upload(self, path: Path, *, progressed: Progressed = lambda _: None) -> str:
@@ -93,15 +95,31 @@ class Client:
         """Send a file as the body, a chunk at a time, and return the answer's data."""
         try:
             with file_path.open("rb") as file:
-                chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
-                body = _counted(chunks, progressed)
-                # Announced, so that what is too large is refused before it is sent.
-                size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-                return self._call(
-                    "POST", path, content=body, headers=size, params=parameters
-                )
+                return self.send_open(path, file, progressed=progressed, **parameters)
         except OSError as error:
             raise ClientError(f"cannot be read: {error.strerror}") from None
+
+    def send_open(
+        self,
+        path: str,
+        file: IO[bytes],
+        *,
+        progressed: Progressed = lambda _: None,
+        **parameters: object,
+    ) -> Any:
+        """Send an open file, from where it stands to its end, as the body."""
+        begin = file.tell()
+        size = file.seek(0, os.SEEK_END) - begin
+        file.seek(begin)
+        chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+        return self._call(
+            "POST",
+            path,
+            content=_counted(chunks, progressed),
+            # Announced, so that what is too large is refused before it is sent.
+            headers={"Content-Length": str(size)},
+            params=parameters,
+        )
 
     def get(self, path: str, **parameters: object) -> Any:  # JSON, as the API has it
         """Return the data at *path*."""
@@ -129,19 +147,19 @@ class Client:
         try:
             answer = self._http.request(method, path, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise ClientError(
+            raise NoAnswerError(
                 f"nobody answers at {self._url}; is `assay up` running, and is"
                 " ASSAY_API_URL right?"
             ) from None
         except httpx.UnsupportedProtocol:
-            raise _no_address(self._url) from None
+            raise no_address(self._url) from None
         except httpx.TimeoutException:
-            raise ClientError(f"{self._url} took too long; try again") from None
+            raise NoAnswerError(f"{self._url} took too long; try again") from None
         except httpx.HTTPError as error:
-            raise ClientError(
+            raise NoAnswerError(
                 f"{self._url} broke off ({type(error).__name__}); try again"
             ) from None
-        return _data_of(answer)
+        return data_of(answer)
 
 
 def connect() -> Client:
@@ -171,45 +189,3 @@ def _counted(chunks: Iterator[bytes], progressed: Progressed) -> Iterator[bytes]
     for chunk in chunks:
         yield chunk
         progressed(len(chunk))
-
-
-def _data_of(answer: httpx.Response) -> Any:
-    envelope = _envelope_of(answer)
-    if answer.is_success and envelope is not None:
-        return envelope.get("data")
-    status = f"{answer.status_code} {answer.reason_phrase}".strip()
-    if envelope is None:
-        raise ClientError(
-            f"{answer.url} answered {status}, and not as Assay does; is ASSAY_API_URL"
-            " right?"
-        )
-    said = _one_line("; ".join(_sentences(envelope))) or answer.url.path
-    hint = _HINTS.get(answer.status_code, "")
-    raise ClientError(f"{said}{hint} ({status})")
-
-
-def _envelope_of(answer: httpx.Response) -> dict[str, Any] | None:
-    try:
-        document = answer.json()
-    except ValueError:
-        return None
-    is_envelope = isinstance(document, dict) and "responseCode" in document
-    return document if is_envelope else None
-
-
-def _sentences(envelope: dict[str, Any]) -> Iterator[str]:
-    for message in envelope.get("messages") or ():
-        about = f"{message['field']}: " if message.get("field") else ""
-        yield f"{about}{message.get('message', '')}"
-
-
-def _one_line(text: str) -> str:
-    # It goes to a terminal, and whoever answered may be anybody.
-    return "".join(char for char in " ".join(text.split()) if char.isprintable())
-
-
-def _no_address(url: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"ASSAY_API_URL: {url!r} is no address; give one like http://127.0.0.1:8000",
-        field="ASSAY_API_URL",
-    )

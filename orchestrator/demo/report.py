@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.client.output import cell, seconds_between, shown, table
 from orchestrator.demo.files import Expectation
+from orchestrator.terminal.output import cell, seconds_between, shown, table
 
 CONTRIBUTION_COLUMNS = ("worker", "source", "why", "score", "weight", "impact")
 

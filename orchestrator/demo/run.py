@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orchestrator.client.http import Client
-from orchestrator.client.output import errors, tell
-from orchestrator.client.signals import end
-from orchestrator.client.submit import FINAL, submit_files
 from orchestrator.demo.files import Expectation, build
 from orchestrator.demo.report import progress_line, shortfalls, worker_counts
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.places import remove
 from orchestrator.embedded.stack import Stack
+from orchestrator.terminal.output import errors, tell
+from orchestrator.terminal.signals import end
+from orchestrator.terminal.submit import FINAL, submit_files
 
 _POLL_SECONDS = 0.25
 

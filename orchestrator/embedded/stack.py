@@ -24,6 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from orchestrator.catalog.keys import KeyOrder, authenticate, create_key
 from orchestrator.catalog.workers import broker_accounts, ensure_enrolled
 from orchestrator.config import console_actor
+from orchestrator.contracts.data_dir import read_lines
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import migrate
@@ -375,14 +376,6 @@ class Stack:
                 f"not up after {_READY_SECONDS} s: {', '.join(missing)};"
                 f" see the logs in {self._logs}"
             )
-
-
-def read_lines(path: Path) -> dict[str, str]:
-    """Return the NAME=value lines of an ``env`` file; none if there is no file."""
-    if not path.exists():
-        return {}
-    pairs = (line.partition("=") for line in path.read_text().splitlines())
-    return {name: value for name, equals, value in pairs if equals}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from orchestrator.bench import backlog, executing, fanout, history, reports, sweep
 from orchestrator.bench.summary import Result, show
 from orchestrator.bench.testbed import Broker, Testbed, testbed
-from orchestrator.client.output import print_json, print_table
-from orchestrator.client.signals import interrupt_on_signals
+from orchestrator.terminal.output import print_json, print_table
+from orchestrator.terminal.signals import interrupt_on_signals
 from tests.benchmarks.compare import measure_peer
 from tests.benchmarks.marks import marks_of
 from tests.benchmarks.peers import PEERS

@@ -11,7 +11,7 @@ from orchestrator.bench.fanout import CLIENTS, LONE_JOBS, Plan
 from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.summary import Figures, Result, milliseconds
 from orchestrator.bench.testbed import Testbed, wait_until
-from orchestrator.client.output import tell
+from orchestrator.terminal.output import tell
 from tests.benchmarks.peers import PEERS, Client, Started
 
 _SECONDS = 300

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from orchestrator.bench.processes import cpu_seconds
 from orchestrator.bench.summary import Figures, Result
-from orchestrator.client.output import tell
 from orchestrator.embedded.ports import free_port
+from orchestrator.terminal.output import tell
 from tests.fixtures.embedded import World, cleared, everything_of
 
 #: For the first heartbeats and scrapes: what grows after a start has grown.

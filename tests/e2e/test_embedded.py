@@ -21,12 +21,12 @@ import psutil
 import psycopg
 import pytest
 
-from orchestrator.client.submit import submit_files
+from orchestrator.contracts.data_dir import read_lines
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.db.unit_of_work import driver_url
 from orchestrator.embedded.places import places
-from orchestrator.embedded.stack import read_lines
 from orchestrator.messaging.topology import redis_client
+from orchestrator.terminal.submit import submit_files
 from tests.fixtures.embedded import (
     ODD_NAME,
     STOP_SECONDS,

@@ -16,9 +16,9 @@ import httpx
 import pytest
 import redis
 
-from orchestrator.client.submit import submit_files
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import TOKEN_HEADER
+from orchestrator.terminal.submit import submit_files
 from tests.fixtures.containers import Composed, composed
 from tests.fixtures.waiting import eventually
 

@@ -20,7 +20,8 @@ import pytest
 import yaml
 from typing_extensions import override
 
-from orchestrator.client.http import Client, ClientError
+from orchestrator.client.failures import ClientError
+from orchestrator.client.http import Client
 from orchestrator.client.loopback import is_loopback
 from orchestrator.domain.values import Role
 from orchestrator.embedded.ports import free_port

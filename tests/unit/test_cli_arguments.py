@@ -11,8 +11,8 @@ from orchestrator.cli.audit import api_time, audit_row
 from orchestrator.cli.job import worker_rows
 from orchestrator.cli.task import history_rows, task_fields
 from orchestrator.cli.worker import worker_state
-from orchestrator.client.submit import files_of
 from orchestrator.domain.errors import InvalidError
+from orchestrator.terminal.submit import files_of
 
 TOP = {"demo", "up", "submit", "api", "dispatch", "consume", "beat", "maintain"}
 GROUPS = {"job", "task", "worker", "verdict", "key", "db"}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from orchestrator.client.http import Client, ClientError, segment
+from orchestrator.client.failures import ClientError
+from orchestrator.client.http import Client, segment
 from orchestrator.domain.errors import ConfigurationError
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from orchestrator.client.output import (
+from orchestrator.terminal.output import (
     cell,
     moment,
     plain_lines,

@@ -29,6 +29,7 @@ from orchestrator.api.schemas.job import (
     JobExplanation,
     JobResponse,
     JobSearchRequest,
+    WaitingTask,
 )
 from orchestrator.catalog.submissions import place_orders
 from orchestrator.db.access import check_sample
@@ -38,6 +39,7 @@ from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.retry import retry_job
 from orchestrator.queries import jobs
 from orchestrator.queries.jobs import JobFilter
+from orchestrator.queries.waiting import list_waiting
 
 router = APIRouter(route_class=GuardedRoute, tags=["job"])
 
@@ -153,9 +155,17 @@ def put_retry(
 @router.get("/job/{jobID}/explain")
 @needs(Role.VIEWER)
 def explain_job(job_id: JobID, services: ServicesDep) -> Envelope[JobExplanation]:
-    """Say why each worker was selected or not, and why there is no verdict."""
+    """Say why each worker was selected or not, what is waited for, and why there is
+    no verdict.
+    """
+    lease = services.engine.limits.lease
     with services.database.uow() as tx:
         choices = jobs.get_selection(tx, job_id)
         no_verdict = jobs.find_why_no_verdict(tx, job_id)
-    workers = tuple(map(Choice.of, choices))
-    return single(JobExplanation(workers=workers, no_verdict=no_verdict))
+        waiting = list_waiting(tx, job_id, lease=lease)
+    explained = JobExplanation(
+        workers=tuple(map(Choice.of, choices)),
+        no_verdict=no_verdict,
+        waiting=tuple(map(WaitingTask.of, waiting)),
+    )
+    return single(explained)

@@ -37,6 +37,7 @@ from orchestrator.queries.jobs import (
 )
 from orchestrator.queries.lists import LIST_MAX, Paging, Period
 from orchestrator.queries.tasks import AnalysisLink, EventView, TaskView
+from orchestrator.queries.waiting import Because, Waiting
 
 
 def _small(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -319,12 +320,44 @@ class Choice(Shape):
         )
 
 
+class WaitingTask(Shape):
+    """
+    What an open task waits for: ``because`` in a word, ``detail`` in a sentence.
+
+    ``before``: how many of the submitter's own tasks for this worker come first, 1001
+    for more; ``until_timestamp``: when it is tried again, or when its clock ends it.
+    """
+
+    task: UUID
+    worker: str
+    attempt: int
+    because: Because
+    detail: str
+    before: int | None
+    until_timestamp: Millis | None
+
+    @classmethod
+    def of(cls, view: Waiting) -> WaitingTask:
+        """Shape an open task."""
+        return cls(
+            task=view.task_id,
+            worker=view.worker,
+            attempt=view.attempt,
+            because=view.because,
+            detail=view.detail,
+            before=view.before,
+            until_timestamp=view.until,
+        )
+
+
 class JobExplanation(Shape):
     """
     Every worker that was registered when the job was created.
 
-    ``no_verdict``: why the job, which is over, has none; else null.
+    ``no_verdict``: why the job, which is over, has none; else null. ``waiting``: what
+    its open tasks wait for.
     """
 
     workers: tuple[Choice, ...]
     no_verdict: str | None
+    waiting: tuple[WaitingTask, ...]

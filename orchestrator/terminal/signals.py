@@ -10,7 +10,7 @@ import signal
 from types import FrameType
 from typing import Protocol
 
-from orchestrator.client.output import tell
+from orchestrator.terminal.output import tell
 
 _AGAIN_SECONDS = 1
 

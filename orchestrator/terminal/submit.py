@@ -21,9 +21,10 @@ from rich.progress import (
     TextColumn,
 )
 
-from orchestrator.client.http import Client, ClientError, Progressed
-from orchestrator.client.output import errors, shown
+from orchestrator.client.failures import ClientError
+from orchestrator.client.http import Client, Progressed
 from orchestrator.domain.errors import InvalidError
+from orchestrator.terminal.output import errors, shown
 
 _POLL_SECONDS = 0.5
 

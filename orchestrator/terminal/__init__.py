@@ -1,0 +1,5 @@
+"""
+How commands speak to people: tables and progress, signals, what is said while it waits.
+"""
+
+from __future__ import annotations
