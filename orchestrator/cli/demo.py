@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.options import AsJSON, named_path
+from orchestrator.config import read_settings
 from orchestrator.demo.report import sample_report
 from orchestrator.demo.run import DemoResult, run_demo
-from orchestrator.terminal.output import console, errors, print_json
+from orchestrator.terminal.output import console, errors, print_json, shown
 from orchestrator.terminal.signals import interrupt_on_signals
-from orchestrator.terminal.submit import files_of
+from orchestrator.terminal.sources import Found, find_sources
 
 app = typer.Typer()
 
@@ -31,11 +33,22 @@ def demo(
 ) -> None:
     """Start everything, analyse files, show the verdicts, stop everything."""
     interrupt_on_signals()
-    result = run_demo(files_of(files) if files else [])
-    _show(result, as_json=as_json)
+    found = _look(files) if files else Found(files=[], unusable=[])
+    result = run_demo(found.files)
+    _show(result, as_json=as_json, is_complete=not found.unusable)
 
 
-def _show(result: DemoResult, *, as_json: bool) -> None:
+def _look(files: Sequence[Path]) -> Found:
+    """Look at what was named, before anything is started."""
+    found = find_sources(files, limit_bytes=read_settings().sample_max_bytes)
+    for unusable in found.unusable:
+        errors.print(f"assay: {shown(unusable.shown)}: {unusable.why}")
+    if not found.files:
+        raise typer.Exit(1)
+    return found
+
+
+def _show(result: DemoResult, *, as_json: bool, is_complete: bool) -> None:
     if as_json:
         print_json({"samples": result.reports})
     else:
@@ -43,7 +56,7 @@ def _show(result: DemoResult, *, as_json: bool) -> None:
             console.print(sample_report(report))
     for sentence in result.wrong:
         errors.print(sentence, style="red")
-    if result.wrong:
+    if result.wrong or not is_complete:
         raise typer.Exit(1)
     done = f"{len(result.reports)} samples, every job done, every task succeeded"
     suffix = ", all as expected" if result.is_bundled else ""

@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
+from orchestrator.client.models import OVER
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.terminal.output import (
     console,
@@ -27,7 +28,6 @@ from orchestrator.terminal.output import (
     seconds_between,
     table,
 )
-from orchestrator.terminal.submit import FINAL
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)
 
@@ -231,10 +231,10 @@ def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
     known: dict[str, Reading] = {}
     while True:
         for job_id in ids:
-            if job_id not in known or known[job_id][0]["state"] not in FINAL:
+            if job_id not in known or known[job_id][0]["state"] not in OVER:
                 known[job_id] = _read(client, job_id)
         yield list(known.values())
-        if all(job["state"] in FINAL for job, _ in known.values()):
+        if all(job["state"] in OVER for job, _ in known.values()):
             return
         time.sleep(_WATCH_SECONDS)
 
@@ -258,7 +258,7 @@ def _picture(readings: Sequence[Reading]) -> Group:
     head = table(JOB_COLUMNS, (_job_row(job) for job, _ in readings[:_JOBS_SHOWN]))
     if len(readings) == 1:
         return Group(head, "", table(TASK_COLUMNS, task_rows(tasks)), bar)
-    over = sum(job["state"] in FINAL for job, _ in readings)
+    over = sum(job["state"] in OVER for job, _ in readings)
     rows = table(("worker", "ended", *_STATES), worker_rows(readings))
     return Group(head, f"{over} of {len(readings)} jobs are over", "", rows, bar)
 

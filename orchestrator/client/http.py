@@ -121,6 +121,10 @@ class Client:
             params=parameters,
         )
 
+    def session(self) -> Any:
+        """Return whose key it is, and how large a sample may be."""
+        return self._call("GET", f"{self._url}/authentication/v1/session")
+
     def get(self, path: str, **parameters: object) -> Any:  # JSON, as the API has it
         """Return the data at *path*."""
         given = {name: value for name, value in parameters.items() if value is not None}

@@ -58,12 +58,21 @@ class Submitter:
     Args:
         patience: Seconds for which an API that is away, or has had enough of this user
             for now, is asked again, each time.
+        file_name: Of all of them, instead of their own.
     """
 
-    def __init__(self, client: Client, order: Order, *, patience: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        order: Order,
+        *,
+        patience: float,
+        file_name: str | None = None,
+    ) -> None:
         self._client = client
         self._order = order
         self._patience = patience
+        self._file_name = file_name
         self._pending: list[_Pending] = []
         self._since = 0.0
 
@@ -98,7 +107,8 @@ class Submitter:
         sha256 = str(again(send)["sample"]["id"])
         if not self._pending:
             self._since = time.monotonic()
-        body = self._order.body(sha256, file_name=name_of(source))
+        name = self._file_name or name_of(source)
+        body = self._order.body(sha256, file_name=name)
         self._pending.append(_Pending(source=source, body=body))
 
     def _is_time(self) -> bool:

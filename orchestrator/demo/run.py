@@ -17,14 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orchestrator.client.http import Client
+from orchestrator.client.models import OVER
+from orchestrator.client.order import Order
 from orchestrator.demo.files import Expectation, build
 from orchestrator.demo.report import progress_line, shortfalls, worker_counts
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.places import remove
 from orchestrator.embedded.stack import Stack
-from orchestrator.terminal.output import errors, tell
+from orchestrator.terminal.output import errors, shown, tell
+from orchestrator.terminal.sending import send
 from orchestrator.terminal.signals import end
-from orchestrator.terminal.submit import FINAL, submit_files
+from orchestrator.terminal.sources import Named
 
 _POLL_SECONDS = 0.25
 
@@ -47,7 +50,7 @@ class DemoResult:
     is_bundled: bool
 
 
-def run_demo(files: Sequence[Path]) -> DemoResult:
+def run_demo(files: Sequence[Named]) -> DemoResult:
     """
     Start a stack of its own, analyse *files* on it, and leave nothing behind.
 
@@ -59,8 +62,9 @@ def run_demo(files: Sequence[Path]) -> DemoResult:
     """
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
         bundled = [] if files else build(Path(folder) / "files")
+        own = [Named(source=file.path, shown=file.path.name) for file in bundled]
         with _stack(Path(folder) / "data") as client:
-            reports = _analyse(client, files or [file.path for file in bundled])
+            reports = _analyse(client, files or own)
     expected: list[Expectation | None] = [file.expectation for file in bundled]
     wrong = shortfalls(reports, expected or [None] * len(reports))
     return DemoResult(reports=reports, wrong=list(wrong), is_bundled=bool(bundled))
@@ -80,9 +84,14 @@ def _stack(data_dir: Path) -> Iterator[Client]:
             remove(stack.places)
 
 
-def _analyse(client: Client, files: Sequence[Path]) -> list[Report]:
+def _analyse(client: Client, files: Sequence[Named]) -> list[Report]:
     tell(f"submitting {len(files)} files")
-    jobs = submit_files(client, files)
+    jobs: list[Report] = []
+    for sent in send(client, files, Order()):
+        if sent.job is None:
+            why = sent.error.message if sent.error else "there is no job"
+            raise AssayError(f"{shown(sent.shown)}: {why}")
+        jobs.append(client.get(f"/job/{sent.job.id}"))
     _follow(client, jobs)
     return [_report(client, job) for job in jobs]
 
@@ -112,7 +121,7 @@ def _look(
         if job["id"] in ended:
             continue
         # The state first: with a job that is over, its tasks are too.
-        is_over = client.get(f"/job/{job['id']}")["state"] in FINAL
+        is_over = client.get(f"/job/{job['id']}")["state"] in OVER
         tasks = client.get_all(f"/job/{job['id']}/tasks")
         if is_over:
             ended[job["id"]] = tasks

@@ -20,6 +20,7 @@ from orchestrator.db.quotas import find_room, too_many_open_tasks
 from orchestrator.db.unit_of_work import NEW_JOB, Transaction
 from orchestrator.domain.clocks import due_at, job_due_at
 from orchestrator.domain.errors import AssayError, NotFoundError, UnknownWorkerError
+from orchestrator.domain.options import options_of
 from orchestrator.domain.policy import Policy, Subject
 from orchestrator.domain.selection import Candidate, Selection, select, unknown_names
 from orchestrator.domain.values import JobState, TaskState
@@ -274,7 +275,7 @@ def _new_tasks(
             worker_id=choice.worker_id,
             order_at=tx.now - ahead,
             due_at=due_at(TaskState.ENQUEUED, tx.now, roster.limits[choice.worker_id]),
-            options=options,
+            options=options_of(choice.short_name, options, workers=roster.by_name),
         )
         for choice in selection.selected
     ]

@@ -112,7 +112,9 @@ def test_only_the_edges_read_the_environment():
     }
 
     assert reading <= {
+        "orchestrator/client/settings.py",
         "orchestrator/config.py",
+        "orchestrator/contracts/data_dir.py",
         "orchestrator/db/migrations/env.py",
         "orchestrator/embedded/launch.py",
         "orchestrator/embedded/nursery.py",
@@ -221,7 +223,10 @@ def test_the_sdks_commands_answer_themselves(words: list[str]):
         ("orchestrator.cli.submit", "celery fastapi sqlalchemy"),
         ("orchestrator.cli.process", "celery fastapi sqlalchemy"),
         ("orchestrator.bootstrap.processes", "fastapi alembic"),
-        ("orchestrator.bootstrap.library", "fastapi alembic"),
+        (
+            "orchestrator.client.assay",
+            "celery kombu redis fastapi sqlalchemy structlog typer jsonschema",
+        ),
         ("orchestrator.bootstrap.api", "celery redis stream_zip Crypto"),
         ("orchestrator.celery_app", "fastapi sqlalchemy"),
         ("workers.replica.app", "fastapi sqlalchemy"),

@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,7 +151,6 @@ def test_a_file_that_is_refused_is_named_and_stops_no_other(
     (refused,) = document["errors"]
     assert refused["file"].endswith("a-large.bin")
     assert "ASSAY_SAMPLE_MAX_BYTES" in refused["error"]
-    assert "413" in refused["error"]
 
 
 def test_a_name_that_is_not_text_is_submitted_all_the_same(
@@ -176,6 +176,115 @@ def test_submit_waits_for_the_verdict(api: API, assay: Assay, folder: Path):
     (row,) = json.loads(out)["jobs"]
     assert waiting.returncode == 0, error
     assert (row["state"], row["verdict"], row["score"]) == ("done", "malicious", 80)
+
+
+def test_ids_are_said_as_soon_as_they_are_known(api: API, assay: Assay, folder: Path):
+    _, sha256 = new_file(folder, "sub.bin")
+
+    done = assay("submit", folder, "--worker", api.add_worker())
+
+    (job,) = jobs_of(api, sha256)
+    assert done.stdout.splitlines() == [f"{job['id']}  sub.bin"]
+    assert done.returncode == 0
+
+
+def test_what_is_waited_for_is_said_and_a_timeout_is_no_end(
+    api: API, assay: Assay, folder: Path
+):
+    path, _ = new_file(folder, "sample.bin")
+    worker = api.add_worker()
+
+    done = assay("submit", path, "--worker", worker, "--timeout", 4)
+
+    job = done.stdout.split()[0]
+    assert done.returncode == 1
+    assert f"{worker}: no replica alive, ends in" in done.stderr
+    assert f"assay job watch {job}" in done.stderr
+    assert api.admin.get(f"/job/{job}").json()["data"]["state"] == "enqueued"
+
+
+def test_ctrl_c_says_how_to_go_on_watching(api: API, assay: Assay, folder: Path):
+    path, sha256 = new_file(folder, "sample.bin")
+    words = ("submit", path, "--wait", "--worker", api.add_worker())
+    with assay.running(*words) as waiting:
+        assert waiting.stdout is not None
+        line = waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        _, error = waiting.communicate(timeout=30)
+
+    (job,) = jobs_of(api, sha256)
+    assert line.split()[0] == job["id"]
+    assert waiting.returncode == 130
+    assert f"assay job watch {job['id']}" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("score", "fail_on", "code"),
+    [(80, "malicious", 3), (80, "suspicious", 3), (40, "malicious", 0)],
+)
+def test_a_verdict_may_be_too_bad(
+    api: API, assay: Assay, folder: Path, score: int, fail_on: str, code: int
+):
+    path, sha256 = new_file(folder, "sample.bin")
+    words = ("submit", path, "--fail-on", fail_on, "--worker", api.add_worker())
+    with assay.running(*words) as waiting:
+        eventually(lambda: jobs_of(api, sha256))
+        succeed(api, jobs_of(api, sha256)[0], score=score)
+        _, error = waiting.communicate(timeout=30)
+
+    assert waiting.returncode == code, error
+
+
+def test_what_is_said_of_a_sample_goes_with_it(api: API, assay: Assay, folder: Path):
+    path, sha256 = new_file(folder, "sample.bin")
+    worker = api.add_worker()
+    words = (
+        *("submit", path, "--worker", worker, "--file-name", "bill.pdf"),
+        *("--tlp", "green", "--metadata", "case=4711", "--customer", "default"),
+        *("--option", "depth=3", "--option", f"{worker}.mode=deep"),
+    )
+
+    assay.json(*words)
+
+    (job,) = jobs_of(api, sha256)
+    (task,) = api.tasks(job["id"])
+    said = api.admin.get(f"/sample/{sha256}/submission").json()["data"]
+    (submission,) = [each for each in said if each["job"] == job["id"]]
+    assert job["fileName"] == submission["fileName"] == "bill.pdf"
+    assert task["options"] == {"depth": 3, "mode": "deep"}
+    assert (submission["tlp"], submission["metaData"]) == ("green", {"case": "4711"})
+
+
+def test_standard_input_is_a_sample(api: API, assay: Assay):
+    content = secrets.token_bytes(1000)
+    words = ("submit", "-", "--worker", api.add_worker(), "--file-name", "piped.bin")
+
+    done = subprocess.run(
+        assay.command(*words),
+        input=content,
+        env=assay.env,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    (job,) = jobs_of(api, hashlib.sha256(content).hexdigest())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().split() == [job["id"], "-"]
+    assert job["fileName"] == "piped.bin"
+
+
+def test_what_cannot_be_sent_is_said_first_and_counts(
+    api: API, assay: Assay, folder: Path
+):
+    new_file(folder, "good.bin")
+
+    done = assay("submit", folder / "none", folder, "--worker", api.add_worker())
+
+    assert done.returncode == 1
+    assert "none: no such file or directory" in done.stderr
+    assert done.stdout.split()[1] == "good.bin"
 
 
 def test_piped_tables_are_plain_and_a_row_is_a_line(api: API, assay: Assay):

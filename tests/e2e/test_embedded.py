@@ -26,7 +26,6 @@ from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.db.unit_of_work import driver_url
 from orchestrator.embedded.places import places
 from orchestrator.messaging.topology import redis_client
-from orchestrator.terminal.submit import submit_files
 from tests.fixtures.embedded import (
     ODD_NAME,
     STOP_SECONDS,
@@ -38,6 +37,7 @@ from tests.fixtures.embedded import (
     everything_of,
     hold,
     kill,
+    order,
 )
 from tests.fixtures.waiting import eventually
 
@@ -297,7 +297,7 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree_and_its_holder_takes_
         files[-1].write_text(f"sample {number}")
     with hold(data_dir, "slow_worker", modules=tmp_path) as held:
         with held.client as client:
-            jobs = submit_files(client, files)
+            jobs = [order(client, file) for file in files]
             eventually(
                 lambda: any(j["state"] == "executing" for j in client.get("/job")),
             )

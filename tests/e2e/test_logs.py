@@ -18,8 +18,8 @@ import redis
 
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import TOKEN_HEADER
-from orchestrator.terminal.submit import submit_files
 from tests.fixtures.containers import Composed, composed
+from tests.fixtures.embedded import order
 from tests.fixtures.waiting import eventually
 
 #: Ids of what a line is about; those of a task name all three.
@@ -71,7 +71,7 @@ def _live(stack: Composed, sample: Path) -> tuple[list[dict[str, Any]], list[str
     """Do what leaves traces; return the tasks, and every secret that was in play."""
     with stack.client() as client:
         key = client._http.headers["Argus-API-Key"]
-        (job,) = submit_files(client, [sample])
+        job = order(client, sample)
         path = f"/job/{job['id']}"
         eventually(lambda: client.get(path)["state"] == "done")
         tasks: list[dict[str, Any]] = client.get(f"{path}/tasks")

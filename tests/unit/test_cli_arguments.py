@@ -12,7 +12,7 @@ from orchestrator.cli.job import worker_rows
 from orchestrator.cli.task import history_rows, task_fields
 from orchestrator.cli.worker import worker_state
 from orchestrator.domain.errors import InvalidError
-from orchestrator.terminal.submit import files_of
+from orchestrator.terminal.sources import find_sources
 
 TOP = {"demo", "up", "submit", "api", "dispatch", "consume", "beat", "maintain"}
 GROUPS = {"job", "task", "worker", "verdict", "key", "db"}
@@ -125,21 +125,32 @@ def test_a_folder_gives_all_its_files_in_order(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "b" / "pipe")
 
-    found = files_of([tmp_path, tmp_path / "a"])
+    found = find_sources([tmp_path, tmp_path / "a"])
 
-    assert [str(path.relative_to(tmp_path)) for path in found] == [
-        "a",
-        "b/1",
-        "b/2",
-        "a",
-    ]
+    assert found.unusable == []
+    shown = [each.shown for each in found.files]
+    assert shown == ["a", "b/1", "b/2", str(tmp_path / "a")]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(InvalidError, match="there is no file"):
-        files_of([tmp_path / "none"])
+def test_what_cannot_be_sent_is_said_beside_what_can(tmp_path: Path):
+    (tmp_path / "good").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    os.mkfifo(tmp_path / "pipe")
+    named = [tmp_path / name for name in ("none", "good", "large", "pipe")]
+
+    found = find_sources(named, limit_bytes=10)
+
+    assert [each.source for each in found.files] == [tmp_path / "good"]
+    assert {Path(each.shown).name: each.why for each in found.unusable} == {
+        "none": "no such file or directory",
+        "large": "is larger than 10 bytes (ASSAY_SAMPLE_MAX_BYTES)",
+        "pipe": "is neither a file nor a folder",
+    }
+
+
+def test_a_folder_with_nothing_in_it_is_a_mistake(tmp_path: Path):
     with pytest.raises(InvalidError, match="there are no files"):
-        files_of([tmp_path])
+        find_sources([tmp_path])
 
 
 @pytest.mark.parametrize(

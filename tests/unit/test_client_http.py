@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client, segment
-from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.errors import AssayError, ConfigurationError
 
 
 @dataclass
@@ -75,7 +75,7 @@ def client(server: Server) -> Iterator[Client]:
 
 
 def complaint(client: Client) -> str:
-    with pytest.raises(ClientError) as caught:
+    with pytest.raises(AssayError) as caught:
         client.get("/job")
     assert "\n" not in caught.value.message
     return caught.value.message
