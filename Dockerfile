@@ -19,7 +19,7 @@ RUN python -m venv /opt/assay \
 
 FROM wheels AS worker-environment
 RUN python -m venv /opt/assay \
-    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[analyzers]'
+    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[worker,analyzers]'
 
 FROM python:${PYTHON}-slim AS base
 RUN useradd --uid 10001 --create-home assay
