@@ -14,10 +14,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
+from orchestrator.cli.ids import job_id
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
 from orchestrator.client.models import OVER
-from orchestrator.domain.errors import NotFoundError
 from orchestrator.terminal.output import (
     console,
     errors,
@@ -31,15 +31,15 @@ from orchestrator.terminal.output import (
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)
 
-JobID = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or 'latest'.")]
+_HELP = "its id, six digits of its beginning or end, or 'latest'"
+
+JobID = Annotated[str, typer.Argument(metavar="JOB", help=f"The job: {_HELP}.")]
 JobIDs = Annotated[
-    list[str], typer.Argument(metavar="JOB…", help="Ids of jobs, or 'latest'.")
+    list[str], typer.Argument(metavar="JOB…", help=f"Jobs, each by {_HELP}.")
 ]
 
 JOB_COLUMNS = ("job", "state", "file", "sample", "priority", "enqueued", "took")
 TASK_COLUMNS = ("worker", "state", "reason", "attempt", "took", "score", "message")
-
-LATEST = "latest"
 
 _WATCH_SECONDS = 0.5
 
@@ -66,16 +66,21 @@ def list_(
         print_json(jobs)
         return
     print_table(
-        ("job", "state", "file", "sample", "open", "enqueued", "took"),
+        (
+            *("job", "state", "file", "verdict", "score", "open", "enqueued", "took"),
+            "sample",
+        ),
         (
             (
                 job["id"],
                 job["state"],
                 job["fileName"],
-                job["analysedSample"]["id"][:12],
+                job["verdict"] and job["verdict"]["status"],
+                job["verdict"] and job["verdict"]["score"],
                 job["openTasks"],
                 moment(job["enqueuedTimestamp"]),
                 seconds_between(job["enqueuedTimestamp"], job["endTimestamp"]),
+                job["analysedSample"]["id"][:12],
             )
             for job in jobs
         ),
@@ -86,7 +91,7 @@ def list_(
 def show(job: JobID, as_json: AsJSON = False) -> None:
     """Show a job with its tasks."""
     with connect() as client:
-        found, tasks = _read(client, resolve(client, job))
+        found, tasks = _read(client, job_id(client, job))
     if as_json:
         print_json({**found, "tasks": tasks})
     else:
@@ -97,7 +102,7 @@ def show(job: JobID, as_json: AsJSON = False) -> None:
 def watch(jobs: JobIDs, as_json: AsJSON = False) -> None:
     """Watch jobs until they are over; exit 1 if a task failed or timed out."""
     with connect() as client:
-        ids = list(dict.fromkeys(resolve(client, job) for job in jobs))
+        ids = list(dict.fromkeys(job_id(client, job) for job in jobs))
         is_live = console.is_terminal and not as_json
         readings = (_follow_live if is_live else _follow_in_lines)(client, ids)
     if as_json:
@@ -122,7 +127,7 @@ def retry(job: JobID, as_json: AsJSON = False) -> None:
 def explain(job: JobID, as_json: AsJSON = False) -> None:
     """Say of every registered worker why it looked at the sample, or did not."""
     with connect() as client:
-        found = client.get(f"/job/{segment(resolve(client, job))}/explain")
+        found = client.get(f"/job/{segment(job_id(client, job))}/explain")
     if as_json:
         print_json(found)
         return
@@ -135,21 +140,6 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
     )
     if found["noVerdict"] is not None:
         print(f"no verdict: {found['noVerdict']}")
-
-
-def resolve(client: Client, job: str) -> str:
-    """
-    Return a job's id as the API has it; ``latest`` is the newest that the key may see.
-
-    Raises:
-        NotFoundError: There is no job yet.
-    """
-    if job != LATEST:
-        return job
-    newest = client.get("/job", limit=1)
-    if not newest:
-        raise NotFoundError("there is no job yet; assay submit FILE makes one")
-    return str(newest[0]["id"])
 
 
 def task_rows(tasks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
@@ -199,7 +189,7 @@ def _went_wrong(reading: Reading) -> bool:
 
 def _command(job: str, verb: str, *, as_json: bool) -> None:
     with connect() as client:
-        found = client.put(f"/job/{segment(resolve(client, job))}/{verb}")
+        found = client.put(f"/job/{segment(job_id(client, job))}/{verb}")
     if as_json:
         print_json(found)
     else:
@@ -230,9 +220,9 @@ def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
     """Yield the jobs until all of them are over, that time included."""
     known: dict[str, Reading] = {}
     while True:
-        for job_id in ids:
-            if job_id not in known or known[job_id][0]["state"] not in OVER:
-                known[job_id] = _read(client, job_id)
+        for each in ids:
+            if each not in known or known[each][0]["state"] not in OVER:
+                known[each] = _read(client, each)
         yield list(known.values())
         if all(job["state"] in OVER for job, _ in known.values()):
             return

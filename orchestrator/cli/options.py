@@ -12,6 +12,15 @@ import typer
 AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+SampleID = Annotated[
+    str,
+    typer.Argument(
+        metavar="SAMPLE",
+        help="Its SHA-256 or another hash, six digits of it, or 'latest'.",
+    ),
+]
+
+
 def named_path(value: str) -> Path:
     """
     Read the name of a file or folder.

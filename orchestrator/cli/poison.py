@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from orchestrator.cli.options import AsJSON
+from orchestrator.cli.ids import sha256_of
+from orchestrator.cli.options import AsJSON, SampleID
 from orchestrator.cli.worker import Name
 from orchestrator.client.http import connect, segment
 from orchestrator.terminal.output import moment, print_json, print_table
 
 app = typer.Typer(help="Samples of which workers die.", no_args_is_help=True)
-
-Sha256 = Annotated[str, typer.Argument(metavar="SHA256", help="The sample.")]
 
 
 @app.command("list")
@@ -43,10 +40,11 @@ def list_(as_json: AsJSON = False) -> None:
 
 
 @app.command()
-def clear(sha256: Sha256, worker: Name, as_json: AsJSON = False) -> None:
+def clear(sample: SampleID, worker: Name, as_json: AsJSON = False) -> None:
     """Let a worker look at a sample again; what failed stays so until it is retried."""
     with connect() as client:
-        done = client.put(f"/poison/{segment(sha256)}/{segment(worker)}/clear")
+        sha256 = sha256_of(client, sample)
+        done = client.put(f"/poison/{sha256}/{segment(worker)}/clear")
     if as_json:
         print_json(done)
     elif done["cleared"]:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.job import TASK_COLUMNS, JobID, resolve, task_rows
+from orchestrator.cli.ids import job_id, task_of
+from orchestrator.cli.job import TASK_COLUMNS, JobID, task_rows
 from orchestrator.cli.options import AsJSON
-from orchestrator.client.http import Client, connect, segment
+from orchestrator.client.http import connect, segment
 from orchestrator.terminal.output import moment, print_fields, print_json, print_table
 
 app = typer.Typer(help="A job's tasks.", no_args_is_help=True)
@@ -27,7 +28,7 @@ _TIMES = tuple(
 def list_(job: JobID, as_json: AsJSON = False) -> None:
     """List the tasks of a job."""
     with connect() as client:
-        tasks = client.get_all(f"/job/{segment(resolve(client, job))}/tasks")
+        tasks = client.get_all(f"/job/{segment(job_id(client, job))}/tasks")
     if as_json:
         print_json(tasks)
         return
@@ -38,7 +39,10 @@ def list_(job: JobID, as_json: AsJSON = False) -> None:
 @app.command()
 def show(
     task: Annotated[
-        str, typer.Argument(metavar="TASK|JOB", help="The task's id, or its job's.")
+        str,
+        typer.Argument(
+            metavar="JOB/WORKER|TASK", help="As latest/yara, or the task's whole id."
+        ),
     ],
     worker: Annotated[
         str | None, typer.Argument(help="After a job: the worker, or the task's id.")
@@ -47,7 +51,7 @@ def show(
 ) -> None:
     """Show a task with its whole history: what happened when, by whom and why."""
     with connect() as client:
-        found = _find(client, task, worker)
+        found = task_of(client, task, worker)
     if as_json:
         print_json(found)
         return
@@ -102,14 +106,3 @@ def history_rows(task: Mapping[str, Any]) -> list[tuple[object, ...]]:
     # Of one moment: what happened before what it led to.
     rows.sort(key=lambda row: row[0])
     return [(moment(at), *rest) for at, *rest in rows]
-
-
-def _find(client: Client, task: str, worker: str | None) -> Any:  # JSON
-    if worker is None:
-        return client.get(f"/task/{segment(task)}")
-    path = f"/job/{segment(resolve(client, task))}"
-    ids = {
-        found_task["worker"]: found_task["id"]
-        for found_task in client.get_all(f"{path}/tasks")
-    }
-    return client.get(f"{path}/task/{segment(ids.get(worker, worker))}")

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from orchestrator.cli.options import AsJSON
-from orchestrator.client.http import connect, segment
+from orchestrator.cli.ids import sha256_of
+from orchestrator.cli.options import AsJSON, SampleID
+from orchestrator.client.http import connect
 from orchestrator.demo.report import CONTRIBUTION_COLUMNS, contribution_rows
 from orchestrator.terminal.output import print_fields, print_json, print_table
 
@@ -22,12 +21,10 @@ def _verdicts() -> None:
 
 
 @app.command()
-def show(
-    sha256: Annotated[str, typer.Argument(help="The sample.")], as_json: AsJSON = False
-) -> None:
+def show(sample: SampleID, as_json: AsJSON = False) -> None:
     """Show a sample's current verdict with each contribution."""
     with connect() as client:
-        verdict = client.get(f"/sample/{segment(sha256)}")["latestVerdict"]
+        verdict = client.get(f"/sample/{sha256_of(client, sample)}")["latestVerdict"]
     if as_json:
         print_json(verdict)
         return

@@ -287,6 +287,73 @@ def test_what_cannot_be_sent_is_said_first_and_counts(
     assert done.stdout.split()[1] == "good.bin"
 
 
+def test_a_part_of_an_id_is_enough_wherever_one_is_asked_for(api: API, assay: Assay):
+    content = secrets.token_bytes(40)
+    worker = api.add_worker()
+    job = api.add_job(api.upload(content), workers=[worker])
+    end = job["id"][-8:]
+    (task,) = api.tasks(job["id"])
+
+    for wanted in (end, end.upper(), end[-6:], job["id"]):
+        assert assay.json("job", "show", wanted)["id"] == job["id"]
+    assert assay.json("job", "explain", end)["workers"]
+    for words in (
+        (f"{end}/{worker}",),
+        (end, worker),
+        (task["id"],),
+        (end, task["id"]),
+    ):
+        assert assay.json("task", "show", *words)["id"] == task["id"]
+    md5 = hashlib.md5(content).hexdigest()  # noqa: S324
+    sha256 = hashlib.sha256(content).hexdigest()
+    for wanted in (md5, sha256[:9], sha256[-9:], sha256):
+        assert assay("verdict", "show", wanted).stdout == "no verdict yet\n"
+    cancelled = assay.json("job", "cancel", end)
+    assert (cancelled["id"], cancelled["state"]) == (job["id"], "done")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("job", "show", "abc"), "give its id, or six digits or more"),
+        (("job", "show", "not-hex-at-all"), "give its id, or six digits or more"),
+        (("task", "list", "../worker"), "give its id, or six digits or more"),
+        (("job", "cancel", "0123456789ab"), "no job begins or ends with"),
+        (("verdict", "show", "0123456789ab"), "no sample begins or ends with"),
+        (("task", "show", "nonsense"), "give JOB/WORKER, as latest/yara"),
+    ],
+)
+def test_what_nothing_is_meant_by_is_said_in_words(
+    assay: Assay, words: tuple[str, ...], said: str
+):
+    done = assay(*words)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_job_without_that_worker_says_which_it_has(api: API, assay: Assay):
+    workers = sorted([api.add_worker(), api.add_worker()])
+    job = api.add_job(workers=workers)
+
+    done = assay("task", "show", f"{job['id']}/yara")
+
+    assert f"this job has {', '.join(workers)}; it has no 'yara'" in done.stderr
+
+
+def test_a_part_that_several_have_names_them(api: API, assay: Assay):
+    jobs = [api.add_job(fileName=f"{n}.bin") for n in range(2)]
+    # Of ids that grow with time, those of a few hours begin alike.
+    assert jobs[0]["id"][:6] == jobs[1]["id"][:6]
+
+    done = assay("job", "show", jobs[0]["id"][:6])
+
+    assert done.returncode == 1
+    assert "may be" in done.stderr
+    assert "give more of it" in done.stderr
+
+
 def test_piped_tables_are_plain_and_a_row_is_a_line(api: API, assay: Assay):
     job = api.add_job(fileName="[/red] long name " + "x" * 200)
 
@@ -658,8 +725,6 @@ def test_a_verdict_is_shown_with_each_contribution(api: API, assay: Assay):
     ("words", "status"),
     [
         (("job", "show", "0199a1f4-0000-7000-8000-000000000000"), "404"),
-        (("job", "show", "no-id"), "412"),
-        (("task", "list", "../worker"), "404"),
         (("worker", "show", "nobody-has-this-name"), "404"),
         (("verdict", "show", "ab" * 32), "404"),
         (("job", "list", "--state", "lost"), "412"),
