@@ -10,8 +10,10 @@ import re
 from http import HTTPStatus
 
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import RedirectResponse
 from fastapi.security import APIKeyHeader
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.deps import KEY_HEADER, Services
@@ -45,6 +47,8 @@ from orchestrator.catalog.logins import FailedLogins
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
 
+_DOCS = "/docs"
+
 _SLASHES = re.compile(r"/{2,}")
 
 #: What the path says that a request is about.
@@ -68,7 +72,10 @@ is to be changed, and `metaData.code` names it for programs.
 
 def create_app(services: Services) -> FastAPI:
     """Return the API on top of *services*."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        # All that the page needs comes from here: it has no other host to ask.
+        docs_url=_DOCS,
+        redoc_url=None,
         title="Assay",
         description=_DESCRIPTION,
         version="2",
@@ -104,11 +111,17 @@ def create_app(services: Services) -> FastAPI:
         )
     app.include_router(unsupported.router, prefix=SAMPLEDB_PREFIX)
     app.include_router(session.router, dependencies=documented)
+    app.add_route("/", _lead_on, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(internal.router)
     app.include_router(internal.enrolment_router)
     return app
+
+
+async def _lead_on(_request: Request) -> RedirectResponse:
+    """Lead whoever opens the address in a browser to what can be done here."""
+    return RedirectResponse(_DOCS)
 
 
 class Surroundings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_every_error_of_the_domain_has_a_code_of_its_own():
     assert len(set(codes)) == len(codes)
 
 
-@pytest.mark.parametrize("path", ["/nonsense", "/sampledb/v2/nonsense", "/"])
+@pytest.mark.parametrize("path", ["/nonsense", "/sampledb/v2/nonsense"])
 def test_an_unknown_route_answers_404_in_the_envelope(api: API, path: str):
     answer = api.bare.get(path)
 
@@ -234,8 +235,18 @@ def test_every_route_documents_its_errors(api_services: Services):
             assert operation["description"], path
 
 
-def test_the_documentation_is_served(api: API):
-    assert "Assay" in api.bare.get("/docs").text
+def test_the_documentation_is_served_and_asks_nobody_else(api: API):
+    led = api.bare.get("/")
+    page = api.bare.get("/docs").text
+
+    assert (led.status_code, led.headers["Location"]) == (307, "/docs")
+    assert "Assay" in page
+    needed = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert needed
+    for address in needed:
+        assert address.startswith("/"), address
+        assert api.bare.get(address).status_code == 200, address
+    assert "://" not in page.replace("http://www.w3.org/", "")
     assert api.bare.get("/openapi.json").json()["info"]["title"] == "Assay"
 
 
