@@ -51,7 +51,7 @@ class Analysis:
     """
     One worker's result for one sample.
 
-    ``score``: -1 (no findings: counts for nothing), else 0 (benign) to 100 (malicious).
+    ``score``: -1 (no findings: counts for nothing), else 0 to 100 (malicious).
     ``result``: JSON, of the shape of the schema given to :func:`workers.analyzer`.
     ``override``: set only when the worker is entirely certain; it decides the verdict.
     """

@@ -36,7 +36,7 @@ class Findings:
     """
     What somebody found in a sample.
 
-    ``score``: -1 (no findings), or 0 (benign) to 100 (malicious). ``tags`` [{type,
+    ``score``: -1 (no findings), or 0 to 100 (malicious). ``tags`` [{type,
     value}], ``detections`` [{name, assessment}].
     """
 

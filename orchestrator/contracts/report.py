@@ -76,7 +76,7 @@ class ReportedAnalysis(Wire):
     """
     One worker's result.
 
-    ``score``: -1 (no findings, counts for nothing) or 0 (benign) to 100 (malicious).
+    ``score``: -1 (no findings, counts for nothing) or 0 to 100 (malicious).
     ``result``: any JSON, checked against the worker's schema in the replica; ``None``
     with a reference of kind ``result`` when it was too large for a message.
     """

@@ -40,6 +40,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from orchestrator.db.states import ENQUEUED, EXECUTING, OPEN, OVER, TIMEOUT
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import JobState, Role, TaskState
+from orchestrator.domain.verdict import VerdictStatus
 
 metadata = MetaData(
     naming_convention={
@@ -636,10 +637,7 @@ verdict = Table(
     _reference("created_by", "api_user.id", nullable=True),
     _created(),
     CheckConstraint("score between -1 and 100", name="score_is_in_range"),
-    CheckConstraint(
-        "status in ('malicious', 'suspicious', 'benign', 'unknown')",
-        name="status_is_known",
-    ),
+    _values("status", VerdictStatus),
     CheckConstraint(
         "status_override in ('malicious', 'benign')", name="override_is_known"
     ),

@@ -33,7 +33,13 @@ class VerdictStatus(StrEnum):
 
     MALICIOUS = "malicious"
     SUSPICIOUS = "suspicious"
+    #: Traits worth knowing, too weak to suspect anything.
+    INFORMATIONAL = "informational"
+    #: Somebody looked and found nothing, which nobody certifies.
+    NO_FINDINGS = "no_findings"
+    #: By an override alone: no score says that a sample does no harm.
     BENIGN = "benign"
+    #: Overrides contradict each other, or no analysis counted.
     UNKNOWN = "unknown"
 
 
@@ -81,7 +87,7 @@ class TagCount:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """
-    One analysis. ``score``: -1 (no findings), or 0 (benign) to 100 (malicious).
+    One analysis. ``score``: -1 (no findings), or 0 to 100 (malicious).
 
     Raises:
         ValueError: The score is out of range.
@@ -261,7 +267,7 @@ def recompute(
     contradicting = len(overrides) > 1
     return Verdict(
         score=score,
-        status=_status(score, override, bands, contradicting=contradicting),
+        status=_status(counting, override, bands, contradicting=contradicting),
         status_override=override,
         contradicting=contradicting,
         coverage_percent=_coverage_percent(ordered),
@@ -353,7 +359,7 @@ def _decisive(
 
 
 def _status(
-    score: int,
+    counting: Sequence[Contribution],
     override: StatusOverride | None,
     bands: Bands,
     *,
@@ -361,13 +367,21 @@ def _status(
 ) -> VerdictStatus:
     if override is not None:
         return VerdictStatus(override)
-    if contradicting or score == NO_FINDINGS:
+    # A success without an analysis counts, but is nobody's word about the sample.
+    has_analysis = any(part.analysis_id is not None for part in counting)
+    if contradicting or not has_analysis:
         return VerdictStatus.UNKNOWN
+    return _status_of_score(_score(counting), bands)
+
+
+def _status_of_score(score: int, bands: Bands) -> VerdictStatus:
+    if score == NO_FINDINGS:
+        return VerdictStatus.NO_FINDINGS
     if score >= bands.malicious:
         return VerdictStatus.MALICIOUS
     if score >= bands.suspicious:
         return VerdictStatus.SUSPICIOUS
-    return VerdictStatus.BENIGN
+    return VerdictStatus.INFORMATIONAL
 
 
 def _coverage_percent(contributions: Sequence[Contribution]) -> int:

@@ -24,7 +24,7 @@ from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState
-from orchestrator.domain.verdict import Source, Why
+from orchestrator.domain.verdict import Source, VerdictStatus, Why
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
@@ -92,7 +92,7 @@ class VerdictView:
     job_id: UUID | None
     job_state: JobState | None
     score: int
-    status: str
+    status: VerdictStatus
     status_override: str | None
     is_contradicting: bool
     is_manual: bool
@@ -224,7 +224,7 @@ def _view(
         job_id=row.job_id if is_own else None,
         job_state=JobState(row.job_state) if is_own and row.job_state else None,
         score=row.score,
-        status=row.status,
+        status=VerdictStatus(row.status),
         status_override=row.status_override,
         is_contradicting=row.is_contradicting,
         is_manual=row.is_manual,

@@ -21,6 +21,7 @@ _COLOURS = {
     "success": "green",
     "done": "green",
     "benign": "green",
+    "nothing found": "green",
     "executing": "cyan",
     "failed": "red",
     "malicious": "bold red",
@@ -28,6 +29,9 @@ _COLOURS = {
     "timeout": "yellow",
     "cancelled": "magenta",
 }
+
+#: Words of the API that people read in others.
+_SPOKEN = {"no_findings": "nothing found"}
 
 #: Wide enough that a row of a table that is piped stays one line.
 _PIPED_COLUMNS = 100_000
@@ -86,6 +90,7 @@ def cell(value: object) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     text = shown(str(value))
+    text = _SPOKEN.get(text, text)
     return Text(text, style=_COLOURS.get(text, ""))
 
 

@@ -56,6 +56,11 @@ def test_a_name_that_is_not_text_can_be_shown():
     assert shown("caf\udce9").isprintable()
 
 
+def test_a_sample_in_which_nothing_was_found_says_it_in_words():
+    assert str(cell("no_findings")) == "nothing found"
+    assert cell("no_findings").style == "green"
+
+
 def test_states_are_coloured_and_other_words_are_not():
     assert cell("malicious").style == "bold red"
     assert cell("invoice.pdf").style == ""

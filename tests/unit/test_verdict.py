@@ -122,10 +122,10 @@ def test_an_analysis_without_findings_contributes_nothing_but_covers():
     assert verdict.coverage_percent == 100
 
 
-def test_without_any_findings_the_score_is_minus_one_and_the_status_unknown():
+def test_without_any_findings_the_score_is_minus_one_and_the_status_says_so():
     verdict = rolled(ran(1, -1), ran(2, -1))
 
-    assert (verdict.score, verdict.status) == (-1, VerdictStatus.UNKNOWN)
+    assert (verdict.score, verdict.status) == (-1, VerdictStatus.NO_FINDINGS)
 
 
 def test_a_success_without_analysis_counts_as_no_findings():
@@ -272,9 +272,9 @@ def test_an_analysis_of_the_future_has_no_negative_age():
 @pytest.mark.parametrize(
     ("score", "status"),
     [
-        (-1, VerdictStatus.UNKNOWN),
-        (0, VerdictStatus.BENIGN),
-        (29, VerdictStatus.BENIGN),
+        (-1, VerdictStatus.NO_FINDINGS),
+        (0, VerdictStatus.INFORMATIONAL),
+        (29, VerdictStatus.INFORMATIONAL),
         (30, VerdictStatus.SUSPICIOUS),
         (69, VerdictStatus.SUSPICIOUS),
         (70, VerdictStatus.MALICIOUS),
@@ -283,6 +283,28 @@ def test_an_analysis_of_the_future_has_no_negative_age():
 )
 def test_the_status_follows_the_bands(score, status):
     assert rolled(ran(1, score)).status is status
+
+
+def test_successes_without_an_analysis_leave_the_status_unknown():
+    verdict = rolled(worker(1, state=TaskState.SUCCESS))
+
+    assert (verdict.score, verdict.coverage_percent) == (-1, 100)
+    assert verdict.status is VerdictStatus.UNKNOWN
+
+
+def test_a_previous_analysis_without_findings_is_one_that_counts():
+    previous = worker(1, state=TaskState.FAILED, previous=finding(-1))
+
+    verdict = rolled(previous, worker(2, state=TaskState.SUCCESS))
+
+    assert verdict.status is VerdictStatus.NO_FINDINGS
+
+
+@given(st.lists(st.integers(-1, 100), min_size=1))
+def test_no_score_says_that_a_sample_is_benign(scores):
+    results = (ran(place, score) for place, score in enumerate(scores, 1))
+
+    assert rolled(*results).status is not VerdictStatus.BENIGN
 
 
 def test_the_bands_are_settings():

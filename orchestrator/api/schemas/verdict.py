@@ -20,7 +20,7 @@ from orchestrator.api.schemas.common import (
     UserAgent,
     UserInfo,
 )
-from orchestrator.domain.verdict import Source, Why
+from orchestrator.domain.verdict import Source, VerdictStatus, Why
 from orchestrator.queries.verdicts import ContributionView, VerdictView
 
 
@@ -102,7 +102,7 @@ class VerdictResponse(Shape):
 
     sample_sha256: str
     score: int
-    status: str
+    status: VerdictStatus
     status_override: str | None
     comment: str | None
     flags: tuple[str, ...]
