@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.sandboxes import ANALYZERS, planned_run, run, sandbox
-from workers.analysis import File
+from workers.analysis import Classification, File
 from workers.sandbox.sandbox import (
     BadResult,
     Crashed,
@@ -74,6 +75,16 @@ def test_an_exception_comes_back_with_its_traceback(sandbox):
     assert "in _raises" in outcome.message
 
 
+@pytest.mark.parametrize("behaviour", ["raises", "raises_over_a_path", "segfaults"])
+def test_a_failure_tells_no_folder_of_this_machine(sandbox, behaviour):
+    outcome = run(sandbox, planned_run(do=behaviour))
+
+    assert isinstance(outcome, Raised | Crashed)
+    assert "sandbox_behaviours.py" in outcome.message
+    assert '"/' not in outcome.message
+    assert "'/" not in outcome.message
+
+
 def test_a_long_exception_is_cut(sandbox):
     outcome = run(sandbox, planned_run(do="raises_much"))
 
@@ -90,11 +101,17 @@ def test_an_author_may_say_that_another_try_helps(sandbox):
 
 
 def test_an_author_may_say_that_the_sample_is_not_for_it(sandbox):
-    outcome = run(sandbox, planned_run(do="unsupported"))
+    kind = Classification(type="text", mime_type="text/plain")
+    asked = replace(planned_run(do="unsupported"), classification=kind)
+
+    outcome = run(sandbox, asked)
 
     assert isinstance(outcome, Raised)
     assert outcome.kind == "unsupported"
-    assert "not a PE file" in outcome.message
+    assert outcome.message == (
+        "behave: not a PE file; it was given as text (text/plain), and everything"
+        " is taken"
+    )
 
 
 def test_leaving_python_is_an_error_not_a_crash(sandbox):

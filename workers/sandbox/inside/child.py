@@ -24,6 +24,7 @@ from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
 from workers.sample import Sample
 from workers.sandbox.inside.confinement import Walls, tie
+from workers.sandbox.inside.places import without_places
 
 #: What the sample is called in the directory of its slot.
 SAMPLE = "sample"
@@ -178,13 +179,13 @@ def _call(analyzer: Analyzer, sample: Sample) -> Answer:
     try:
         return _finished(analyzer.function(sample))
     except MemoryError as error:
-        return {"kind": "out_of_memory", "message": _describe(error)}
+        return {"kind": "out_of_memory", "message": _describe(error, sample)}
     except Unsupported as error:
-        return _raised("unsupported", error)
+        return _raised("unsupported", _refusal(analyzer, sample, error))
     except Recoverable as error:
-        return _raised("error", error, recoverable=True)
+        return _raised("error", _describe(error, sample), recoverable=True)
     except BaseException as error:  # noqa: BLE001  (the author's code may raise anything)
-        return _raised("error", error)
+        return _raised("error", _describe(error, sample))
 
 
 def _finished(returned: object) -> Answer:
@@ -206,24 +207,33 @@ def _plain(value: object) -> dict[str, object]:
 _ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
 
 
-def _raised(which: str, error: BaseException, *, recoverable: bool = False) -> Answer:
+def _raised(which: str, message: str, *, recoverable: bool = False) -> Answer:
     return {
         "kind": "raised",
         "which": which,
         "recoverable": recoverable,
-        "message": _describe(error),
+        "message": message,
     }
+
+
+def _refusal(analyzer: Analyzer, sample: Sample, error: Unsupported) -> str:
+    given = f"{sample.classification.type} ({sample.classification.mime_type})"
+    takes = "everything" if "*" in analyzer.accepts else ", ".join(analyzer.accepts)
+    why = str(error) or "it is not of a kind that can be looked at"
+    text = f"{analyzer.name}: {why}; it was given as {given}, and {takes} is taken"
+    return without_places(text)[:MESSAGE_MAX]
 
 
 def _bad(message: str) -> Answer:
     return {"kind": "bad_result", "message": message[:MESSAGE_MAX]}
 
 
-def _describe(error: BaseException) -> str:
-    head = "".join(traceback.format_exception_only(error)).strip()[: MESSAGE_MAX // 2]
+def _describe(error: BaseException, sample: Sample) -> str:
+    head = "".join(traceback.format_exception_only(error)).strip()
+    head = without_places(head, str(sample.path.parent))[: MESSAGE_MAX // 2]
     # The first frame is this module's.
     frames = error.__traceback__.tb_next if error.__traceback__ else None
-    stack = "".join(traceback.format_tb(frames, limit=-32))
+    stack = without_places("".join(traceback.format_tb(frames, limit=-32)))
     return f"{head}\n{stack[-(MESSAGE_MAX - len(head) - 1) :]}".strip()
 
 
