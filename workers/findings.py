@@ -20,6 +20,9 @@ MALICIOUS_POINTS = 70
 
 _TEXT_LIMIT = 256
 _SUMMARY_LIMIT = 2000
+#: Of what was cut, what is told: a hostile file can have thousands of things too many.
+_CUTS_TOLD = 20
+_CUTS_SUMMED_UP = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +61,13 @@ class Findings:
             strongest_only: The score is the highest points instead of the sum, for
                 kinds that overlap by nature.
         """
-        self.truncated = False
         self._kinds = kinds
         self._highest = highest
         self._per_kind = per_kind
         self._strongest_only = strongest_only
         self._seen: Counter[str] = Counter()
         self._rows: list[dict[str, str]] = []
+        self._cuts: dict[str, str] = {}
 
     def add(self, kind: str, **details: str | None) -> None:
         """Note one finding; an exact repetition changes nothing."""
@@ -73,10 +76,14 @@ class Findings:
         if row in self._rows[-self._per_kind :]:
             return
         self._seen[kind] += 1
-        if self._seen[kind] > self._per_kind:
-            self.truncated = True
-            return
-        self._rows.append(row)
+        if self._seen[kind] <= self._per_kind:
+            self._rows.append(row)
+
+    def cut(self, what: str, amount: str) -> None:
+        """Note that *what* is not all in the result; *amount*: ``200 of 1500``, say."""
+        name = clean(what)
+        if name in self._cuts or len(self._cuts) < _CUTS_TOLD:
+            self._cuts[name] = clean(amount)
 
     def __contains__(self, kind: str) -> bool:
         return kind in self._seen
@@ -92,8 +99,8 @@ class Findings:
             {"points": self._kinds[kind].points, "reason": self._kinds[kind].reason}
             for kind in self._scoring()
         ]
-        summary = self._summary()
-        truncated = self.truncated or bool(facts.get("truncated"))
+        cuts = self._all_cuts()
+        summary = self._summary(_told(cuts))
         return Analysis(
             score=self.score,
             result={
@@ -101,7 +108,7 @@ class Findings:
                 "findings": self._rows,
                 "reasons": reasons,
                 "summary": summary,
-                "truncated": truncated,
+                "truncated": cuts,
             },
             tags=self._tags(),
             detections=[_detection(kind, self._kinds[kind]) for kind in self._seen],
@@ -123,10 +130,18 @@ class Findings:
             Tag(type="behaviour", value=value) for value in sorted(map(str, behaviours))
         ]
 
-    def _summary(self) -> str:
+    def _all_cuts(self) -> dict[str, str]:
+        beyond = {
+            f"findings of {kind}": f"{self._per_kind} of {count}"
+            for kind, count in self._seen.items()
+            if count > self._per_kind
+        }
+        return {**beyond, **self._cuts}
+
+    def _summary(self, cuts: str) -> str:
         scoring = self._scoring()
         if not scoring:
-            return "Nothing that scores was found."
+            return f"Nothing that scores was found.{cuts}"
         parts = "; ".join(
             f"{self._kinds[kind].reason} (+{self._kinds[kind].points})"
             for kind in scoring
@@ -134,7 +149,7 @@ class Findings:
         rule = ", the strongest of" if self._strongest_only else ""
         if self._total() > self._highest:
             rule = f", capped at {self._highest}"
-        return clean(f"Score {self.score}{rule}: {parts}", _SUMMARY_LIMIT)
+        return clean(f"Score {self.score}{rule}: {parts}", _SUMMARY_LIMIT) + cuts
 
 
 def schema(facts: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -159,7 +174,7 @@ def schema(facts: Mapping[str, JSON]) -> dict[str, JSON]:
             ),
             "reasons": array(strict({"points": {"type": "integer"}, "reason": text})),
             "summary": text,
-            "truncated": {"type": "boolean"},
+            "truncated": {"type": "object", "additionalProperties": text},
         }
     )
 
@@ -195,6 +210,16 @@ def clean(text: str | bytes, limit: int = _TEXT_LIMIT) -> str:
     if len(shown) <= limit:
         return shown
     return shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _told(cuts: Mapping[str, str]) -> str:
+    """The sentence that ends a summary where something was cut."""
+    if not cuts:
+        return ""
+    parts = [f"{what} ({amount})" for what, amount in cuts.items()]
+    rest = len(parts) - _CUTS_SUMMED_UP
+    more = f" and {rest} more" if rest > 0 else ""
+    return f" Not all is shown: {', '.join(parts[:_CUTS_SUMMED_UP])}{more}."
 
 
 def _detection(name: str, kind: Kind) -> Detection:

@@ -170,7 +170,8 @@ _ROWS_ENDED = (
     ), judged AS (
         INSERT INTO verdict (id, sample_sha256, job_id, score, status,
                              coverage_percent, created_at)
-        SELECT found, sha256, named.id, 0, 'informational', 100, past + interval '2 seconds'
+        SELECT found, sha256, named.id, 0, 'informational', 100,
+               past + interval '2 seconds'
           FROM named
     ), weighed AS (
         INSERT INTO verdict_input (verdict_id, worker_id, short_name, source,

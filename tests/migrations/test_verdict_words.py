@@ -37,20 +37,20 @@ def engine(empty_database_url: str) -> Iterator[Engine]:
             INSERT INTO api_user (id, customer_id, name, role)
             SELECT gen_random_uuid(), id, 'ann', 'analyzer' FROM customer
             """,
-            f"""
+            """
             INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)
-            SELECT '{_SHA256}', repeat('a', 128), repeat('a', 40), repeat('a', 32), 1,
-                   id FROM api_user
+            SELECT repeat('ab', 32), repeat('a', 128), repeat('a', 40), repeat('a', 32),
+                   1, id FROM api_user
             """,
             """
             INSERT INTO worker (id, short_name)
             VALUES (gen_random_uuid(), 'one'), (gen_random_uuid(), 'two')
             """,
-            f"""
+            """
             INSERT INTO analysis (id, sample_sha256, customer_id, worker_id,
                                   agent_name, agent_version, score)
-            SELECT gen_random_uuid(), '{_SHA256}', customer.id, worker.id, 'x', '1', 0
-              FROM customer, worker
+            SELECT gen_random_uuid(), sample.sha256, customer.id, worker.id, 'x', '1', 0
+              FROM sample, customer, worker
             """,
         ):
             connection.execute(text(statement))
@@ -124,9 +124,7 @@ def statuses_after(engine: Engine, *old: OldVerdict) -> list[str]:
         (OldVerdict(score=-1, status="unknown", contradicting=True), "unknown"),
         (OldVerdict(score=90, status="unknown", contradicting=True), "unknown"),
         (
-            OldVerdict(
-                score=5, status="benign", override="benign", contradicting=True
-            ),
+            OldVerdict(score=5, status="benign", override="benign", contradicting=True),
             "benign",
         ),
         (

@@ -192,7 +192,7 @@ def test_a_part_that_unpacks_to_an_absurd_size_is_not_unpacked(analyze):
     analysis = analyze(zip_of(bomb))
 
     assert findings(analysis, "part_too_large")
-    assert analysis.result["truncated"] is True
+    assert analysis.result["truncated"]
 
 
 def test_an_encrypted_package_says_so(analyze):

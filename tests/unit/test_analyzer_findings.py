@@ -91,7 +91,37 @@ def test_a_flood_of_one_kind_is_cut_and_leaves_room_for_the_others():
     result = findings.analysis({}).result
 
     assert len(result["findings"]) == 6
-    assert result["truncated"] is True
+    assert result["truncated"] == {"findings of weak": "5 of 1000"}
+
+
+def test_a_result_and_its_summary_say_what_was_cut():
+    findings = Findings(KINDS)
+    findings.cut("sections", "96 of 300")
+
+    analysis = findings.analysis({})
+
+    assert analysis.result["truncated"] == {"sections": "96 of 300"}
+    assert analysis.message == (
+        "Nothing that scores was found. Not all is shown: sections (96 of 300)."
+    )
+
+
+def test_what_is_whole_says_nothing_of_cuts():
+    analysis = Findings(KINDS).analysis({})
+
+    assert analysis.result["truncated"] == {}
+    assert analysis.message == "Nothing that scores was found."
+
+
+def test_a_thousand_cuts_are_told_in_a_few_words():
+    findings = Findings(KINDS)
+    for number in range(1000):
+        findings.cut(f"part {number}", "not read")
+
+    analysis = findings.analysis({})
+
+    assert len(analysis.result["truncated"]) == 20
+    assert str(analysis.message).endswith("part 4 (not read) and 15 more.")
 
 
 def test_a_repetition_adds_no_row():

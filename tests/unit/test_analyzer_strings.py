@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import random
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers import Analysis, Sample
+from workers.analyzers.strings import anchors
 from workers.analyzers.strings import scan as strings_scan
 from workers.analyzers.strings.analyzer import HIGHEST_SCORE, strings
 from workers.analyzers.strings.indicators import LIST_LIMIT, Indicators
@@ -133,7 +135,54 @@ def test_more_indicators_than_the_list_holds_are_cut_and_said_to_be(analyze):
     analysis = analyze(urls)
 
     assert len(analysis.result["urls"]) == LIST_LIMIT
-    assert analysis.result["truncated"] is True
+    assert analysis.result["truncated"]["urls"] == "200 of more"
+    assert "urls (200 of more)" in analysis.result["summary"]
+
+
+#: What is looked for, as patterns that may begin anywhere: slow, and plain to read.
+PLAIN_HOST = re.compile(
+    rb"(?<![A-Za-z0-9.@_/-])(?:[A-Za-z0-9-]{1,63}\.){1,8}"
+    rb"(?:com|net|org|info|biz|onion|ru|cn|top|xyz|club|online|site|example|test)"
+    rb"(?![A-Za-z0-9_.-])",
+    re.IGNORECASE,
+)
+PLAIN_URL = re.compile(
+    rb"(?:https?|ftps?|hxxps?)://[^\s\x00-\x20\"'<>\\^`{|}\x7f-\xff]{3,2000}",
+    re.IGNORECASE,
+)
+PLAIN_IPV4 = re.compile(rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+PLAIN_DIGEST = re.compile(
+    rb"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})"
+    rb"(?![0-9A-Za-z])"
+)
+PLAIN_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{40,}={0,2}")
+PIECES = st.sampled_from(
+    [
+        *(b"http", b"hXXps", b"ftp", b"://", b":", b".", b"/", b"@", b"-", b"_", b"="),
+        *(b"==", b" ", b"\n", b"com", b"Example", b"onion", b"1", b"12", b"255", b"g"),
+        *(b"ab12" * 8, b"0" * 8, b"Zz9+" * 10, b"x" * 70, b"1.2.3.4", b"\xff"),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(PIECES, max_size=40).map(b"".join))
+def test_searches_from_what_is_rare_find_what_plain_patterns_find(text: bytes):
+    assert list(anchors.urls(text)) == PLAIN_URL.findall(text)
+    assert [*dict.fromkeys(anchors.hosts(text))] == [
+        *dict.fromkeys(PLAIN_HOST.findall(text))
+    ]
+    assert [found for _, found in anchors.ipv4(text)] == PLAIN_IPV4.findall(text)
+    assert list(anchors.digests(text)) == PLAIN_DIGEST.findall(text)
+    assert list(anchors.base64_runs(text)) == PLAIN_BASE64.findall(text)
+
+
+def test_of_a_large_sample_every_fifth_byte_is_counted(analyze):
+    noise = random.Random(4).randbytes(strings_scan.COUNTED_BYTES + 1)
+
+    entropy = analyze(noise).result["entropy"]
+
+    assert 7.97 < entropy["highest_block"] <= entropy["overall"] <= 8
 
 
 def test_a_string_across_two_chunks_is_read_whole():

@@ -99,7 +99,9 @@ def encode(analysis: ReportedAnalysis) -> bytes:
 def clean_text(text: str) -> str:
     """Return *text* as any message and any database can hold it."""
     printable = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    return printable[:MESSAGE_MAX_CHARACTERS]
+    if len(printable) <= MESSAGE_MAX_CHARACTERS:
+        return printable
+    return printable[: MESSAGE_MAX_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _analysis(fields: Mapping[str, JSON]) -> ReportedAnalysis:

@@ -68,7 +68,7 @@ def _project(data: bytes, document: Document) -> Iterator[bytes]:
             continue
         if inflater.unconsumed_tail:
             document.findings.add("bomb", detail="a macro project")
-            document.truncated = True
+            document.findings.cut("a macro project", "not unpacked")
         else:
             yield inflated
         return

@@ -105,7 +105,7 @@ _SCHEMA = schema(
 
 @analyzer(
     "document",
-    version="2",
+    version="3",
     # Not all of the super type: a web page is a document too, and none of ours.
     accepts=[
         *("ooxml", "odf", "ole", "msg", "msi", "rtf", "pdf", "xml"),
@@ -128,7 +128,6 @@ def document(sample: Sample) -> Analysis:
             "objects": read.objects,
             "relationships": read.relationships,
             "pdf": read.pdf,
-            "truncated": read.truncated,
         }
     )
 
@@ -171,7 +170,8 @@ def _read_zip(stream: BinaryIO, findings: Findings) -> Document:
             document = Document("ooxml", findings)
             read_ooxml(archive, document)
     except TooManyMembersError:
-        document = Document("ooxml", findings, truncated=True)
+        document = Document("ooxml", findings)
+        findings.cut("parts", "none of too many")
         findings.add("bomb", detail="too many members")
     except PARSER_ERRORS as exc:
         raise Unsupported("a ZIP archive that cannot be read") from exc

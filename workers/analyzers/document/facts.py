@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal, assert_never
 
 from workers.analysis import JSON
 from workers.analyzers.document.budget import Budget
@@ -17,6 +19,9 @@ from workers.findings import Findings, Kind, clean
 
 #: Kept of each list.
 LIST_LIMIT = 200
+
+#: The lists of a document, as the result calls them.
+Rows = Literal["macros", "objects", "relationships"]
 
 #: What pure Python parsers raise on input that its author did not think of. A damaged
 #: part must not hide what the others show.
@@ -164,15 +169,28 @@ class Document:
     objects: list[JSON] = field(default_factory=list)
     relationships: list[JSON] = field(default_factory=list)
     pdf: JSON = None
-    truncated: bool = False
     budget: Budget = field(default_factory=Budget)
+    _met: Counter[str] = field(default_factory=Counter)
 
-    def keep(self, rows: list[JSON], row: JSON) -> None:
-        """Append *row* unless the list is full."""
+    def keep(self, name: Rows, row: JSON) -> None:
+        """Append *row* to the list of that name unless it is full."""
+        rows = self._rows(name)
+        self._met[name] += 1
         if len(rows) < LIST_LIMIT:
             rows.append(row)
         else:
-            self.truncated = True
+            self.findings.cut(name, f"{LIST_LIMIT} of {self._met[name]}")
+
+    def _rows(self, name: Rows) -> list[JSON]:
+        match name:
+            case "macros":
+                return self.macros
+            case "objects":
+                return self.objects
+            case "relationships":
+                return self.relationships
+            case _:
+                assert_never(name)
 
     def add_dde(self, command: str, *, where: str) -> None:
         """Note a program that is asked through DDE, and what for."""
@@ -180,7 +198,7 @@ class Document:
 
     def stop_reading(self, where: str) -> None:
         """Note that the budget ran out at *where*; of a bomb that is known already."""
-        self.truncated = True
+        self.findings.cut(where or "document", f"not read: {self.budget.reason}")
         if "bomb" not in self.findings:
             self.findings.add("reading_stopped", where=where, detail=self.budget.reason)
 
@@ -199,4 +217,4 @@ class Document:
             "size": size,
             "where": clean(where),
         }
-        self.keep(self.objects, row)
+        self.keep("objects", row)

@@ -53,7 +53,7 @@ def read_lnk(data: bytes, document: Document) -> None:
     document.findings.add("shortcut", name=_shown(target), detail=_shown(arguments))
     _judge([*targets, texts.get("working folder", "")], arguments, document)
     shown = {"type": "shortcut", "target": clean(_shown(target)), "part": ""}
-    document.keep(document.relationships, {**shown, "part": clean(_shown(arguments))})
+    document.keep("relationships", {**shown, "part": clean(_shown(arguments))})
 
 
 def _judge(targets: list[str], arguments: str, document: Document) -> None:

@@ -32,6 +32,8 @@ from workers.findings import clean
 #: scanner, whose pattern of e-mail addresses takes the square of such a run's length.
 _LONG_RUN = re.compile(r"[\w.%+-]{1024}")
 _MOST_MODULES = 200
+#: Of each kind, in the row of a module.
+_WORDS_SHOWN = 50
 #: What one compressed stream of a project may unpack to, byte by byte in Python. A
 #: module has 65,534 lines at most; ours are scanned up to a million characters.
 _UNPACKED_BYTES = 4 * 1024 * 1024
@@ -111,7 +113,7 @@ def read_macros(data: bytes, part: str, document: Document) -> None:
         document.findings.add("macro_unreadable", where=part)
     if _unpacker.refused > refused:
         document.findings.add("bomb", where=part, detail="a macro project")
-        document.truncated = True
+        document.findings.cut(part, "a macro project is not unpacked")
 
 
 def _read(data: bytes, part: str, document: Document) -> None:
@@ -121,7 +123,8 @@ def _read(data: bytes, part: str, document: Document) -> None:
         if parser.type == TYPE_TEXT or not parser.detect_macros():
             return
         found = False
-        for _, _, file_name, code in islice(parser.extract_macros(), _MOST_MODULES):
+        modules = parser.extract_macros()
+        for _, _, file_name, code in islice(modules, _MOST_MODULES):
             # It lists the sheets of every workbook; it says apart whether one has XLM.
             if file_name == _EXCEL4_FILE and not parser.contains_xlm_macros:
                 continue
@@ -133,6 +136,8 @@ def _read(data: bytes, part: str, document: Document) -> None:
                 _judge_module(str(file_name), code, part, document)
         if not found:
             document.findings.add("macro_unreadable", where=part)
+        if next(modules, None) is not None:
+            document.findings.cut(f"modules of {part}", f"{_MOST_MODULES} of more")
     finally:
         parser.close()
 
@@ -174,16 +179,20 @@ def judge_source(
         findings.add(_suspicious_kind(word), name=word, module=module)
     for word in words["IOC"]:
         findings.add("macro_indicator", name=word, module=module)
+    for kind, found in words.items():
+        if len(found) > _WORDS_SHOWN:
+            amount = f"{_WORDS_SHOWN} of {len(found)}"
+            findings.cut(f"{kind} words of {module}", amount)
     row = {
         "module": clean(module),
         "where": clean(where),
         "characters": len(code),
         "lines": code.count("\n"),
-        "auto_exec": words["AutoExec"][:50],
-        "suspicious": words["Suspicious"][:50],
-        "indicators": words["IOC"][:50],
+        "auto_exec": words["AutoExec"][:_WORDS_SHOWN],
+        "suspicious": words["Suspicious"][:_WORDS_SHOWN],
+        "indicators": words["IOC"][:_WORDS_SHOWN],
     }
-    document.keep(document.macros, row)
+    document.keep("macros", row)
 
 
 def _words(code: str) -> dict[str, list[str]]:

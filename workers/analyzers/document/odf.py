@@ -56,7 +56,8 @@ def read_odf(archive: zipfile.ZipFile, document: Document) -> None:
 def read_flat_odf(text: str, document: Document) -> None:
     """Note what is remarkable in an OpenDocument that is one XML file."""
     pieces = text.split(_MODULE_MARK)[1:]
-    document.truncated |= len(pieces) > _MOST_MODULES
+    if len(pieces) > _MOST_MODULES:
+        document.findings.cut("modules", f"{_MOST_MODULES} of {len(pieces)}")
     for piece in pieces[:_MOST_MODULES]:
         tag, _, rest = piece.partition(">")
         if source := _SOURCE.search(rest):

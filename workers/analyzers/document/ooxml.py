@@ -17,6 +17,7 @@ from workers.analyzers.document.biff import find_xlsb_dde
 from workers.analyzers.document.budget import MOST_DEPTH
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.markup import (
+    MOST_ELEMENTS,
     decode,
     elements,
     find_dde_field,
@@ -112,7 +113,7 @@ def _note_macro_sheet(path: PurePosixPath, name: str, document: Document) -> Non
 def _judge_xml(path: PurePosixPath, name: str, text: str, document: Document) -> None:
     if is_crowded(text):
         document.findings.add("reading_stopped", where=name, detail="too many elements")
-        document.truncated = True
+        document.findings.cut(name, f"{MOST_ELEMENTS} elements of more")
     if path.suffix == ".rels":
         for row in elements(text, "Relationship"):
             _judge_relationship(row, name, document)
@@ -155,7 +156,7 @@ def _judge_relationship(row: dict[str, str], part: str, document: Document) -> N
         finding = "external_link"
     document.findings.add(finding, name=target, where=part, detail=kind)
     shown = {"type": clean(kind), "target": clean(target), "part": clean(part)}
-    document.keep(document.relationships, shown)
+    document.keep("relationships", shown)
 
 
 def _sibling(part: str, target: str) -> str:

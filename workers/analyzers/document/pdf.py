@@ -40,6 +40,7 @@ _ERRORS = (*PARSER_ERRORS, pikepdf.PdfError, pikepdf.DataDecodingError)
 #: Dictionaries and arrays that are looked at. Books have a tenth of it.
 _MOST_NODES = 200_000
 _MOST_UNREACHED = 50_000
+_NAMES_SHOWN = 50
 _SCRIPT_BYTES = 1_000_000
 _PATH_CHARACTERS = 200
 
@@ -93,7 +94,7 @@ def read_pdf(path: Path, document: Document) -> None:
                 _scan(path, document)
     if pikepdf.settings.qpdf_limit_errors() > exceeded:
         document.findings.add("bomb", detail="a stream exceeds the library's limits")
-        document.truncated = True
+        document.findings.cut("a stream", "not unpacked")
 
 
 def _scan(path: Path, document: Document) -> RawScan:
@@ -127,13 +128,16 @@ def _read(pdf: pikepdf.Pdf, document: Document) -> bool:
         except _ERRORS:
             document.findings.add("part_unreadable", where=where)
     pages = _page_count(pdf)
+    if len(counts.embedded_files) > _NAMES_SHOWN:
+        amount = f"{_NAMES_SHOWN} of {len(counts.embedded_files)}"
+        document.findings.cut("embedded files", amount)
     document.pdf = {
         "version": clean(pdf.pdf_version, 16),
         "pages": pages,
         "objects": counts.objects,
         "scripts": counts.scripts,
         "uris": counts.uris,
-        "embedded_files": counts.embedded_files[:50],
+        "embedded_files": counts.embedded_files[:_NAMES_SHOWN],
     }
     return bool(pages) and "part_unreadable" not in document.findings
 
@@ -160,6 +164,9 @@ def _nodes(
     except _ERRORS:
         document.findings.add("part_unreadable", where="catalogue")
         return
+    if len(unreached) > _MOST_UNREACHED:
+        amount = f"{_MOST_UNREACHED} of {len(unreached)}"
+        document.findings.cut("objects that nothing refers to", amount)
     for item in unreached[:_MOST_UNREACHED]:
         yield from _walk(f"object {item.objgen[0]}", item, seen, document)
 
@@ -181,7 +188,7 @@ def _walk(
             yield path, node
         for name, child in _children(node):
             if len(seen) + len(queue) > _MOST_NODES:
-                document.truncated = True
+                document.findings.cut("objects", f"{_MOST_NODES} of more")
                 return
             if _is_container(child):
                 queue.append((f"{path}{name}"[:_PATH_CHARACTERS], child))

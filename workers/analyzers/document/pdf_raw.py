@@ -79,7 +79,7 @@ def _texts(data: bytes, document: Document) -> Iterator[tuple[str, bytes]]:
     left = _INFLATED_BYTES
     for number, match in enumerate(_STREAM.finditer(data), start=1):
         if number > _MOST_STREAMS or left <= 0 or not document.budget.has_time():
-            document.truncated = True
+            document.findings.cut("streams", f"{number - 1} of more")
             return
         if data[match.end() : match.end() + 1] not in {b"x", b"h", b"H", b"X", b"8"}:
             # A zlib stream begins with its window's size; pictures do not.
@@ -122,7 +122,7 @@ def _judge_scripts(text: bytes, where: str, document: Document, scan: RawScan) -
     for match in _SCRIPT.finditer(text):
         scan.scripts += 1
         if scan.scripts > _MOST_SCRIPTS:
-            document.truncated = True
+            document.findings.cut("scripts", f"{_MOST_SCRIPTS} of more")
             return
         source = text[match.end() : match.end() + _SCRIPT_BYTES]
         source = source.partition(b"endobj")[0]

@@ -52,6 +52,6 @@ def _inflated(body: bytes, document: Document) -> bytes | None:
         return None
     if inflater.unconsumed_tail:
         document.findings.add("bomb", where="PowerPoint Document", detail="an object")
-        document.truncated = True
+        document.findings.cut("an object", "not unpacked")
         return None
     return data

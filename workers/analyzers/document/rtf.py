@@ -72,7 +72,8 @@ def read_rtf(data: bytes, document: Document) -> None:
     for number, item in enumerate(parser.objects[:_MOST_OBJECTS], start=1):
         _judge_object(item, f"object {number}", document)
     if len(parser.objects) > _MOST_OBJECTS:
-        document.truncated = True
+        amount = f"{_MOST_OBJECTS} of {len(parser.objects)}"
+        document.findings.cut("embedded objects", amount)
 
 
 def _judge_fields(data: bytes, document: Document) -> None:

@@ -58,7 +58,7 @@ def read_parts(
     members = _distinct_members(archive, document)
     _judge_sizes(members, document)
     if len(members) > MOST_PARTS:
-        document.truncated = True
+        document.findings.cut("parts", f"{MOST_PARTS} of {len(members)}")
     for info in islice(sorted(members, key=_rank), MOST_PARTS):
         data = _read_part(archive, info, document)
         if data is not None:
@@ -94,7 +94,7 @@ def _distinct_members(
             continue
         if info.header_offset < end:
             document.findings.add("bomb", where=info.filename, detail="members overlap")
-            document.truncated = True
+            document.findings.cut(info.filename, "not read")
             continue
         end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
         distinct.append(info)
@@ -127,7 +127,8 @@ def _read_part(
 ) -> bytes | None:
     if info.file_size > PART_BYTES:
         document.findings.add("part_too_large", where=info.filename)
-        document.truncated = True
+        amount = f"{PART_BYTES} of {info.file_size} bytes"
+        document.findings.cut(info.filename, amount)
     if not document.budget.spend(min(info.file_size, PART_BYTES)):
         return None
     try:

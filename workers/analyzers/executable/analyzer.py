@@ -85,6 +85,7 @@ def executable(sample: Sample) -> Analysis:
         raise Unsupported("not a PE, ELF or Mach-O program that can be read")
     findings = Findings(KINDS)
     judge(program, findings, file_size=sample.size)
+    _note_cuts(program, findings)
     return findings.analysis(_facts(program))
 
 
@@ -111,13 +112,19 @@ def _facts(program: Program) -> dict[str, JSON]:
         "export_count": len(program.exports),
         "exports": program.exports[:_NAMES_SHOWN],
         "overlay": _overlay(program.overlay),
-        "truncated": _is_truncated(program),
     }
 
 
-def _is_truncated(program: Program) -> bool:
-    longest = max(len(program.imports), len(program.exports), len(program.libraries))
-    return longest > _NAMES_SHOWN or len(program.sections) > _SECTIONS_SHOWN
+def _note_cuts(program: Program, findings: Findings) -> None:
+    for name, rows, shown in (
+        ("sections", program.sections, _SECTIONS_SHOWN),
+        ("libraries", program.libraries, _NAMES_SHOWN),
+        ("imports", program.imports, _NAMES_SHOWN),
+        ("exports", program.exports, _NAMES_SHOWN),
+        ("slices", program.slices, _SECTIONS_SHOWN),
+    ):
+        if len(rows) > shown:
+            findings.cut(name, f"{shown} of {len(rows)}")
 
 
 def _section(part: Section) -> JSON:

@@ -11,11 +11,16 @@ import re
 
 from workers import Analysis, Sample, analyzer
 from workers.analysis import JSON
-from workers.analyzers.strings.indicators import Indicators, is_address, is_onion
+from workers.analyzers.strings.indicators import (
+    LIST_LIMIT,
+    Indicators,
+    is_address,
+    is_onion,
+)
 from workers.analyzers.strings.scan import BLOCK_BYTES, Entropy, RunStatistics, Scan
 from workers.findings import Findings, Kind, array, schema, strict
 
-#: Words alone convict nobody: the score stays within what people read as benign.
+#: Words alone convict nobody: the score stays within what people read as informational.
 HIGHEST_SCORE = 29
 
 KINDS = {
@@ -82,7 +87,7 @@ _SCHEMA = schema(
 
 @analyzer(
     "strings",
-    version="2",
+    version="3",
     accepts=["*"],
     run_seconds=120,
     schema=_SCHEMA,
@@ -93,22 +98,38 @@ _SCHEMA = schema(
 )
 def strings(sample: Sample) -> Analysis:
     """Read the sample once and report what its text names."""
-    scan, found = Scan(), Indicators()
+    scan, found = Scan(entropy=Entropy.of(sample.size)), Indicators()
     with sample.open() as stream:
         for text in scan.texts(stream):
             found.collect(text)
     findings = Findings(KINDS, highest=HIGHEST_SCORE)
     _judge_network(findings, found)
     _judge_content(findings, found, scan)
+    _note_cuts(findings, found)
+    if scan.scanned_bytes < sample.size:
+        findings.cut("bytes", f"{scan.scanned_bytes} of {sample.size}")
     return findings.analysis(
         {
             "scanned_bytes": scan.scanned_bytes,
             "entropy": _entropy(scan.entropy),
             "strings": {"ascii": _runs(scan.ascii), "utf16le": _runs(scan.utf16)},
             **_lists(found),
-            "truncated": found.truncated or scan.scanned_bytes < sample.size,
         }
     )
+
+
+def _note_cuts(findings: Findings, found: Indicators) -> None:
+    cut = {
+        "urls": found.urls.is_cut,
+        "hosts": found.hosts.is_cut,
+        "ipv4": found.ipv4.is_cut,
+        "ipv6": found.ipv6.is_cut,
+        "emails": found.emails.is_cut,
+        "hashes": found.hashes.is_cut,
+        "base64": found.blobs.is_cut,
+    }
+    for name in (name for name, is_cut in cut.items() if is_cut):
+        findings.cut(name, f"{LIST_LIMIT} of more")
 
 
 def _judge_network(findings: Findings, found: Indicators) -> None:

@@ -1,8 +1,7 @@
 """
 Picks indicators out of bytes: URLs, hosts, addresses, hashes and encoded data.
 
-Patterns start with a literal or at a boundary, so that hostile input costs linear time.
-Does not read files and does not score.
+Where they may be, ``anchors`` finds. Does not read files and does not score.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from workers.analyzers.strings import anchors
 from workers.dotted import reads_as_version
 from workers.findings import clean
 
@@ -27,37 +27,15 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LIST_LIMIT = 200
 URL_LIMIT = 2048
 
-_URL = re.compile(
-    rb"(?:https?|ftps?|hxxps?)://[^\s\x00-\x20\"'<>\\^`{|}\x7f-\xff]{3,2000}",
-    re.IGNORECASE,
-)
-#: Bare names only under domains that are seldom the end of a file's or symbol's name.
-_HOST = re.compile(
-    rb"(?<![A-Za-z0-9.@_/-])(?:[A-Za-z0-9-]{1,63}\.){1,8}"
-    rb"(?:com|net|org|info|biz|onion|ru|cn|top|xyz|club|online|site|example|test)"
-    rb"(?![A-Za-z0-9_.-])",
-    re.IGNORECASE,
-)
 _ONION = re.compile(r"(?:^|\.)(?:[a-z2-7]{16}|[a-z2-7]{56})\.onion$")
-_IPV4 = re.compile(rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
-_IPV6 = re.compile(
-    rb"(?<![\w:.])(?:[0-9a-fA-F]{1,4}:{1,2}){2,7}[0-9a-fA-F]{1,4}(?![\w:.])"
-)
-_MAIL_DOMAIN = re.compile(
-    rb"@((?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![A-Za-z0-9])"
-)
-_MAIL_NAME = re.compile(rb"[A-Za-z0-9._%+-]{1,64}\Z")
-_HASH = re.compile(
-    rb"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})"
-    rb"(?![0-9A-Za-z])"
-)
-_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{40,}={0,2}")
 #: PowerShell takes any unambiguous beginning of -EncodedCommand.
 _ENCODED_COMMAND = re.compile(
     rb"-e(?:nc?|nco(?:d(?:e(?:d(?:c(?:o(?:m(?:m(?:a(?:nd?)?)?)?)?)?)?)?)?)?)?"
     rb"[\s\"']{1,8}([A-Za-z0-9+/]{20,}={0,2})",
     re.IGNORECASE,
 )
+#: Letters that no hexadecimal has, capitals and digits.
+_CLASSES = (re.compile(rb"[h-z]"), re.compile(rb"[A-Z]"), re.compile(rb"[0-9]"))
 _HASH_NAMES = {32: "md5", 40: "sha1", 64: "sha256"}
 _MAGICS = (
     (b"MZ", "pe"),
@@ -81,53 +59,57 @@ class Blob(NamedTuple):
     content: str
 
 
+class Kept(dict[_Key, _Value]):
+    """Distinct things in order of appearance, at most :data:`LIST_LIMIT`."""
+
+    #: There were more.
+    is_cut = False
+
+    def add_all(self, found: Iterable[tuple[_Key, _Value]]) -> None:
+        """Keep what is new; nothing is looked for once there was too much."""
+        if self.is_cut:
+            return
+        for key, value in found:
+            if len(self) >= LIST_LIMIT and key not in self:
+                self.is_cut = True
+                return
+            self.setdefault(key, value)
+
+
 @dataclass(slots=True)
 class Indicators:
     """Distinct indicators in order of appearance, each list bounded."""
 
-    urls: dict[str, str] = field(default_factory=dict)
-    hosts: dict[str, None] = field(default_factory=dict)
-    ipv4: dict[str, str] = field(default_factory=dict)
-    ipv6: dict[str, str] = field(default_factory=dict)
-    emails: dict[str, None] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)
-    blobs: dict[Blob, None] = field(default_factory=dict)
+    urls: Kept[str, str] = field(default_factory=Kept)
+    hosts: Kept[str, None] = field(default_factory=Kept)
+    ipv4: Kept[str, str] = field(default_factory=Kept)
+    ipv6: Kept[str, str] = field(default_factory=Kept)
+    emails: Kept[str, None] = field(default_factory=Kept)
+    hashes: Kept[str, str] = field(default_factory=Kept)
+    blobs: Kept[Blob, None] = field(default_factory=Kept)
     encoded_commands: int = 0
-    truncated: bool = False
 
     def collect(self, text: bytes) -> None:
         """Add everything that *text* holds."""
-        self._collect_urls(text)
-        for name in _hosts(text):
-            self._keep(self.hosts, name, None)
-        for address in _addresses(_IPV4, text):
-            self._keep(self.ipv4, str(address), _scope(address))
-        for address in _addresses(_IPV6, text):
-            self._keep(self.ipv6, str(address), _scope(address))
-        for email in _emails(text):
-            self._keep(self.emails, email, None)
-        for digest in _HASH.findall(text):
-            value = digest.decode().lower()
-            self._keep(self.hashes, value, _HASH_NAMES[len(value)])
-        for blob in _blobs(text):
-            self._keep(self.blobs, blob, None)
+        if not (self.urls.is_cut and self.hosts.is_cut):
+            self._collect_urls(text)
+        self.hosts.add_all((name, None) for name in _hosts(text))
+        self.ipv4.add_all(_addresses(anchors.ipv4(text), text))
+        self.ipv6.add_all(_addresses(anchors.ipv6(text), text))
+        self.emails.add_all((email, None) for email in _emails(text))
+        self.hashes.add_all(_hashes(text))
+        self.blobs.add_all((blob, None) for blob in _blobs(text))
         self.encoded_commands += sum(
             _looks_like_utf16(match[1]) for match in _ENCODED_COMMAND.finditer(text)
         )
 
     def _collect_urls(self, text: bytes) -> None:
-        for match in _URL.finditer(text):
-            url = match[0].rstrip(b".,;:!?)]*").decode("ascii")
+        for found in anchors.urls(text):
+            url = found.rstrip(b".,;:!?)]*").decode("ascii")
             host = _url_host(url)
             if host:
-                self._keep(self.urls, clean(url, URL_LIMIT), host)
-                self._keep(self.hosts, host, None)
-
-    def _keep(self, kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
-        if len(kept) >= LIST_LIMIT and key not in kept:
-            self.truncated = True
-            return
-        kept.setdefault(key, value)
+                self.urls.add_all([(clean(url, URL_LIMIT), host)])
+                self.hosts.add_all([(host, None)])
 
 
 def is_onion(host: str) -> bool:
@@ -148,20 +130,22 @@ def _url_host(url: str) -> str:
 
 
 def _hosts(text: bytes) -> Iterator[str]:
-    for name in _HOST.findall(text):
+    for name in anchors.hosts(text):
         yield name.decode("ascii").lower()
 
 
-def _addresses(pattern: re.Pattern[bytes], text: bytes) -> Iterator[_Address]:
-    for match in pattern.finditer(text):
-        if (address := _address(match[0])) is None:
+def _addresses(
+    found: Iterable[tuple[int, bytes]], text: bytes
+) -> Iterator[tuple[str, str]]:
+    for at, written in found:
+        if (address := _address(written)) is None:
             continue
-        before = text[max(0, match.start() - _BEFORE_BYTES) : match.start()]
+        before = text[max(0, at - _BEFORE_BYTES) : at]
         if address.version == 4 and reads_as_version(  # noqa: PLR2004
             str(address), before.decode("latin-1")
         ):
             continue
-        yield address
+        yield str(address), _scope(address)
 
 
 def _address(text: bytes) -> _Address | None:
@@ -184,27 +168,20 @@ def _scope(address: _Address) -> str:
 
 
 def _emails(text: bytes) -> Iterator[str]:
-    for match in _MAIL_DOMAIN.finditer(text):
-        before = text[max(0, match.start() - 64) : match.start()]
-        if name := _MAIL_NAME.search(before):
-            yield f"{name[0].decode()}@{match[1].decode().lower()}"
+    for name, domain in anchors.emails(text):
+        yield f"{name.decode()}@{domain.decode().lower()}"
+
+
+def _hashes(text: bytes) -> Iterator[tuple[str, str]]:
+    for digest in anchors.digests(text):
+        yield digest.decode().lower(), _HASH_NAMES[len(digest)]
 
 
 def _blobs(text: bytes) -> Iterator[Blob]:
-    for match in _BASE64.finditer(text):
-        encoded = match[0]
-        if _is_varied(encoded):
+    for encoded in anchors.base64_runs(text):
+        # Hexadecimal, paths and long identifiers use not all of the classes.
+        if all(letters.search(encoded) for letters in _CLASSES):
             yield Blob(len(encoded), _content(_decode(encoded)))
-
-
-def _is_varied(encoded: bytes) -> bool:
-    """Tell base64 from hexadecimal, paths and long identifiers: it uses every class."""
-    body = encoded.rstrip(b"=")
-    return (
-        any(97 + 6 < byte < 123 for byte in body)  # noqa: PLR2004  (g to z: not hex)
-        and any(65 <= byte < 91 for byte in body)  # noqa: PLR2004  (A to Z)
-        and any(48 <= byte < 58 for byte in body)  # noqa: PLR2004  (0 to 9)
-    )
 
 
 def _decode(encoded: bytes) -> bytes:

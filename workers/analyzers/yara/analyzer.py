@@ -120,7 +120,7 @@ _SCHEMA = schema(
 @analyzer(
     "yara",
     # The rules are part of what this worker is: changing them makes a new version.
-    version=f"1-{_FINGERPRINT[:8]}",
+    version=f"2-{_FINGERPRINT[:8]}",
     accepts=["*"],
     run_seconds=60,
     schema=_SCHEMA,
@@ -137,6 +137,10 @@ def yara(sample: Sample) -> Analysis:
     findings = Findings(KINDS, strongest_only=True)
     for rule in matching:
         findings.add(rule.identifier, where=rule.namespace)
+        for pattern in rule.patterns:
+            if len(pattern.matches) == _MATCHES_PER_PATTERN:
+                what = f"offsets of {pattern.identifier} in {rule.identifier}"
+                findings.cut(what, f"{_MATCHES_PER_PATTERN}, perhaps of more")
     analysis = findings.analysis(
         {
             "rules": {"count": len(_FACTS), "fingerprint": _FINGERPRINT},
