@@ -6,6 +6,8 @@ Runs nothing of the sample and does not verify signatures.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from workers import Analysis, Sample, Unsupported, analyzer
 from workers.analysis import JSON
 from workers.analyzers.executable.program import Import, Overlay, Program, Section
@@ -50,6 +52,7 @@ _SCHEMA = schema(
                     "file_size": _COUNT,
                     "entropy": _BITS,
                     "rights": {"enum": _RIGHTS},
+                    "sha256": _TEXT_OR_NULL,
                 }
             )
         ),
@@ -58,6 +61,9 @@ _SCHEMA = schema(
         "imports": array(strict({"library": _TEXT, "functions": array(_TEXT)})),
         "export_count": _COUNT,
         "exports": array(_TEXT),
+        "version_info": {"type": "object", "additionalProperties": _TEXT},
+        "debug_path": _TEXT_OR_NULL,
+        "signers": array(strict({"name": _TEXT, "subject": _TEXT, "issuer": _TEXT})),
         "overlay": {
             "anyOf": [
                 {"type": "null"},
@@ -70,7 +76,7 @@ _SCHEMA = schema(
 
 @analyzer(
     "executable",
-    version="2",
+    version="3",
     # Not all of the super type: Android and Java programs are archives.
     accepts=["pe", "elf", "macho"],
     run_seconds=60,
@@ -111,6 +117,9 @@ def _facts(program: Program) -> dict[str, JSON]:
         "imports": _imports(program.imports[:_NAMES_SHOWN]),
         "export_count": len(program.exports),
         "exports": program.exports[:_NAMES_SHOWN],
+        "version_info": program.version_info,
+        "debug_path": program.debug_path,
+        "signers": [asdict(signer) for signer in program.signers],
         "overlay": _overlay(program.overlay),
     }
 
@@ -125,6 +134,11 @@ def _note_cuts(program: Program, findings: Findings) -> None:
     ):
         if len(rows) > shown:
             findings.cut(name, f"{shown} of {len(rows)}")
+    if program.sections_overlap:
+        findings.cut("the program", "not read")
+    elif program.sections_unmeasured:
+        amount = f"{program.sections_unmeasured} not measured"
+        findings.cut("contents of sections", amount)
 
 
 def _section(part: Section) -> JSON:
@@ -142,6 +156,7 @@ def _section(part: Section) -> JSON:
         "file_size": part.file_size,
         "entropy": round(part.entropy, 3),
         "rights": rights,
+        "sha256": part.sha256,
     }
 
 

@@ -32,6 +32,7 @@ class Section:
     readable: bool
     writable: bool
     executable: bool
+    sha256: str | None = None
 
     def holds(self, address: int) -> bool:
         """Whether *address* is within it once it is loaded."""
@@ -56,6 +57,15 @@ class Overlay:
     entropy: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signer:
+    """Who signed a program, as its certificate says; all three may be empty."""
+
+    name: str
+    subject: str
+    issuer: str
+
+
 @dataclass(kw_only=True, slots=True)
 class Program:
     """
@@ -63,6 +73,8 @@ class Program:
 
     ``timestamp``: seconds since 1970 as the header says, which may be a lie or a hash.
     ``imports_matter``: a program of this kind is expected to import something.
+    ``sections_overlap``: they hold the same bytes many times over.
+    ``version_info``, ``debug_path`` and ``signers`` are the author's word.
     """
 
     format: str
@@ -79,13 +91,18 @@ class Program:
     executable_stack: bool = False
     sections_missing: bool = False
     imports_matter: bool = False
+    sections_overlap: bool = False
+    sections_unmeasured: int = 0
     tls_callbacks: int = 0
+    debug_path: str | None = None
     overlay: Overlay | None = None
     slices: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     exports: list[str] = field(default_factory=list)
+    version_info: dict[str, str] = field(default_factory=dict)
+    signers: list[Signer] = field(default_factory=list)
 
 
 def name_of(value: Any) -> str:

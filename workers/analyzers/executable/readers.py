@@ -13,6 +13,8 @@ from typing import Any
 
 import lief
 
+from workers.analyzers.executable.contents import Contents, is_section_bomb
+from workers.analyzers.executable.origin import debug_path, signers, version_info
 from workers.analyzers.executable.program import (
     Import,
     Program,
@@ -47,6 +49,14 @@ def read_program(path: str, *, file_size: int) -> Program | None:
 
 def _read(path: str, file_size: int) -> Program | None:
     if lief.is_pe(path):
+        if is_section_bomb(path, file_size):
+            return Program(
+                format="pe",
+                machine="",
+                kind="unread",
+                bits=32,
+                sections_overlap=True,
+            )
         pe = lief.PE.parse(path)
         return None if pe is None else _read_pe(pe, file_size)
     if lief.is_elf(path):
@@ -64,6 +74,10 @@ def _read_pe(pe: Any, file_size: int) -> Program:
     is_library = bool(header.characteristics & _PE_DLL)
     entry = optional.addressof_entrypoint
     tls = pe.tls
+    contents = Contents(file_size)
+    sections = [
+        _pe_section(part, base, contents) for part in islice(pe.sections, MOST_SECTIONS)
+    ]
     return Program(
         format="pe",
         machine=name_of(header.machine),
@@ -78,23 +92,27 @@ def _read_pe(pe: Any, file_size: int) -> Program:
         tls_callbacks=len(tls.callbacks) if tls is not None else 0,
         overlay=overlay_of(pe.overlay, file_size=file_size),
         libraries=_names(pe.imports),
-        sections=[
-            _pe_section(part, base) for part in islice(pe.sections, MOST_SECTIONS)
-        ],
+        sections=sections,
+        sections_unmeasured=contents.unmeasured,
         imports=list(islice(_pe_imports(pe), MOST_NAMES)),
         exports=list(islice(_pe_exports(pe), MOST_NAMES)),
+        version_info=version_info(pe),
+        debug_path=debug_path(pe),
+        signers=signers(pe),
     )
 
 
-def _pe_section(part: Any, base: int) -> Section:
+def _pe_section(part: Any, base: int, contents: Contents) -> Section:
     flags = part.characteristics
+    entropy, digest = contents.measure(part)
     return Section(
         name=_text(part),
         address=base + part.virtual_address,
         virtual_size=part.virtual_size,
         file_offset=part.pointerto_raw_data,
         file_size=part.sizeof_raw_data,
-        entropy=part.entropy,
+        entropy=entropy,
+        sha256=digest,
         readable=bool(flags & _PE_READ),
         writable=bool(flags & _PE_WRITE),
         executable=bool(flags & _PE_EXECUTE),
@@ -119,7 +137,12 @@ def _pe_exports(pe: Any) -> Iterator[str]:
 
 def _read_elf(elf: Any, file_size: int) -> Program:
     header = elf.header
-    sections = [part for part in islice(elf.sections, MOST_SECTIONS) if _text(part)]
+    contents = Contents(file_size)
+    sections = [
+        _elf_section(part, contents)
+        for part in islice(elf.sections, MOST_SECTIONS)
+        if _text(part)
+    ]
     stack = elf.get(lief.ELF.Segment.TYPE.GNU_STACK)
     return Program(
         format="elf",
@@ -134,7 +157,8 @@ def _read_elf(elf: Any, file_size: int) -> Program:
         sections_missing=not sections and header.entrypoint != 0,
         overlay=overlay_of(elf.overlay, file_size=file_size),
         libraries=_names(_elf_libraries(elf)),
-        sections=[_elf_section(part) for part in sections] or _elf_segments(elf),
+        sections=sections or _elf_segments(elf, contents),
+        sections_unmeasured=contents.unmeasured,
         imports=[
             Import(library="", function=name) for name in _names(elf.imported_symbols)
         ],
@@ -147,21 +171,23 @@ def _elf_libraries(elf: Any) -> Iterator[Any]:
     return (entry for entry in elf.dynamic_entries if entry.tag == needed)
 
 
-def _elf_section(part: Any) -> Section:
+def _elf_section(part: Any, contents: Contents) -> Section:
+    entropy, digest = contents.measure(part)
     return Section(
         name=_text(part),
         address=part.virtual_address,
         virtual_size=part.size,
         file_offset=part.file_offset,
         file_size=0 if part.type == lief.ELF.Section.TYPE.NOBITS else part.size,
-        entropy=part.entropy,
+        entropy=entropy,
+        sha256=digest,
         readable=_has(part.flags, _ELF_ALLOCATED),
         writable=_has(part.flags, _ELF_WRITE),
         executable=_has(part.flags, _ELF_EXECUTE),
     )
 
 
-def _elf_segments(elf: Any) -> list[Section]:
+def _elf_segments(elf: Any, contents: Contents) -> list[Section]:
     """Describe what is loaded, for programs whose section table was taken away."""
     loaded = (part for part in elf.segments if part.type == lief.ELF.Segment.TYPE.LOAD)
     return [
@@ -172,6 +198,7 @@ def _elf_segments(elf: Any) -> list[Section]:
             file_offset=part.file_offset,
             file_size=part.physical_size,
             entropy=overlay.entropy if overlay else 0.0,
+            sha256=contents.digest(part.content),
             readable=_has(part.flags, _SEGMENT_READ),
             writable=_has(part.flags, _SEGMENT_WRITE),
             executable=_has(part.flags, _SEGMENT_EXECUTE),
@@ -185,6 +212,7 @@ def _read_macho(fat: Any, file_size: int) -> Program:
     """Read the first slice of a universal binary; the others are only named."""
     macho = fat.at(0)
     header = macho.header
+    contents = Contents(file_size)
     segments = {_text(part): part for part in islice(macho.segments, MOST_SECTIONS)}
     return Program(
         format="macho",
@@ -201,9 +229,10 @@ def _read_macho(fat: Any, file_size: int) -> Program:
         slices=[name_of(item.header.cpu_type) for item in islice(fat, MOST_SECTIONS)],
         libraries=_names(macho.libraries),
         sections=[
-            _macho_section(part, segments.get(_text(part, "segment_name")))
+            _macho_section(part, segments.get(_text(part, "segment_name")), contents)
             for part in islice(macho.sections, MOST_SECTIONS)
         ],
+        sections_unmeasured=contents.unmeasured,
         imports=[
             Import(library="", function=name) for name in _names(macho.imported_symbols)
         ],
@@ -211,7 +240,8 @@ def _read_macho(fat: Any, file_size: int) -> Program:
     )
 
 
-def _macho_section(part: Any, segment: Any | None) -> Section:
+def _macho_section(part: Any, segment: Any | None, contents: Contents) -> Section:
+    entropy, digest = contents.measure(part)
     rights = int(segment.init_protection) if segment is not None else _MACHO_READ
     return Section(
         name=f"{_text(part, 'segment_name')},{_text(part)}",
@@ -219,7 +249,8 @@ def _macho_section(part: Any, segment: Any | None) -> Section:
         virtual_size=part.size,
         file_offset=part.offset,
         file_size=part.size if part.offset else 0,
-        entropy=part.entropy,
+        entropy=entropy,
+        sha256=digest,
         readable=bool(rights & _MACHO_READ),
         writable=bool(rights & _MACHO_WRITE),
         executable=bool(rights & _MACHO_EXECUTE),

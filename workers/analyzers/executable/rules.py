@@ -45,6 +45,11 @@ KINDS = {
     "section_outside_file": Kind(
         points=5, reason="A section reaches beyond the end of the file"
     ),
+    "sections_overlap": Kind(
+        points=30,
+        reason="Sections hold the same bytes many times over",
+        behaviour="decompression-bomb",
+    ),
     "executable_stack": Kind(points=5, reason="The stack is executable"),
     "sections_missing": Kind(points=10, reason="The section table was taken away"),
     "tls_callbacks": Kind(
@@ -193,6 +198,8 @@ def _layout_signs(program: Program) -> Iterator[_Sign]:
 
 
 def _judge_sections(program: Program, findings: Findings, file_size: int) -> None:
+    if program.sections_overlap or program.sections_unmeasured:
+        findings.add("sections_overlap")
     for section in program.sections:
         if section.file_offset + section.file_size > file_size:
             findings.add("section_outside_file", name=section.name)
