@@ -1,5 +1,7 @@
 """
-Reading the files of an analysis. Their bytes are the store's.
+Reading the files of an analysis: what people added, and what its worker reported.
+
+Their bytes are the store's.
 """
 
 from __future__ import annotations
@@ -10,9 +12,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import (
+    BigInteger,
+    Row,
+    Subquery,
+    Text,
+    cast,
+    column,
+    false,
+    func,
+    null,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
-from orchestrator.db.tables import evidence
+from orchestrator.db.tables import analysis, evidence
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import UserView, find_users
 from orchestrator.domain.errors import NotFoundError
@@ -20,13 +37,50 @@ from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.analyses import get_analysis
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 
+
+def _files() -> Subquery:
+    """Evidence of either kind, as rows of one table."""
+    entry = (
+        func.jsonb_array_elements(analysis.c.files)
+        .table_valued(
+            column("value", JSONB),
+            with_ordinality="number",
+            name="entry",
+            joins_implicitly=True,
+        )
+        .render_derived()
+    )
+    value = entry.c.value
+    # Reported once and never changed, so that its place gives it an ID that stays.
+    place = func.concat(cast(analysis.c.id, Text), ":", entry.c.number)
+    reported = select(
+        cast(func.md5(place), PG_UUID(as_uuid=True)).label("id"),
+        analysis.c.id.label("analysis_id"),
+        func.coalesce(value["file_name"].astext, value["sha256"].astext).label(
+            "file_name"
+        ),
+        value["mime_type"].astext.label("mime_type"),
+        cast(value["size"].astext, BigInteger).label("size_bytes"),
+        value["sha256"].astext.label("sha256"),
+        false().label("is_internal"),
+        # It was taken out of a sample.
+        true().label("is_potentially_malicious"),
+        cast(null(), PG_UUID(as_uuid=True)).label("created_by"),
+        analysis.c.created_at,
+    ).where(value["kind"].astext == "evidence")
+    names = reported.selected_columns.keys()
+    added = select(*(evidence.c[name] for name in names))
+    return union_all(added, reported).subquery("files")
+
+
+_FILES = _files()
 _LISTING = Listing(
-    table=evidence,
+    table=_FILES,
     sorts={
-        "createdTimestamp": evidence.c.created_at,
-        "fileName": evidence.c.file_name,
-        "mimeType": evidence.c.mime_type,
-        "size": evidence.c.size_bytes,
+        "createdTimestamp": _FILES.c.created_at,
+        "fileName": _FILES.c.file_name,
+        "mimeType": _FILES.c.mime_type,
+        "size": _FILES.c.size_bytes,
     },
     default=Order(name="createdTimestamp", descending=True),
 )
@@ -59,8 +113,8 @@ def list_evidence(
         InvalidError: The order names an unknown field.
     """
     get_analysis(tx, sha256, analysis_id, viewer=viewer)
-    of_analysis = evidence.c.analysis_id == analysis_id
-    rows, total = fetch_page(tx, _LISTING, select(evidence), of_analysis, paging=paging)
+    of_analysis = _FILES.c.analysis_id == analysis_id
+    rows, total = fetch_page(tx, _LISTING, select(_FILES), of_analysis, paging=paging)
     users = find_users(tx, {row.created_by for row in rows})
     return Page(items=tuple(_view(row, users) for row in rows), total=total)
 
@@ -86,8 +140,8 @@ def get_evidence(
 
 def _get(tx: Transaction, analysis_id: UUID, evidence_id: UUID) -> EvidenceView:
     row = tx.connection.execute(
-        select(evidence).where(
-            evidence.c.id == evidence_id, evidence.c.analysis_id == analysis_id
+        select(_FILES).where(
+            _FILES.c.id == evidence_id, _FILES.c.analysis_id == analysis_id
         )
     ).first()
     if row is None:

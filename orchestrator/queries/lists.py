@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal, select
 
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
@@ -83,7 +83,7 @@ class Listing:
     for. The column ``key`` decides ties, so that pages never overlap.
     """
 
-    table: Table
+    table: FromClause
     sorts: Mapping[str, ColumnElement[Any]]
     default: Order
     key: str = "id"

@@ -5,6 +5,7 @@ Evidence and links: what belongs to an analysis, and what has to do with a sampl
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from typing import Any
 from uuid import uuid4
@@ -72,6 +73,38 @@ def test_evidence_comes_back_as_it_went_in(api: API):
     loaded = reader.get(f"{evidence_path}/download")
     assert loaded.content == content
     assert 'filename="memory.dmp"' in loaded.headers["content-disposition"]
+
+
+def test_what_a_worker_kept_as_evidence_is_listed_and_given_out(api: API):
+    path, content = _path(api), b"Sub AutoOpen()"
+    digest = api.upload(content)
+    files = [
+        {"kind": kind, "sha256": digest, "size": 14, "file_name": name}
+        | {"mime_type": "text/plain"}
+        for kind, name in (("child", "a.exe"), ("evidence", "macros/Module1.bas"))
+    ]
+    api.run(
+        "UPDATE analysis SET files = CAST(:files AS jsonb) WHERE id = :id",
+        files=json.dumps(files),
+        id=path.rpartition("/")[2],
+    )
+    api.admin.post(f"{path}/evidence/a.txt", content=b"by hand")
+    reader = api.as_(Role.VIEWER)
+
+    listed = reader.get(f"{path}/evidence", params={"sortBy": "-fileName"}).json()
+
+    assert [row["fileName"] for row in listed["data"]] == [
+        "macros/Module1.bas",
+        "a.txt",
+    ]
+    assert listed["count"] == 2
+    found = listed["data"][0]
+    assert (found["mimeType"], found["size"]) == ("text/plain", 14)
+    assert (found["checksum"], found["createdByUser"]) == (digest, None)
+    assert found["flags"] == ["potentiallyMalicious"]
+    assert reader.get(f"{path}/evidence/{found['id']}").json()["data"] == found
+    loaded = reader.get(f"{path}/evidence/{found['id']}/download")
+    assert loaded.content == content
 
 
 def test_the_same_evidence_again_is_the_first_one(api: API):

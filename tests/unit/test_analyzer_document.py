@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import jsonschema
 import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name, String
@@ -16,8 +15,8 @@ from pikepdf import Array, Dictionary, Name, String
 from orchestrator.demo.files.archives import zip_of
 from orchestrator.demo.files.compound_file import compound_file
 from orchestrator.demo.files.vba_project import MODULE_NAME, compress, vba_project
-from workers import Analysis, Sample, Unsupported
-from workers.analyzers.document.analyzer import document
+from tests.fixtures.documents import analyze_document
+from workers import Analysis, Unsupported
 
 CONTENT_TYPES = {"[Content_Types].xml": b"<Types/>"}
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -26,11 +25,7 @@ RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relations
 @pytest.fixture
 def analyze(tmp_path: Path):
     def run(data: bytes) -> Analysis:
-        path = tmp_path / "sample"
-        path.write_bytes(data)
-        analysis = document(Sample(path=path, sha256="0" * 64, size=len(data)))
-        jsonschema.validate(analysis.result, document.schema)
-        return analysis
+        return analyze_document(tmp_path / "sample", data)
 
     return run
 

@@ -8,6 +8,7 @@ links to elsewhere; it renders nothing and follows nothing.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import BinaryIO
 
 from workers import Analysis, Sample, Unsupported, analyzer
@@ -83,6 +84,7 @@ _SCHEMA = schema(
                 }
             )
         ),
+        "properties": {"type": "object", "additionalProperties": _TEXT},
         "relationships": array(strict({"type": _TEXT, "target": _TEXT, "part": _TEXT})),
         "pdf": {
             "anyOf": [
@@ -120,7 +122,8 @@ _SCHEMA = schema(
 def document(sample: Sample) -> Analysis:
     """Read the document's structure and say what in it is active."""
     read = _read(sample)
-    return read.findings.analysis(
+    files = read.evidence.write(read.findings)
+    analysis = read.findings.analysis(
         {
             "format": read.format,
             "encrypted": read.encrypted,
@@ -128,8 +131,10 @@ def document(sample: Sample) -> Analysis:
             "objects": read.objects,
             "relationships": read.relationships,
             "pdf": read.pdf,
+            "properties": read.properties,
         }
     )
+    return replace(analysis, files=files)
 
 
 def _read(sample: Sample) -> Document:

@@ -15,6 +15,7 @@ from typing import Literal, assert_never
 
 from workers.analysis import JSON
 from workers.analyzers.document.budget import Budget
+from workers.analyzers.document.evidence import Evidence
 from workers.findings import Findings, Kind, clean
 
 #: Kept of each list.
@@ -169,6 +170,9 @@ class Document:
     objects: list[JSON] = field(default_factory=list)
     relationships: list[JSON] = field(default_factory=list)
     pdf: JSON = None
+    #: What it says of itself, by the names of ``properties``.
+    properties: dict[str, str] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
     budget: Budget = field(default_factory=Budget)
     _met: Counter[str] = field(default_factory=Counter)
 
@@ -195,6 +199,12 @@ class Document:
     def add_dde(self, command: str, *, where: str) -> None:
         """Note a program that is asked through DDE, and what for."""
         self.findings.add("dde", name=command.strip(), where=where)
+        self.evidence.add_command(command.strip(), where)
+
+    def note_property(self, name: str, value: str) -> None:
+        """Note what it says of itself; what was said first stands."""
+        if value.strip():
+            self.properties.setdefault(name, clean(value.strip()))
 
     def stop_reading(self, where: str) -> None:
         """Note that the budget ran out at *where*; of a bomb that is known already."""

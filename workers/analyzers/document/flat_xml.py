@@ -21,6 +21,7 @@ from workers.analyzers.document.markup import (
 from workers.analyzers.document.odf import read_flat_odf
 from workers.analyzers.document.ole import read_ole, read_stored_object
 from workers.analyzers.document.ooxml import judge_part
+from workers.analyzers.document.properties import note_old_xml
 
 #: Namespaces of the XML in which Office keeps documents, macros included, in one file.
 _WORD = "schemas.microsoft.com/office/word/2003/wordml"
@@ -47,8 +48,10 @@ def read_flat_xml(text: str, document: Document) -> None:
         _read_parts(text, document)
     elif _WORD in text:
         _read_word(text, document)
+        note_old_xml(text, document)
     elif _SPREADSHEET in text:
         _read_spreadsheet(text, document)
+        note_old_xml(text, document)
 
 
 def _read_word(text: str, document: Document) -> None:

@@ -1,8 +1,8 @@
 """
 Reads VBA and Excel 4 macros with olevba and names what they could do.
 
-Source code never leaves this module; only names and known words do. P-code is not
-disassembled: that takes longer than everything else and fails more often.
+Names and known words are in the result, source code is evidence beside it. P-code is
+not disassembled: that takes longer than everything else and fails more often.
 """
 
 from __future__ import annotations
@@ -170,6 +170,7 @@ def judge_source(
     """
     findings = document.findings
     findings.add("macro_excel4" if excel4 else "macro", module=module, where=where)
+    document.evidence.add_source(code, module, findings)
     words = _words(document.budget.take_source(code))
     if document.budget.is_spent:
         document.stop_reading(where)

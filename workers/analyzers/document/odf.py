@@ -20,6 +20,7 @@ from workers.analyzers.document.markup import (
 )
 from workers.analyzers.document.ole import OLE_MAGIC, read_stored_object
 from workers.analyzers.document.ooxml import read_object
+from workers.analyzers.document.properties import note_odf
 from workers.analyzers.document.zip_parts import read_parts
 
 MIME_TYPE = b"application/vnd.oasis.opendocument"
@@ -65,6 +66,7 @@ def read_flat_odf(text: str, document: Document) -> None:
             code = html.unescape(source[1])
             judge_source(code, module, where="office:scripts", document=document)
     _judge_text(text, "", document)
+    note_odf(text, document)
 
 
 def _judge_part(path: PurePosixPath, data: bytes, document: Document) -> None:
@@ -72,6 +74,8 @@ def _judge_part(path: PurePosixPath, data: bytes, document: Document) -> None:
     if path.parts[0] in {"Basic", "Scripts"} and path.name not in _INDEXES:
         code = html.unescape(decode(data))
         judge_source(code, path.stem, where=where, document=document)
+    elif where == "meta.xml":
+        note_odf(decode(data), document)
     elif path.name in {"content.xml", "styles.xml"}:
         _judge_text(decode(data), where, document)
     elif where == "META-INF/manifest.xml" and b"<manifest:encryption-data" in data:

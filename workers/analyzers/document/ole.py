@@ -20,6 +20,7 @@ from workers.analyzers.document.encryption import decrypt, find_encryption
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.macros import read_macros
 from workers.analyzers.document.ppt import read_storages
+from workers.analyzers.document.properties import note_ole
 from workers.findings import clean
 
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -72,6 +73,8 @@ def _read_all(
     clear = None
     try:
         clear = _read_encryption(ole, data, part, document)
+        if not part:
+            note_ole(ole, document)
         _read_streams(ole, part, document)
         _read_storages(ole, part, document)
     except PARSER_ERRORS:

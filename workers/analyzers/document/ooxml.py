@@ -25,6 +25,7 @@ from workers.analyzers.document.markup import (
     is_crowded,
 )
 from workers.analyzers.document.ole import OLE_MAGIC, read_ole
+from workers.analyzers.document.properties import note_part
 from workers.analyzers.document.zip_parts import (
     MARKUP,
     TooManyMembersError,
@@ -96,7 +97,10 @@ def judge_part(name: str, data: bytes, document: Document, *, inside: str = "") 
     elif data.startswith(OLE_MAGIC):
         read_object(data, where, document)
     elif path.suffix in MARKUP:
-        _judge_xml(path, where, decode(data), document)
+        text = decode(data)
+        _judge_xml(path, where, text, document)
+        if not inside:
+            note_part(str(path), text, document)
     elif "externallinks" in path.parts and (command := find_xlsb_dde(data)):
         document.add_dde(command, where=where)
     if "macrosheets" in path.parts and path.suffix in {".xml", ".bin"}:

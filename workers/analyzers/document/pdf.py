@@ -12,6 +12,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from workers.analyzers.document.budget import PART_BYTES
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.pdf_raw import RawScan, scan_pdf
 from workers.analyzers.document.pdf_scripts import is_form_script, suspicious_words
+from workers.analyzers.document.properties import note_pdf, note_xmp
 from workers.findings import clean
 
 # qpdf logs what it repairs; a replica's log is no place for that.
@@ -128,6 +130,7 @@ def _read(pdf: pikepdf.Pdf, document: Document) -> bool:
         except _ERRORS:
             document.findings.add("part_unreadable", where=where)
     pages = _page_count(pdf)
+    _note_properties(pdf, document)
     if len(counts.embedded_files) > _NAMES_SHOWN:
         amount = f"{_NAMES_SHOWN} of {len(counts.embedded_files)}"
         document.findings.cut("embedded files", amount)
@@ -140,6 +143,16 @@ def _read(pdf: pikepdf.Pdf, document: Document) -> bool:
         "embedded_files": counts.embedded_files[:_NAMES_SHOWN],
     }
     return bool(pages) and "part_unreadable" not in document.findings
+
+
+def _note_properties(pdf: pikepdf.Pdf, document: Document) -> None:
+    # Nobody needs them to read the document; a damaged one has none.
+    with suppress(*_ERRORS):
+        note_pdf(dict(pdf.docinfo.items()), document)
+    with suppress(*_ERRORS):
+        packet = pdf.Root.get("/Metadata")
+        if isinstance(packet, pikepdf.Stream):
+            note_xmp(_source(packet), document)
 
 
 def _page_count(pdf: pikepdf.Pdf) -> int | None:
@@ -238,6 +251,7 @@ def _judge_script(where: str, node: pikepdf.Object, document: Document) -> None:
         document.findings.add("pdf_form_script", where=place)
         return
     document.findings.add("pdf_javascript", where=place)
+    document.evidence.add_script(source, place, document.findings)
     if _ON_OPEN.search(where):
         document.findings.add("pdf_javascript_on_open", where=place)
     for word in suspicious_words(source):

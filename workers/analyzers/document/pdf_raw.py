@@ -126,7 +126,9 @@ def _judge_scripts(text: bytes, where: str, document: Document, scan: RawScan) -
             return
         source = text[match.end() : match.end() + _SCRIPT_BYTES]
         source = source.partition(b"endobj")[0]
-        for word in suspicious_words(source.decode("latin-1")):
+        code = source.decode("latin-1")
+        document.evidence.add_script(code, where, document.findings)
+        for word in suspicious_words(code):
             document.findings.add("pdf_javascript_suspicious", name=word, where=where)
     if _AUTOMATIC.search(text) and "pdf_javascript" in document.findings:
         document.findings.add("pdf_javascript_on_open", where=where)

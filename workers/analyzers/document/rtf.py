@@ -12,6 +12,7 @@ from oletools.rtfobj import RtfObject, RtfObjParser
 from workers.analyzers.document.budget import Budget
 from workers.analyzers.document.facts import PARSER_ERRORS, Document
 from workers.analyzers.document.ole import read_ole
+from workers.analyzers.document.properties import note_rtf
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)
@@ -62,6 +63,7 @@ def read_rtf(data: bytes, document: Document) -> None:
     if _UPDATE.search(data):
         document.findings.add("rtf_object_update")
     _judge_fields(data, document)
+    note_rtf(data, document)
     parser = _BoundedParser(data, document.budget)
     try:
         parser.parse()

@@ -64,7 +64,7 @@ def is_section_bomb(path: str, file_size: int) -> bool:
         for at in range(0, len(table) - _SECTION_BYTES + 1, _SECTION_BYTES)
     )
     held = sum(max(0, min(size, file_size - offset)) for size, offset in places)
-    return held > _limit(file_size)
+    return bool(held > _limit(file_size))
 
 
 def _limit(file_size: int) -> int:
