@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from contextlib import chdir
 from pathlib import Path
 
 import jsonschema
@@ -45,7 +46,9 @@ MALICIOUS, SUSPICIOUS = 70, 30
 def run(analyzer: Analyzer, path: Path) -> Analysis | None:
     sample = Sample(path=path, sha256="0" * 64, size=path.stat().st_size)
     try:
-        analysis = analyzer(sample)
+        # What one keeps as evidence it writes into the working directory.
+        with chdir(path.parent):
+            analysis = analyzer(sample)
     except Unsupported:
         return None
     jsonschema.validate(analysis.result, analyzer.schema)
@@ -227,13 +230,14 @@ def test_no_damage_makes_an_analyzer_raise(tmp_path: Path, name: str):
 
 
 CHILD = """
-import importlib, json, os, resource, sys
+import importlib, json, os, resource, sys, tempfile
 from pathlib import Path
 from workers import Sample, Unsupported
 name, folder = sys.argv[1:]
 analyzer = getattr(importlib.import_module(f"workers.analyzers.{name}.analyzer"), name)
 if child := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os.chdir(tempfile.mkdtemp(dir=Path(folder).parent))
 resource.setrlimit(resource.RLIMIT_AS, (analyzer.memory_bytes,) * 2)
 done = 0
 for path in sorted(Path(folder).iterdir()):
