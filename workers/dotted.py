@@ -12,7 +12,10 @@ import re
 _BEFORE_CHARACTERS = 40
 _VERSION_WORD = re.compile(
     r"(?:version|\bver|\brev|revision|release|build|assembly|runtime|framework"
-    r"|\bv|\boid)[\w]{0,16}[\s\"'=:>(,\[/-]{0,8}\Z",
+    r"|firmware|\bsection|\bclause|\bchapter|\bv|\boid)[\w]{0,16}"
+    r"[\s\"'=:>(,.\[/-]{0,8}\Z"
+    # A requirement, the file of a package, a product as browsers name themselves.
+    r"|[=<>!~]=\s?\Z|[a-z]_\Z|(?-i:\b[A-Z][A-Za-z]{2,20}/\Z)",
     re.IGNORECASE,
 )
 #: Names of objects, which certificates are full of: of X.500, and of organisations.

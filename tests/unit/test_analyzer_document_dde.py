@@ -90,6 +90,8 @@ def xlsb_link(link_type: int) -> bytes:
         ),
         compound_file({"WordDocument": b'\xec\xa5text\x13 DDEAUTO cmd "/c"\x14'}),
         b"{\\rtf1 {\\field{\\*\\fldinst {\\rtlch \\af0 \\insrsid12 DDEAUTO cmd}}}}",
+        b"{\\rtf1 {\\field{\\*\\fldinst{\\b D}{\\b D}{\\b E} cmd}}}",
+        b"{\\rtf1 {\\field{\\*\\fldinst \\'44\\'44EAUTO cmd}}}",
         (WORDML + FIELD + "</w>").encode(),
         (PACKAGE + '<pkg:part pkg:name="/word/document.xml">' + FIELD).encode(),
         (SPREADSHEET + "<Cell ss:Formula=\"=cmd|'/c calc'!A1\"/>").encode(),

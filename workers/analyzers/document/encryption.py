@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from xml.parsers.expat import ExpatError
 
 import msoffcrypto  # type: ignore[import-untyped]  # it has no stubs
 import olefile  # type: ignore[import-untyped]  # it has no stubs
@@ -38,7 +39,7 @@ _WORD_MAGIC = 0xA5EC
 _WORD_ENCRYPTED = 0x0100
 #: Of PowerPoint's current user: a token says whether the edit is encrypted.
 _POWERPOINT_ENCRYPTED = 0xF3D1C4DF
-_ERRORS = (*PARSER_ERRORS, DecryptionError, FileFormatError, ParseError)
+_ERRORS = (*PARSER_ERRORS, DecryptionError, FileFormatError, ParseError, ExpatError)
 
 
 def find_encryption(ole: olefile.OleFileIO) -> str | None:

@@ -45,6 +45,8 @@ _MOST_UNREACHED = 50_000
 _NAMES_SHOWN = 50
 _SCRIPT_BYTES = 1_000_000
 _PATH_CHARACTERS = 200
+#: Text packs to a twentieth.
+_ABSURD_RATIO = 100
 
 #: Action types and the finding that each makes.
 _ACTIONS = {
@@ -92,10 +94,19 @@ def read_pdf(path: Path, document: Document) -> None:
     else:
         with pdf:
             whole = _read(pdf, document)
-            if not whole or pdf.get_warnings():
+            warnings = pdf.get_warnings()
+            _judge_warnings(warnings, document)
+            if not whole or warnings:
                 _scan(path, document)
     if pikepdf.settings.qpdf_limit_errors() > exceeded:
         document.findings.add("bomb", detail="a stream exceeds the library's limits")
+        document.findings.cut("a stream", "not unpacked")
+
+
+def _judge_warnings(warnings: list[str], document: Document) -> None:
+    """The library says nowhere else that a stream would not fit into memory."""
+    if any("memory limit" in warning for warning in warnings):
+        document.findings.add("bomb", detail="a stream unpacks to too much")
         document.findings.cut("a stream", "not unpacked")
 
 
@@ -122,7 +133,7 @@ def _read(pdf: pikepdf.Pdf, document: Document) -> bool:
     counts = _Counts()
     for where, node in _nodes(pdf, document):
         counts.objects += 1
-        if not document.budget.has_time():
+        if document.budget.is_spent:
             document.stop_reading(where)
             break
         try:
@@ -152,7 +163,7 @@ def _note_properties(pdf: pikepdf.Pdf, document: Document) -> None:
     with suppress(*_ERRORS):
         packet = pdf.Root.get("/Metadata")
         if isinstance(packet, pikepdf.Stream):
-            note_xmp(_source(packet), document)
+            note_xmp(_source(packet, document), document)
 
 
 def _page_count(pdf: pikepdf.Pdf) -> int | None:
@@ -246,7 +257,7 @@ def _judge(
 
 def _judge_script(where: str, node: pikepdf.Object, document: Document) -> None:
     place = where or "catalogue"
-    source = _source(node.get("/JS"))
+    source = _source(node.get("/JS"), document)
     if is_form_script(source):
         document.findings.add("pdf_form_script", where=place)
         return
@@ -258,7 +269,7 @@ def _judge_script(where: str, node: pikepdf.Object, document: Document) -> None:
         document.findings.add("pdf_javascript_suspicious", name=word, where=place)
 
 
-def _source(script: object) -> str:
+def _source(script: object, document: Document) -> str:
     if not isinstance(script, pikepdf.Stream):
         return str(script or "")[:_SCRIPT_BYTES]
     if (
@@ -266,7 +277,13 @@ def _source(script: object) -> str:
         and len(script.read_raw_bytes()) > _LZW_BYTES
     ):
         raise ValueError("more than a script needs")
-    return script.read_bytes()[:_SCRIPT_BYTES].decode("latin-1")
+    source = script.read_bytes()
+    packed = len(script.read_raw_bytes())
+    if len(source) > _SCRIPT_BYTES and len(source) > _ABSURD_RATIO * packed:
+        document.findings.add("bomb", detail=f"{len(source)} bytes of a script")
+    if not document.budget.spend(len(source)):
+        raise ValueError("more than there is left to spend")
+    return source[:_SCRIPT_BYTES].decode("latin-1")
 
 
 def _target(node: pikepdf.Object) -> str | None:

@@ -18,9 +18,10 @@ _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _TEMPLATE = re.compile(rb"\\\*?\\?template\s{1,8}([^\\{}]{1,512})", re.IGNORECASE)
 _UPDATE = re.compile(rb"\\objupdate\b")
 _FIELD = re.compile(rb"\\fldinst\b")
-#: Between a field's beginning and its command stand groups and their formats.
-_FORMATS = re.compile(rb"(?:[{}\s]|\\\*|\\[a-z]{1,32}-?\d{0,10} ?)*+", re.IGNORECASE)
-_DDE = re.compile(rb"[\"\s]{0,8}(DDE(?:AUTO)?\b[^{}]{0,512})", re.IGNORECASE)
+#: Before a command and between its letters may stand groups and their formats.
+_FORMATS = re.compile(rb"[{}\r\n]|\\\*|\\[a-z]{1,32}-?\d{0,10} ?", re.IGNORECASE)
+_SPELLED = re.compile(rb"\\'([0-9a-f]{2})", re.IGNORECASE)
+_DDE = re.compile(rb"[\"\s]{0,64}(DDE(?:AUTO)?\b.{0,512})", re.IGNORECASE | re.DOTALL)
 _FIELD_BYTES = 4096
 _MOST_FIELDS = 20_000
 _MOST_OBJECTS = 200
@@ -81,9 +82,9 @@ def read_rtf(data: bytes, document: Document) -> None:
 def _judge_fields(data: bytes, document: Document) -> None:
     for match in islice(_FIELD.finditer(data), _MOST_FIELDS):
         field = data[match.end() : match.end() + _FIELD_BYTES]
-        formats = _FORMATS.match(field)
-        command = _DDE.match(field, formats.end() if formats else 0)
-        if command:
+        # As far as it may be spelled so that it looks like nothing.
+        text = _SPELLED.sub(lambda code: bytes.fromhex(code[1].decode()), field)
+        if command := _DDE.match(_FORMATS.sub(b"", text)):
             document.add_dde(command[1].decode("latin-1"), where="field")
             return
 

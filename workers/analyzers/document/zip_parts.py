@@ -134,6 +134,7 @@ def _read_part(
     try:
         with archive.open(info) as stream:
             return stream.read(PART_BYTES)
-    except PARSER_ERRORS:
+    except (*PARSER_ERRORS, MemoryError):
+        # A method other than Office's own may ask for gigabytes before it begins.
         document.findings.add("part_unreadable", where=info.filename)
         return None
