@@ -14,6 +14,8 @@ _SUSPICIOUS_WORDS = (
     *("String.fromCharCode", "app.launchURL", "submitForm", "importDataObject"),
 )
 
+#: What designers of forms write is far below; more takes too long to judge by words.
+_FORM_CHARACTERS = 64 * 1024
 _TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_$][\w$]*+")
 _FOREIGN = re.compile(r"[^\x00-\x7f]|[`/\\]")
@@ -49,7 +51,7 @@ _FIELD_WORDS = frozenset(
         *("field", "total", "sum", "today", "date", "amount", "price", "result"),
     )
 )
-#: Names that a script gives are of no more letters: no function of Acrobat's has so few.
+#: Names that a script gives have no more letters; no function of Acrobat's has so few.
 _DECLARED = re.compile(r"\bvar\s{1,8}([A-Za-z_]\w{0,2})\b")
 #: A bracket that picks by name; one that begins a list stands behind a sign.
 _PICKED = re.compile(r"[^(=,\s]\s{0,8}\[")
@@ -64,6 +66,8 @@ def suspicious_words(source: str) -> list[str]:
 
 def is_form_script(source: str) -> bool:
     """Whether *source* does nothing but what forms do: check the reader, reckon."""
+    if len(source) > _FORM_CHARACTERS:
+        return False
     for match in _TEXT.finditer(source):
         text = match[0][1:-1]
         if _ADDRESS.search(text) and not _ADOBE.match(text):
