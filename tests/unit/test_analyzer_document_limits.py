@@ -212,17 +212,13 @@ def nested(filters: int, size: int) -> bytes:
 
 
 def pdf_of_streams(path: Path, data: bytes, *, filters: int, count: int = 1) -> bytes:
-    """A PDF of so many scripts, all of them the stream *data* that is filtered."""
+    """A PDF of so many actions, the script of each being the stream *data*."""
     with pikepdf.new() as pdf:
         pdf.add_blank_page()
         names = pikepdf.Array([pikepdf.Name.FlateDecode] * filters)
-        streams = [
-            pdf.make_indirect(pikepdf.Stream(pdf, data, Filter=names))
-            for _ in range(count)
-        ]
-        pdf.Root.Scripts = pikepdf.Array(
-            [pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS=item) for item in streams]
-        )
+        script = pdf.make_indirect(pikepdf.Stream(pdf, data, Filter=names))
+        action = {"/S": pikepdf.Name.JavaScript, "/JS": script}
+        pdf.Root.Scripts = pikepdf.Array([pikepdf.Dictionary(action)] * count)
         pdf.save(path, stream_decode_level=pikepdf.StreamDecodeLevel.none)
     return path.read_bytes()
 

@@ -60,7 +60,7 @@ def projects_of_mime(data: bytes, document: Document) -> Iterator[bytes]:
 
 
 def _beginning(data: bytes) -> int:
-    """As many bytes as hold the parts that are looked at: parsing takes time by line."""
+    """As many bytes as hold the parts that are looked at; each line takes time."""
     lines = _DELIMITER.finditer(data, 0, PART_BYTES)
     last = next(islice(lines, 2 * _MOST_MIME_PARTS, None), None)
     return min(len(data), PART_BYTES) if last is None else last.start()
