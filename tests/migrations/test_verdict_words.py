@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from orchestrator.db.migrate import downgrade, upgrade
 
-_BEFORE, _AFTER = "0006", "0007"
+_BEFORE, _AFTER = "0009", "0010"
 _SHA256 = "ab" * 32
 
 
