@@ -109,8 +109,7 @@ def test_an_author_may_say_that_the_sample_is_not_for_it(sandbox):
     assert isinstance(outcome, Raised)
     assert outcome.kind == "unsupported"
     assert outcome.message == (
-        "behave: not a PE file; it was given as text (text/plain), and everything"
-        " is taken"
+        "behave: not a PE file; it was given text (text/plain) and takes everything"
     )
 
 

@@ -220,7 +220,7 @@ def _refusal(analyzer: Analyzer, sample: Sample, error: Unsupported) -> str:
     given = f"{sample.classification.type} ({sample.classification.mime_type})"
     takes = "everything" if "*" in analyzer.accepts else ", ".join(analyzer.accepts)
     why = str(error) or "it is not of a kind that can be looked at"
-    text = f"{analyzer.name}: {why}; it was given as {given}, and {takes} is taken"
+    text = f"{analyzer.name}: {why}; it was given {given} and takes {takes}"
     return without_places(text)[:MESSAGE_MAX]
 
 
