@@ -17,6 +17,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.deps import KEY_HEADER, Services
+from orchestrator.api.events.hub import Hub
 from orchestrator.api.http import errors
 from orchestrator.api.http.body import READERS_PER_ATTEMPT, READERS_PER_USER, Readers
 from orchestrator.api.http.body_deadline import BodyDeadline
@@ -26,6 +27,7 @@ from orchestrator.api.routes import (
     analysis,
     audit,
     bulk,
+    events,
     evidence,
     find,
     health,
@@ -87,6 +89,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.readers = Readers(READERS_PER_USER)
     app.state.attempt_readers = Readers(READERS_PER_ATTEMPT)
     app.state.failed_logins = FailedLogins()
+    app.state.hub = Hub(services.database, services.engine)
     errors.install(app)
     app.add_middleware(BodyDeadline)
     app.add_middleware(Surroundings)
@@ -95,6 +98,7 @@ def create_app(services: Services) -> FastAPI:
         sample,
         submission,
         bulk,
+        events,
         job,
         task,
         analysis,

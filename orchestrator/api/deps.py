@@ -240,6 +240,18 @@ def _givers(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _givers(given)
 
 
+def admit_again(request: Request, role: Role) -> None:
+    """
+    See whether who was let in would be so now.
+
+    Raises:
+        AssayError: The key does not count any more, or may less.
+    """
+    services: Services = request.app.state.services
+    admit = partial(_admit, request=request, role=role, anyones=False)
+    services.database.glance(admit)
+
+
 def _let_in(request: Request, role: Role, *, anyones: bool) -> Caller:
     services: Services = request.app.state.services
     admit = partial(_admit, request=request, role=role, anyones=anyones)

@@ -120,6 +120,7 @@ def add_manual_verdict(
     verdicts.point_sample_at(tx, sample_sha256, rolled.id)
     detail = {"verdict": str(rolled.id), "status": status_override.value}
     audit.record(tx, actor, Action.VERDICT_SET, sample_sha256, detail)
+    tx.changed.samples.add(sample_sha256)
     return rolled.id
 
 

@@ -172,6 +172,7 @@ def pause_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
             update(worker).where(worker.c.id == found.id).values(paused_at=tx.now)
         )
         audit.record(tx, actor, Action.WORKER_PAUSE, found.short_name)
+        tx.changed.workers.add(found.id)
     return UUID(str(found.id))
 
 
@@ -197,6 +198,7 @@ def resume_worker(tx: Transaction, name: str, *, actor: Actor) -> UUID:
         )
         tx.notify("work")
         audit.record(tx, actor, Action.WORKER_RESUME, found.short_name)
+        tx.changed.workers.add(found.id)
     return UUID(str(found.id))
 
 

@@ -82,6 +82,21 @@ def visible_samples(
     return set(tx.connection.execute(granted).scalars())
 
 
+def find_subjects_of_samples(
+    tx: Transaction, sha256s: Collection[str]
+) -> dict[str, frozenset[UUID]]:
+    """Return the customers and users that may see each of these samples."""
+    rows = tx.connection.execute(
+        select(sample_access.c.sample_sha256, sample_access.c.subject_id).where(
+            one_of(sample_access.c.sample_sha256, sha256s)
+        )
+    )
+    found: dict[str, set[UUID]] = {}
+    for row in rows:
+        found.setdefault(row.sample_sha256, set()).add(row.subject_id)
+    return {sha256: frozenset(subjects) for sha256, subjects in found.items()}
+
+
 def check_job(tx: Reader, viewer: Viewer, job_id: UUID) -> None:
     """
     Refuse who may not see this job; one that is not there is refused to nobody.

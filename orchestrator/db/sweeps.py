@@ -61,7 +61,7 @@ def update_homes(tx: Transaction, *, alive_after: datetime) -> None:
     Args:
         alive_after: A replica heard since then is live.
     """
-    tx.connection.execute(
+    rows = tx.connection.execute(
         text(
             """
             WITH seen AS (
@@ -77,10 +77,12 @@ def update_homes(tx: Transaction, *, alive_after: datetime) -> None:
                                             ELSE coalesce(s.seen_at, :now) END
               FROM seen s
              WHERE s.id = w.id AND s.is_home = (s.nobody_home_since IS NOT NULL)
+            RETURNING w.id
             """
         ),
         {"alive_after": alive_after, "now": tx.now},
     )
+    tx.changed.workers.update(rows.scalars())
 
 
 def find_homeless_tasks(

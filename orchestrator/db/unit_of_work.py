@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeVar
+from uuid import UUID
 
 import psycopg
 from pydantic_core import to_json
@@ -35,7 +36,7 @@ from orchestrator.db.tables import SERVICE_TIME
 
 T = TypeVar("T")
 
-Channel = Literal["work", "stop"]
+Channel = Literal["work", "stop", "changed"]
 
 #: On ``work``: there is a job that was not there. Without it: a slot is free, or the
 #: backlog has grown otherwise.
@@ -63,11 +64,42 @@ _SET_LOCAL = text(
 #: Seconds between two rounds of notifications: a burst of commits wakes nobody twice.
 NOTIFY_INTERVAL_SECONDS = 0.01
 
+#: Ids in one notification of what has changed; for more, who watches reads everything.
+CHANGED_MAX: Final = 200
+_MANY: Final = '{"many":true}'
+
 #: Bytes. PostgreSQL refuses payloads of 8000 and more.
 NOTIFY_MAX_BYTES = 7_900
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _TRY_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
+
+
+@dataclass(slots=True)
+class Changed:
+    """Of what a transaction changed the state: who watches it reads it anew."""
+
+    jobs: set[UUID] = field(default_factory=set)
+    #: Whose verdict was said by hand.
+    samples: set[str] = field(default_factory=set)
+    #: Paused, resumed, or a replica of which came or went.
+    workers: set[UUID] = field(default_factory=set)
+
+    def payload(self) -> str | None:
+        """Return it as a notification; ``None``: nothing was changed."""
+        total = len(self.jobs) + len(self.samples) + len(self.workers)
+        if not total:
+            return None
+        if total > CHANGED_MAX:
+            return _MANY
+        said = {
+            "jobs": [str(job_id) for job_id in self.jobs],
+            "samples": list(self.samples),
+            "workers": [str(worker_id) for worker_id in self.workers],
+        }
+        named = {name: ids for name, ids in said.items() if ids}
+        payload = json.dumps(named, separators=(",", ":"))
+        return payload if len(payload) <= NOTIFY_MAX_BYTES else _MANY
 
 
 @dataclass(slots=True)
@@ -83,6 +115,7 @@ class Transaction:
     now: datetime
     is_witness: bool = True
     notices: list[tuple[Channel, str]] = field(default_factory=list)
+    changed: Changed = field(default_factory=Changed)
     registry: Registry | None = None
 
     def __post_init__(self) -> None:
@@ -119,7 +152,8 @@ class Transaction:
         """
         Open a part of the transaction that may fail alone: the rest of it stays.
 
-        What was notified in it is forgotten with it.
+        What was notified in it is forgotten with it; what it may have changed is read
+        anew all the same.
 
         Raises:
             Exception: As :func:`naming_failures`.
@@ -228,6 +262,9 @@ class Database:
             yield tx
         for channel, payload in tx.notices:
             self._notifier.send(channel, payload)
+        changed = tx.changed.payload()
+        if changed is not None:
+            self._notifier.send("changed", changed)
 
     def glance(self, look: Callable[[Glance], T]) -> T:
         """

@@ -87,6 +87,7 @@ def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
     if saved and (alive.sequence == 1 or alive.leaving):
         # A replica came or went: the window has changed.
         tx.notify("work")
+        tx.changed.workers.add(worker_id)
     return saved
 
 

@@ -45,6 +45,7 @@ def settle(tx: Transaction, changes: Sequence[Change], *, bands: Bands) -> None:
     if not changes:
         return
     _store(tx, changes)
+    tx.changed.jobs.update(change.after.job_id for change in changes)
     _tell_holders(tx, changes)
     moved = {c.after.job_id for c in changes if c.before.state is not c.after.state}
     late = {c.after.job_id for c in changes if c.move is Move.LATE}

@@ -199,6 +199,7 @@ def _add(
         return {}
     new = [(draft.job, draft.tasks) for draft in drafts.values()]
     added = jobs.add_jobs(tx, new)
+    tx.changed.jobs.update(added)
     over = [job.id for job, tasks in new if job.id in added and not tasks]
     if over:
         settle_jobs(tx, over, bands=engine.limits.bands)

@@ -4,7 +4,7 @@ Reading jobs; their tasks are in ``tasks.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.db.access import of_customers
+from orchestrator.db.bulk import one_of
 from orchestrator.db.states import OVER
 from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample, verdict
 from orchestrator.db.unit_of_work import Transaction
@@ -148,6 +149,12 @@ def get_job(tx: Transaction, job_id: UUID) -> JobView:
     if row is None:
         raise NotFoundError(f"there is no job {job_id}", field="jobID")
     return _job(row)
+
+
+def find_jobs(tx: Transaction, job_ids: Collection[UUID]) -> list[JobView]:
+    """Return those of these jobs that are there."""
+    rows = tx.connection.execute(_jobs().where(one_of(job.c.id, job_ids)))
+    return [_job(row) for row in rows]
 
 
 def find_why_no_verdict(tx: Transaction, job_id: UUID) -> str | None:

@@ -5,7 +5,7 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -131,6 +131,16 @@ def list_tasks(
     analyses = _analyses_of(tx, [row.id for row in rows], viewer)
     items = tuple(_task(row, analyses.get(row.id, ())) for row in rows)
     return Page(items=items, total=total)
+
+
+def find_tasks(
+    tx: Transaction, job_ids: Collection[UUID], *, viewer: Viewer
+) -> list[TaskView]:
+    """Return the tasks of these jobs, as the viewer sees them."""
+    of_jobs = one_of(job_task.c.job_id, job_ids)
+    rows = tx.connection.execute(_tasks().where(of_jobs)).all()
+    analyses = _analyses_of(tx, [row.id for row in rows], viewer)
+    return [_task(row, analyses.get(row.id, ())) for row in rows]
 
 
 def get_task(

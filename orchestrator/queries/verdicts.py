@@ -8,13 +8,14 @@ that person's customer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from orchestrator.db.access import visible_findings, visible_words
 from orchestrator.db.bulk import one_of
@@ -129,6 +130,37 @@ def find_verdicts(
     ).all()
     views = _views(tx, rows, viewer)
     return {row.id: view for row, view in zip(rows, views, strict=True)}
+
+
+def find_newest_of_jobs(
+    tx: Transaction, job_ids: Collection[UUID], *, viewer: Viewer
+) -> dict[UUID, VerdictView]:
+    """Return the newest verdict of each of these jobs that has one."""
+    newest = _newest(tx, verdict.c.job_id, job_ids)
+    found = find_verdicts(tx, list(newest.values()), viewer=viewer)
+    return {job_id: found[verdict_id] for job_id, verdict_id in newest.items()}
+
+
+def find_newest_of_samples(
+    tx: Transaction, sha256s: Collection[str], *, viewer: Viewer
+) -> list[VerdictView]:
+    """Return the newest verdict of each of these samples that has one."""
+    newest = _newest(tx, verdict.c.sample_sha256, sha256s)
+    return list(find_verdicts(tx, list(newest.values()), viewer=viewer).values())
+
+
+def _newest(
+    tx: Transaction, column: ColumnElement[Any], keys: Collection[Any]
+) -> dict[Any, UUID]:
+    if not keys:
+        return {}
+    rows = tx.connection.execute(
+        select(column.label("key"), verdict.c.id)
+        .where(one_of(column, keys))
+        .order_by(column, verdict.c.created_at.desc())
+        .ext(distinct_on(column))
+    )
+    return {row.key: row.id for row in rows}
 
 
 def get_verdict(tx: Transaction, verdict_id: UUID, *, viewer: Viewer) -> VerdictView:

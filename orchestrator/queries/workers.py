@@ -4,7 +4,7 @@ Reading registered workers, with what runs of them now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, func, select
 
+from orchestrator.db.bulk import one_of
 from orchestrator.db.tables import job_task, replica, worker
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import UserView, find_users
@@ -110,6 +111,14 @@ def get_worker(tx: Transaction, id_or_name: str, *, lease: timedelta) -> WorkerV
     if not rows:
         raise _unknown(id_or_name)
     return _views(tx, rows, lease=lease)[0]
+
+
+def find_workers(
+    tx: Transaction, ids: Collection[UUID], *, lease: timedelta
+) -> tuple[WorkerView, ...]:
+    """Return those of these workers that are there."""
+    statement = _workers(tx.now - lease).where(one_of(worker.c.id, ids))
+    return _views(tx, tx.connection.execute(statement).all(), lease=lease)
 
 
 def get_short_name(tx: Transaction, id_or_name: str) -> str:

@@ -19,7 +19,7 @@ from orchestrator.catalog.keys import IssuedKey, KeyOrder
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError, NotFoundError
 from orchestrator.domain.values import Actor, Role
-from tests.fixtures.api import API, first_message
+from tests.fixtures.api import API, ask, first_message
 from tests.fixtures.operations import ROLES
 
 #: Routes without a key: health, and what the token of an attempt opens.
@@ -55,7 +55,8 @@ def test_a_role_may_call_exactly_what_the_table_says(
     before = api.counts()
 
     # A body that is no JSON: who is let in is told so, who is not is not even read.
-    answer = api.bare.request(
+    answer = ask(
+        api.bare,
         method,
         path,
         content=b"" if operation.endswith("/sample") else b"{",

@@ -21,7 +21,7 @@ from orchestrator.catalog import keys
 from orchestrator.catalog.keys import KeyOrder
 from orchestrator.db.tables import metadata
 from orchestrator.domain.values import Actor, Role
-from tests.fixtures.api import API, worker_form
+from tests.fixtures.api import API, ask, worker_form
 from tests.fixtures.operations import ROLES
 
 Relation = Literal["own", "shared", "foreign"]
@@ -200,7 +200,8 @@ def test_who_may_do_what_to_whose(
     method, may = operation.split(maxsplit=1)[0], _may(operation, role, relation)
     before = None if may else _snapshot(api)
 
-    answer = api.bare.request(
+    answer = ask(
+        api.bare,
         method,
         _url(operation, world),
         headers={"Argus-API-Key": world.keys[role, relation]},

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from orchestrator.domain.values import Role
-from tests.fixtures.api import API
+from tests.fixtures.api import API, ask
 
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "NONSENSE")
 
@@ -36,7 +36,7 @@ def test_every_answer_of_every_route_is_marked(api: API, method: str):
     key = {"Argus-API-Key": api.key(Role.ADMINISTRATOR)}
     for path in (*_paths(api), "/", "/nowhere"):
         for headers in ({}, key):
-            answer = api.bare.request(method, path, headers=headers)
+            answer = ask(api.bare, method, path, headers=headers)
             assert _is_marked(answer), (method, path, answer.status_code)
 
 

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.catalog import keys
 from orchestrator.catalog.keys import KeyOrder
 from orchestrator.domain.values import Actor, Role
-from tests.fixtures.api import API
+from tests.fixtures.api import API, ask
 from tests.fixtures.operations import ROLES
 
 _TESTER = Actor("test")
@@ -105,8 +105,8 @@ def _reads(api: API, said: Said, client: httpx.Client) -> Iterator[httpx.Respons
         method, template = operation.split()
         if method == "GET":
             url = api.url + template.format(**said.path)
-            yield client.get(url)
-            yield client.get(url, params={"limit": 0})
+            yield ask(client, "GET", url)
+            yield ask(client, "GET", url, params={"limit": 0})
     yield client.post("/job/search", json={"sampleSha256": said.sha256})
     yield client.get("/sample", params={"sortBy": "-lastUpdatedAnalysis"})
 

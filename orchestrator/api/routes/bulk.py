@@ -56,11 +56,11 @@ router = APIRouter(route_class=GuardedRoute, tags=["job"])
 _TOGETHER: Final = 100
 
 #: A body of the most orders, of which some have all the options that one may have.
-_BODY: Final = BodyLimit(size_bytes=128 * OPTIONS_MAX_BYTES, nodes=ORDERS_MAX * 100)
+ORDERS: Final = BodyLimit(size_bytes=128 * OPTIONS_MAX_BYTES, nodes=ORDERS_MAX * 100)
 
 
 @router.post("/job/bulk")
-@needs(Role.USER, body=_BODY)
+@needs(Role.USER, body=ORDERS)
 def add_jobs(
     ordered: BulkRequest, caller: CallerDep, services: ServicesDep
 ) -> ListEnvelope[BulkResult]:

@@ -1,0 +1,5 @@
+"""
+The live stream: what has changed, read once for everybody who listens.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,167 @@
+"""
+The live stream over HTTP: Server-Sent Events of what has changed.
+"""
+
+# ruff: noqa: FAST003  (jobID is the alias in JobID)
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from orchestrator.api.deps import (
+    CallerDep,
+    GuardedRoute,
+    Services,
+    ServicesDep,
+    admit_again,
+    needs,
+)
+from orchestrator.api.events.event import Event, Wanted
+from orchestrator.api.events.hub import Hub, Listener
+from orchestrator.api.events.reading import Ids, read_events
+from orchestrator.api.http.storable import StorableText
+from orchestrator.api.http.threads import in_thread
+from orchestrator.api.schemas.common import NAME_MAX
+from orchestrator.domain.errors import AssayError
+from orchestrator.domain.values import Role
+from orchestrator.queries import jobs
+
+router = APIRouter(route_class=GuardedRoute, tags=["events"])
+
+JobID = Annotated[UUID, Path(alias="jobID")]
+
+_FILTERS_MAX: Final = 100
+
+#: Seconds from one comment to the next, by which a client knows that we are here.
+_COMMENT_SECONDS: Final = 15
+
+#: Seconds from one look whether the key still counts to the next.
+_KEY_SECONDS: Final = 60.0
+
+#: Seconds in which a client must have taken some of what it is sent.
+_SEND_SECONDS: Final = 10.0
+
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Events: ``job``, ``task``, ``verdict``, ``worker``, ``reset``.",
+    }
+}
+
+Name = Annotated[StorableText, Query(max_length=NAME_MAX)]
+
+
+@router.get("/events", response_class=EventSourceResponse, responses=_STREAM)
+@needs(Role.VIEWER)
+async def get_events(  # noqa: PLR0913, PLR0917  (its filters)
+    request: Request,
+    caller: CallerDep,
+    job: Annotated[list[UUID] | None, Query(max_length=_FILTERS_MAX)] = None,
+    sample: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
+    state: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
+    worker: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
+    last_event_id: Annotated[str | None, Header(max_length=NAME_MAX)] = None,
+) -> EventSourceResponse:
+    """Stream what changes; each event is a resource as it is now."""
+    hub: Hub = request.app.state.hub
+    wanted = Wanted(
+        jobs=frozenset(job or ()),
+        samples=frozenset(sample or ()),
+        states=frozenset(state or ()),
+        workers=frozenset(worker or ()),
+    )
+    listener = await hub.join(caller.viewer, wanted, last_id=last_event_id)
+    return _response(_follow(hub, listener, _still(request)))
+
+
+@router.get(
+    "/job/{jobID}/events", response_class=EventSourceResponse, responses=_STREAM
+)
+@needs(Role.VIEWER)
+async def get_job_events(
+    request: Request, job_id: JobID, caller: CallerDep, services: ServicesDep
+) -> EventSourceResponse:
+    """Stream a job: first as it is, then what changes, until it is over."""
+    hub: Hub = request.app.state.hub
+    # First, so that nothing between the two is missed.
+    listener = await hub.join(caller.viewer, Wanted(jobs=frozenset({job_id})))
+    try:
+        present = await in_thread(partial(_read_job, services, job_id))
+    except BaseException:
+        hub.leave(listener)
+        raise
+    return _response(_follow_job(hub, listener, present, _still(request)))
+
+
+def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    return EventSourceResponse(
+        events, ping=_COMMENT_SECONDS, sep="\n", send_timeout=_SEND_SECONDS
+    )
+
+
+def _still(request: Request) -> Callable[[], object]:
+    """Return what raises once the caller would not be let in any more."""
+    return partial(admit_again, request, Role.VIEWER)
+
+
+def _read_job(services: Services, job_id: UUID) -> list[Event]:
+    with services.database.uow() as tx:
+        jobs.get_job(tx, job_id)
+        lease = services.engine.limits.lease
+        return read_events(tx, Ids(jobs={job_id}), lease=lease)
+
+
+async def _follow(
+    hub: Hub, listener: Listener, check: Callable[[], object]
+) -> AsyncIterator[ServerSentEvent]:
+    check_at = time.monotonic() + _KEY_SECONDS
+    try:
+        while not listener.is_cut_off:
+            told = await listener.next(max(0.0, check_at - time.monotonic()))
+            if told is not None:
+                yield _sent(told.event, id_=told.id)
+            if time.monotonic() >= check_at:
+                try:
+                    await in_thread(check)
+                except AssayError:
+                    return
+                check_at = time.monotonic() + _KEY_SECONDS
+    finally:
+        hub.leave(listener)
+
+
+async def _follow_job(
+    hub: Hub, listener: Listener, present: list[Event], check: Callable[[], object]
+) -> AsyncIterator[ServerSentEvent]:
+    try:
+        for event in present:
+            yield _sent(event)
+        if any(event.is_over for event in present):
+            return
+        since = max(event.read_at for event in present)
+        check_at = time.monotonic() + _KEY_SECONDS
+        while not listener.is_cut_off:
+            told = await listener.next(max(0.0, check_at - time.monotonic()))
+            # What was read before the present state is older than that.
+            if told is not None and told.event.read_at >= since:
+                yield _sent(told.event, id_=told.id)
+                if told.event.is_over:
+                    return
+            if time.monotonic() >= check_at:
+                try:
+                    await in_thread(check)
+                except AssayError:
+                    return
+                check_at = time.monotonic() + _KEY_SECONDS
+    finally:
+        hub.leave(listener)
+
+
+def _sent(event: Event, *, id_: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(event.data, event=event.kind, id=id_)
