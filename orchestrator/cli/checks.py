@@ -42,6 +42,7 @@ _GROUPS = {
     "server": "the orchestrator",
     "analyzers": "the bundled workers",
     "embedded": "assay up and assay demo",
+    "classify": "the second opinion on what a file is",
     "operations": "metrics and Flower",
 }
 _NEEDED = "server"
@@ -299,10 +300,19 @@ def check_api(settings: Settings) -> Iterator[Finding]:
         key = settings.api_key.get_secret_value()
         with Client(settings.api_url.rstrip("/"), key) as client:
             client.get("/worker", limit=1)
+            troubles = client.troubles()
     except (ClientError, ConfigurationError) as error:
         yield fail("api", error.message, remedy)
         return
     yield ok("api", f"{settings.api_url} answers, and knows the key")
+    yield _classifier(troubles)
+
+
+def _classifier(troubles: Sequence[Mapping[str, str]]) -> Finding:
+    for trouble in troubles:
+        if trouble["what"] == "classifier":
+            return warn("classifier", trouble["detail"], trouble["remedy"])
+    return ok("classifier", "Magika answers where our own rules are not sure")
 
 
 def _first_line(error: BaseException) -> str:
