@@ -124,6 +124,11 @@ class SecondOpinion:
         process = self._process
         return process.pid if process is not None and self._talk is not None else None
 
+    @property
+    def questions(self) -> int:
+        """How many it was sent."""
+        return self._number
+
     def ask(self, head: bytes, tail: bytes, size: int) -> Opinion | None:
         """
         Return what a file looks like; nothing if nobody says so in time.
