@@ -50,9 +50,11 @@ def run_api(settings: Settings) -> None:
     )
     classifier.wait(_CLASSIFIER_SECONDS)
     # It has shut down in order, and says so once more.
-    with suppress(KeyboardInterrupt):
-        server.run()
-    classifier.close()
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run()
+    finally:
+        classifier.close()
     if not server.started:
         raise SystemExit(1)
 

@@ -1,6 +1,6 @@
 """
-``python -m tests.soak``: what the workers say of thousands of clean files, those of this
-virtual environment and of this Python.
+``python -m tests.soak``: what the workers say of thousands of clean files, which are
+those of this virtual environment and of this Python.
 
 Each file is classified, and each worker that takes it looks at it in the real sandbox.
 A score of 30 or more is a false alarm, but for what ``exceptions.toml`` names.

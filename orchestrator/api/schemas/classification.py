@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, WithJsonSchema, model_validator
 
 from orchestrator.api.http.envelope import Form, Shape
 from orchestrator.api.http.times import Millis
@@ -15,7 +15,9 @@ from orchestrator.catalog.samples import Correction
 from orchestrator.queries.samples import ClassificationView
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
-_MIME_TYPE = re.compile(r"[a-z0-9][\w.+-]{0,126}/[a-z0-9][\w.+-]{0,126}")
+_MIME_TYPE = re.compile(
+    r"[a-z0-9][A-Za-z0-9_.+-]{0,126}/[a-z0-9][A-Za-z0-9_.+-]{0,126}"
+)
 
 
 def _word(text: str) -> str:
@@ -30,8 +32,17 @@ def _mime_type(text: str) -> str:
     return text
 
 
-Word = Annotated[str, AfterValidator(_word)]
-MimeType = Annotated[str, AfterValidator(_mime_type)]
+# Programs are told the pattern, people what it means.
+Word = Annotated[
+    str,
+    AfterValidator(_word),
+    WithJsonSchema({"type": "string", "pattern": f"^{_WORD.pattern}$"}),
+]
+MimeType = Annotated[
+    str,
+    AfterValidator(_mime_type),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MIME_TYPE.pattern}$"}),
+]
 
 
 class ClassificationResponse(Shape):
