@@ -39,7 +39,7 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 0.05
 #: To load what it needs: half a second where nothing else runs.
 _START_SECONDS = 60.0
-#: Whoever has owed an answer for so long does not work any more, and is ended.
+#: Whoever has owed an answer for so long does not work any more.
 _STUCK_SECONDS = 10.0
 #: Before it is started again; doubled each time, up to the last, until it has lived
 #: for so long.
@@ -76,9 +76,14 @@ class SecondOpinion:
 
     Thread-safe. One question at a time is with the process; others wait for their turn,
     no longer than for an answer.
+
+    Args:
+        stuck_seconds: Who has owed an answer for so long is replaced when it is to be
+            asked again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stuck_seconds: float = _STUCK_SECONDS) -> None:
+        self._stuck_seconds = stuck_seconds
         self._lock = threading.Lock()
         self._talk: socket.socket | None = None
         self._number = 0
@@ -171,7 +176,7 @@ class SecondOpinion:
             return False
         if self._answer(talk, monotonic()) is not None:
             return False
-        if monotonic() - self._owed_since > _STUCK_SECONDS and self._process:
+        if monotonic() - self._owed_since > self._stuck_seconds and self._process:
             self._process.kill()
         return True
 
@@ -191,6 +196,9 @@ class SecondOpinion:
             if opinion is not None and opinion.number == self._number:
                 self._owed_since = None
                 return opinion
+            # It has seen samples, and may be talking without end.
+            if monotonic() > deadline:
+                break
         return None
 
     def _keep(self) -> None:

@@ -185,6 +185,22 @@ def test_one_that_stands_still_is_waited_for_once_and_no_longer(second: SecondOp
     assert answers(second, SQL).label == "sql"
 
 
+def test_one_that_never_answers_again_is_replaced():
+    second = SecondOpinion(stuck_seconds=0)
+    second.start()
+    second.wait(120)
+    answers(second)
+    stopped = second.pid
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+
+    answered = answers(second)
+
+    assert answered.label == "go"
+    assert second.pid != stopped
+    second.close()
+
+
 def test_who_is_asked_by_many_at_once_answers_each_its_own(second: SecondOpinion):
     answers(second)
     wrong: list[Opinion] = []
