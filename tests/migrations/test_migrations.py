@@ -7,7 +7,6 @@ from sqlalchemy import create_engine, inspect, text
 from orchestrator.db.migrate import current_revision, downgrade, head_revision, upgrade
 from orchestrator.db.tables import metadata
 
-
 _CLASSIFIED = (
     ("pe", "application/vnd.microsoft.portable-executable"),
     ("text", "text/plain"),
@@ -16,7 +15,8 @@ _CLASSIFIED = (
 )
 _USER = text(
     "INSERT INTO api_user (id, name, role, customer_id)"
-    " SELECT gen_random_uuid(), 'somebody', 'viewer', id FROM customer LIMIT 1 RETURNING id"
+    " SELECT gen_random_uuid(), 'somebody', 'viewer', id FROM customer"
+    " LIMIT 1 RETURNING id"
 )
 _SAMPLE = text(
     "INSERT INTO sample (sha256, sha512, sha1, md5, size_bytes, created_by)"

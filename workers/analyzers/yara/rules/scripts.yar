@@ -65,7 +65,8 @@ rule Shell_Download_And_Run
     strings:
         $pipe = /\b(curl|wget)\b[^\r\n|]{1,200}\|[ ]{0,4}(sudo[ ]{1,4})?(ba|da|z)?sh\b/
     condition:
-        $pipe
+        // Long texts that say how something is installed are manuals.
+        $pipe and (uint16be(0) == 0x2321 or filesize < 4KB)
 }
 
 rule Windows_Script_Downloader
