@@ -20,7 +20,6 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client
 from orchestrator.config import PREFIX, Settings, require, unknown_settings
 from orchestrator.contracts.data_dir import env_file
@@ -29,7 +28,11 @@ from orchestrator.db.pooler import refuse_shared_sessions
 from orchestrator.db.sql_errors import find_hint
 from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.db.workers import list_workers
-from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
+from orchestrator.domain.errors import (
+    AssayError,
+    ConfigurationError,
+    StoreUnavailableError,
+)
 from orchestrator.domain.service_time import SKEW_WARN, certain_skew
 from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.publisher import Publisher
@@ -301,7 +304,7 @@ def check_api(settings: Settings) -> Iterator[Finding]:
         with Client(settings.api_url.rstrip("/"), key) as client:
             client.get("/worker", limit=1)
             troubles = client.troubles()
-    except (ClientError, ConfigurationError) as error:
+    except AssayError as error:
         yield fail("api", error.message, remedy)
         return
     yield ok("api", f"{settings.api_url} answers, and knows the key")
