@@ -1,8 +1,9 @@
 """
 What Magika's labels are called here.
 
-Kinds whose structure our own rules read (PDF, Office, programs) are not here: where the
-rules do not see it, no worker that takes such files could read it either. A text stays
+Kinds whose structure our own rules read (PDF, Office, tables, programs) are not here, or
+as a MIME type alone: where the rules do not see it, no worker that takes such files
+could read it either. A text stays
 one by its super type, and so for every worker that takes text.
 """
 
@@ -46,6 +47,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "cs": ("text", "text/x-csharp"),
     "csproj": ("text", "text/xml"),
     "css": ("text", "text/css"),
+    "csv": ("text", "text/csv"),
     "dart": ("text", "text/x-dart"),
     "dm": ("text", "text/x-dm"),
     "dockerfile": ("text", "text/x-dockerfile"),
@@ -100,6 +102,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "stltext": ("text", "model/stl"),
     "sum": ("text", "text/x-checksums"),
     "swift": ("text", "text/x-swift"),
+    "tsv": ("text", "text/tab-separated-values"),
     "textproto": ("text", "text/x-textproto"),
     "toml": ("text", "application/toml"),
     "twig": ("text", "text/x-twig"),
@@ -114,7 +117,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "yara": ("text", "text/x-yara"),
     "zig": ("text", "text/x-zig"),
     # What has a type of its own.
-    "csv": ("csv", "text/csv"),
     "diff": ("diff", "text/x-diff"),
     "eml": ("eml", "message/rfc822"),
     "ics": ("ics", "text/calendar"),
@@ -122,7 +124,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "json": ("json", "application/json"),
     "jsonl": ("json", "application/jsonl"),
     "pem": ("pem", "application/x-pem-file"),
-    "tsv": ("csv", "text/tab-separated-values"),
 }
 
 #: Label of what is no text → (type, super type, MIME type).
