@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from orchestrator.cli.options import AsJSON
-from orchestrator.client.http import Client, connect, segment
+from orchestrator.cli.ids import sha256_of
+from orchestrator.cli.options import AsJSON, SampleID
+from orchestrator.client.http import Client, connect
 from orchestrator.terminal.output import kind_line, moment, print_fields, print_json
 
 app = typer.Typer(help="Samples.", no_args_is_help=True)
@@ -25,19 +26,16 @@ def _samples() -> None:
 
 
 @app.command()
-def show(
-    sha256: Annotated[str, typer.Argument(metavar="SHA256", help="The sample.")],
-    as_json: AsJSON = False,
-) -> None:
+def show(sample: SampleID, as_json: AsJSON = False) -> None:
     """Show a sample: hashes, size, names, what kind of file it is, its verdict."""
     with connect() as client:
-        path = f"/sample/{segment(sha256)}"
-        sample = client.get(path)
-        names = _names(client, path, sample["sha256"])
+        sha256 = sha256_of(client, sample)
+        found = client.get(f"/sample/{sha256}")
+        names = _names(client, sha256)
     if as_json:
-        print_json({**sample, "fileNames": names})
+        print_json({**found, "fileNames": names})
         return
-    print_fields(sample_fields(sample, names))
+    print_fields(sample_fields(found, names))
 
 
 def sample_fields(sample: Mapping[str, Any], names: Iterable[str]) -> dict[str, object]:
@@ -59,9 +57,9 @@ def sample_fields(sample: Mapping[str, Any], names: Iterable[str]) -> dict[str, 
     }
 
 
-def _names(client: Client, path: str, sha256: str) -> list[str]:
+def _names(client: Client, sha256: str) -> list[str]:
     """Return the names under which it came, the newest first."""
-    submissions = client.get(f"{path}/submission", limit=_NAMES_FROM)
+    submissions = client.get(f"/sample/{sha256}/submission", limit=_NAMES_FROM)
     jobs = client.post("/job/search", {"sampleSha256": [sha256], "limit": _NAMES_FROM})
     found = (given["fileName"] for given in (*submissions, *jobs))
     return list(dict.fromkeys(name for name in found if name))
