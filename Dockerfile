@@ -15,7 +15,7 @@ COPY workers workers
 # From the wheels above alone: what the lock does not name cannot get in.
 FROM wheels AS engine-environment
 RUN python -m venv /opt/assay \
-    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[server,operations]'
+    && /opt/assay/bin/pip install --no-index --find-links /wheels '.[server,operations,classify]'
 
 FROM wheels AS worker-environment
 RUN python -m venv /opt/assay \

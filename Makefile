@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -q
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults bench migrate lock docs clean
+.PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults soak bench migrate lock docs clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ check: setup ## What CI runs
 	@# What uses one core beside what waits now and then; each says all of its own at once.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types test-fast lint imports
 	@$(MAKE) --no-print-directory test-slow
+
+soak: setup ## Have the bundled workers look at thousands of clean files: half an hour
+	@$(BIN)/python -m tests.soak
 
 bench: setup ## Measure, as ratios of one run
 	@$(BIN)/python -m tests.benchmarks

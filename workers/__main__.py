@@ -1,5 +1,6 @@
 """
-``python -m workers run | new | try | conform``: what an author of an analyzer types.
+``python -m workers run | new | try | conform``: what an author of an analyzer types;
+and ``classify``, which the API starts.
 
 Owns the command line. What the commands do is in ``replica.app`` and ``testing``.
 """
@@ -96,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("name", help="a bundled analyzer, or a module")
     conform.add_argument("--json", action="store_true", help="print one JSON document")
     conform.set_defaults(command=_conform)
+    classify = commands.add_parser("classify", help="what the API starts for itself")
+    classify.add_argument("--control", type=int, required=True, help="of a socket")
+    classify.add_argument("--parent", type=int, required=True, help="pid of the API")
+    classify.add_argument("--folder", type=Path, required=True, help="an empty one")
+    classify.set_defaults(command=_classify)
     return parser
 
 
@@ -128,6 +134,13 @@ def _conform(options: argparse.Namespace) -> int:
         for name, trial in trials.items():
             print(f"{'ok  ' if trial.conforms else 'FAIL'} {name}: {trial.summary}")
     return 0 if all(trial.conforms for trial in trials.values()) else 1
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from workers.classify import Place, serve  # noqa: PLC0415  (the API's alone)
+
+    place = Place(control=options.control, parent=options.parent, folder=options.folder)
+    return serve(place)
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -35,6 +35,7 @@ from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog import keys
 from orchestrator.catalog.logins import FailedLogins
 from orchestrator.catalog.samples import Owner
+from orchestrator.classify import SecondOpinion
 from orchestrator.contracts.json_size import (
     RESULT_NODES_MAX,
     DocumentError,
@@ -78,11 +79,17 @@ _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """What the API stands on; built by ``bootstrap``."""
+    """
+    What the API stands on; built by ``bootstrap``.
+
+    ``classifier``: who is asked what a file is where our own rules are not sure, if
+    anybody is.
+    """
 
     database: Database
     store: SampleStore
     engine: Engine
+    classifier: SecondOpinion | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,19 +14,30 @@ from orchestrator.api import deps
 from orchestrator.api.app import create_app
 from orchestrator.api.http.server import server_config
 from orchestrator.bootstrap.services import Services
+from orchestrator.classify import SecondOpinion
 from orchestrator.config import Settings
 from orchestrator.contracts.ending import end_within
 
 #: Threads of the API; each may hold one database connection.
 _API_CONNECTIONS = 20
 
+#: What the first upload is called shall not hang on when it comes; half a second is
+#: usual. Who has to wait longer goes by our own rules.
+_CLASSIFIER_SECONDS = 5.0
+
 
 def run_api(settings: Settings) -> None:
     """Serve the HTTP API until stopped."""
+    classifier = SecondOpinion()
+    # While it loads what it needs, so do we.
+    classifier.start()
     services = Services(settings, pool_size=_API_CONNECTIONS)
     app = create_app(
         deps.Services(
-            database=services.database, store=services.store, engine=services.engine
+            database=services.database,
+            store=services.store,
+            engine=services.engine,
+            classifier=classifier,
         )
     )
     server = _Server(
@@ -37,9 +48,13 @@ def run_api(settings: Settings) -> None:
             trusted_proxies=settings.trusted_proxies,
         )
     )
+    classifier.wait(_CLASSIFIER_SECONDS)
     # It has shut down in order, and says so once more.
-    with suppress(KeyboardInterrupt):
-        server.run()
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run()
+    finally:
+        classifier.close()
     if not server.started:
         raise SystemExit(1)
 

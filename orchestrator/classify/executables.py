@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 
 from orchestrator.classify.ends import Ends
-from orchestrator.classify.kinds import program
+from orchestrator.classify.kinds import kind, program
 from orchestrator.contracts.assignment import Classification
 
 _PE_ARCHES: Mapping[int, str] = {
@@ -92,6 +92,8 @@ _ELF_ARCHES: Mapping[int, str] = {
     0xBEEF: "nios2",
 }
 _ELF_64_BIT = 2
+#: What is no program, but the memory of one that died.
+_ELF_CORE = 4
 #: Machines of which the class of the file says how wide they are.
 _ELF_WIDE: Mapping[str, str] = {"s390": "s390x", "sparc": "sparc64"}
 #: What most systems write (0) and what Linux may write (3) is Linux.
@@ -176,6 +178,8 @@ def _dos_or_pe(ends: Ends) -> Classification | None:
 
 def _elf(head: bytes) -> Classification:
     order = ">" if head[5] == 2 else "<"
+    if struct.unpack_from(f"{order}H", head, 16)[0] == _ELF_CORE:
+        return kind("elf_core", "data", "application/x-coredump")
     arch = _ELF_ARCHES.get(struct.unpack_from(f"{order}H", head, 18)[0])
     if head[4] == _ELF_64_BIT and arch is not None:
         arch = _ELF_WIDE.get(arch, arch)

@@ -1,8 +1,9 @@
 """
 What shows that a text is in a language: how lines begin, and what stands in them.
 
-A table, and how a row of it counts. Languages that are compiled stand among those of
-scripts, as text: their sources look like scripts. It decides nothing.
+A table, and how a row of it counts. It has the languages that a sample starts in, and
+what looks like one of them and is none; other languages Magika tells. It decides
+nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 #: A sure sign counts so much, a hint one; from here on it is believed.
 ENOUGH = 2
@@ -24,8 +26,8 @@ class Language:
     what stands anywhere, in small letters. A hint counts once, and half.
     """
 
-    type: str
-    mime_type: str
+    #: Nothing for what only looks like a language of scripts.
+    mime_type: str | None
     lines: re.Pattern[str]
     sures: int
     sure_marks: tuple[str, ...]
@@ -54,18 +56,16 @@ class Language:
         return ENOUGH * sure + hints
 
 
-def _language(  # noqa: PLR0913  (what a row of the table below may have)
-    mime_type: str,
+def _language(
+    mime_type: str | None,
     *,
     sure: tuple[str, ...] = (),
     hint: tuple[str, ...] = (),
     marks: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     anywhere: tuple[str, ...] = (),
     any_case: bool = False,
-    compiled: bool = False,
 ) -> Language:
     return Language(
-        type="text" if compiled else "script",
         mime_type=mime_type,
         lines=re.compile("|".join(f"({pattern})" for pattern in (*sure, *hint))),
         sures=len(sure),
@@ -75,6 +75,8 @@ def _language(  # noqa: PLR0913  (what a row of the table below may have)
         any_case=any_case,
     )
 
+
+_other = partial(_language, None)
 
 #: Verbs and nouns of the commands that scripts are made of; others follow the form.
 _CMDLET = (
@@ -90,84 +92,44 @@ _OBJECT = (
 #: Of two that are as sure the first wins. Lines of ``any_case`` are in small letters.
 LANGUAGES: tuple[Language, ...] = (
     # Manuals quote scripts; what is underlined or has directives is one.
-    _language(
-        "text/plain",
+    _other(
         sure=(r"\.\. (?:[\w-]+::|\|[\w-]+\| )", r"[=~^]{4,}\s*$"),
         hint=(r"-{4,}\s*$", r"[*-] \w"),
         marks=((), ("](http", "``")),
-        compiled=True,
     ),
-    _language(
-        "text/x-yaml",
+    # Sources that are compiled.
+    _other(
         sure=(
-            r"(?:apiVersion|kind|jobs|steps|services|tasks|on):(?:\s|$)",
-            r"\s*- (?:name|uses|run|hosts|image|id):\s",
+            r"#\s?include\s*[<\"]",
+            r"(?:int|void) main\s*\(",
+            r"typedef struct\b",
+            r"import (?:static )?[a-z]\w*(?:\.\w+)+(?:\.\*)?;",
+            r"package [a-z]\w*(?:\.\w+)*;?\s*$",
+            r"(?:public|private|protected|abstract|final) (?:\w+ )*(?:class|interface|enum)\s",
+            r"using (?:static )?[A-Z]\w*(?:\.\w+)*;",
+            r"namespace [A-Z][\w.]*[;{\s]*$",
+            r"func (?:\(\w+ \*?\w+\) )?\w+\(.*\{$",
+            r"(?:pub )?(?:fn \w+.*\{$|use [a-z]\w*::)",
+            r"#!?\[\w+.*\]$",
+            r"impl(?:<.*>)? \w+",
         ),
-        compiled=True,
-    ),
-    _language(
-        "text/x-cmake",
-        sure=(
-            r"(?:cmake_minimum_required|project|include_guard|add_library|endfunction|add_executable|find_package|target_link_libraries|endif|endmacro)\s*\(",
-        ),
-        any_case=True,
-        compiled=True,
-    ),
-    _language(
-        "text/x-lisp",
-        sure=(r"\((?:def(?:un|var|custom|macro|const|group|ine)|require|provide)\s",),
-        compiled=True,
-    ),
-    _language(
-        "text/x-c",
-        sure=(r"#\s?include\s*[<\"]", r"(?:int|void) main\s*\(", r"typedef struct\b"),
         hint=(
             r"#\s?(?:define|ifndef|ifdef|pragma)\b",
             r"(?:static|extern|struct|unsigned|template|namespace|using namespace)\s",
         ),
-        compiled=True,
     ),
-    _language(
-        "text/x-java",
+    # What builds and orders is made of.
+    _other(
         sure=(
-            r"import (?:static )?[a-z]\w*(?:\.\w+)+(?:\.\*)?;",
-            r"package [a-z]\w*(?:\.\w+)+;?\s*$",
-            r"(?:public|private|protected|abstract|final) (?:\w+ )*(?:class|interface|enum)\s",
+            r"(?:apiVersion|kind|jobs|steps|services|tasks|on):(?:\s|$)",
+            r"\s*- (?:name|uses|run|hosts|image|id):\s",
+            r"\((?:def(?:un|var|custom|macro|const|group|ine)|require|provide)\s",
+            r"\.PHONY\s*:",
+            r"(?:ifeq|ifneq) \(.*,.*\)$",
+            r"FROM [\w./:${}-]+(?: AS [\w-]+)?\s*$",
         ),
-        compiled=True,
-    ),
-    _language(
-        "text/x-csharp",
-        sure=(r"using (?:static )?[A-Z]\w*(?:\.\w+)*;", r"namespace [A-Z][\w.]*[;{\s]*$"),
-        hint=(r"\s*(?:public|internal|private) (?:\w+ )*(?:class|void|string|int)\s",),
-        compiled=True,
-    ),
-    _language(
-        "text/x-go",
-        sure=(r"package \w+\s*$", r"func (?:\(\w+ \*?\w+\) )?\w+\(.*\{$"),
-        compiled=True,
-    ),
-    _language(
-        "text/x-rust",
-        sure=(
-            r"(?:pub )?fn \w+.*\{$",
-            r"(?:pub )?use [a-z]\w*::",
-            r"#!?\[\w+.*\]$",
-            r"impl(?:<.*>)? \w+",
-        ),
-        compiled=True,
-    ),
-    _language(
-        "text/x-makefile",
-        sure=(r"\.PHONY\s*:", r"(?:ifeq|ifneq) \(.*,.*\)$"),
         hint=(r"[\w.]+\s*[:?+]=", r"-?include [$\w]"),
         anywhere=(r"\n(?:all|build|check|clean|default|install|test)\s?:[^=\n]*\n\t",),
-        compiled=True,
-    ),
-    _language(
-        "text/x-dockerfile",
-        sure=(r"FROM [\w./:${}-]+(?: AS [\w-]+)?\s*$",),
-        compiled=True,
     ),
     _language(
         "text/x-python",
@@ -301,10 +263,6 @@ LANGUAGES: tuple[Language, ...] = (
         any_case=True,
     ),
     _language(
-        "text/x-php",
-        sure=(r"\s*<\?php\b", r"<\?\s*(?:eval|\$|echo|if|function|@|include|require)"),
-    ),
-    _language(
         "text/x-perl",
         sure=(
             r"use (?:strict|warnings|utf8|vars|lib|v?5)\b.*;",
@@ -335,17 +293,6 @@ LANGUAGES: tuple[Language, ...] = (
         anywhere=(r" do \|\w[\w, ]*\|\s*\n",),
     ),
     _language(
-        "text/x-lua",
-        sure=(r"local \w+\s*=\s*require\b", r"local function \w+"),
-        hint=(
-            r"local \w+(?:,\s*\w+)*\s*=",
-            r"function [\w.:]+\(.*\)\s*$",
-            r"end\s*$",
-            r"\s*(?:if|elseif) .+ then\s*$",
-            r"\s*for .+ do\s*$",
-        ),
-    ),
-    _language(
         "text/x-shellscript",
         sure=(
             r"\s*(?:if|elif|while|until) !?\s*(?:\[\[? |test |(?:grep|command|which) ).*",
@@ -370,18 +317,8 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         marks=((), ("$(", "${", "2>&1", ">/dev/null", "> /dev/null", '"$@"', "/bin/sh")),
     ),
-    _language("text/x-awk", sure=(r"(?:BEGIN|END)\s*\{",)),
     _language(
         "text/x-applescript",
         sure=(r"\s*tell application \"", r"\s*(?:set \w+ to )?\(?do shell script \""),
-    ),
-    _language(
-        "text/x-autoit",
-        sure=(
-            r"#(?:notrayicon|autoit3wrapper\w*|noenv|singleinstance|persistent)\b",
-            r"#include\s*<\w+\.au3>",
-            r"local \$\w+\s*=",
-        ),
-        any_case=True,
     ),
 )  # fmt: skip

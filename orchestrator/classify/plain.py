@@ -31,6 +31,34 @@ _BEGINNINGS: tuple[tuple[re.Pattern[str], str, str, str], ...] = tuple(
         ),
         (r"ID;P[\w;]*\r?\n", "slk", "document", "text/spreadsheet"),
         (r"WEB\r?\n1\r?\n", "iqy", "document", "text/x-ms-iqy"),
+        (
+            r"-----BEGIN PGP (?:PUBLIC|PRIVATE) KEY BLOCK-----",
+            "pgp",
+            "text",
+            "application/pgp-keys",
+        ),
+        (r"-----BEGIN PGP MESSAGE-----", "pgp", "text", "application/pgp-encrypted"),
+        (r"-----BEGIN PGP SIG", "pgp", "text", "application/pgp-signature"),
+        (
+            r"(?:-----BEGIN OPENSSH PRIVATE KEY-----|PuTTY-User-Key-File-\d)",
+            "ssh_key",
+            "text",
+            "application/x-ssh-private-key",
+        ),
+        (
+            r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3}) AAAA",
+            "ssh_key",
+            "text",
+            "application/x-ssh-public-key",
+        ),
+        (
+            r"(?:screen mode id|full address|alternate shell|use multimon):[is]:",
+            "rdp",
+            "document",
+            "application/x-rdp",
+        ),
+        (r"(?i)\[shell\]\s{1,9}command\s*=", "scf", "document", "application/x-ms-scf"),
+        (r"WARC/\d\.\d\r?\n", "warc", "archive", "application/warc"),
         (r"-----BEGIN [A-Z0-9 ]{3,40}-----", "pem", "text", "application/x-pem-file"),
         (r"# Disk DescriptorFile", "vmdk", "archive", "application/x-vmdk-disk"),
         (r"(?:diff --git |--- \S.*\n\+\+\+ )", "diff", "text", "text/x-diff"),
@@ -76,7 +104,7 @@ def _has_columns(text: str) -> bool:
 
 
 def _is_table(rows: list[str], separator: str, least_columns: int) -> bool:
-    cells = rows[0].split(separator)
+    cells = _row(rows[0], separator).split(separator)
     # In prose a space follows the comma.
     spaced = sum(cell.startswith(" ") for cell in cells[1:])
     return (
@@ -90,4 +118,9 @@ def _is_table(rows: list[str], separator: str, least_columns: int) -> bool:
 
 def _columns(row: str, separator: str) -> int:
     # What is quoted is one cell whatever it holds.
-    return re.sub(r'"[^"]*"', "", row).count(separator) + 1
+    return re.sub(r'"[^"]*"', "", _row(row, separator)).count(separator) + 1
+
+
+def _row(row: str, separator: str) -> str:
+    # What merely ends each line separates nothing.
+    return row.rstrip("\r ").removesuffix(separator)

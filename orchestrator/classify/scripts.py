@@ -71,7 +71,9 @@ def find_script(text: str) -> Classification | None:
         score = language.score(patterns, small_text)
         if score > best_score and prose <= _PROSE_LINES * (count + 1):
             best, best_score = language, score
-    return kind(best.type, best.type, best.mime_type) if best else None
+    if best is None or best.mime_type is None:
+        return None
+    return kind("script", "script", best.mime_type)
 
 
 def _telling_lines(text: str) -> Iterator[str]:

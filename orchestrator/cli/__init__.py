@@ -35,6 +35,7 @@ _TOP = {
 }
 _GROUPS = (
     "job",
+    "sample",
     "task",
     "worker",
     "verdict",

@@ -20,7 +20,6 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import func, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client
 from orchestrator.config import PREFIX, Settings, require, unknown_settings
 from orchestrator.contracts.data_dir import env_file
@@ -29,7 +28,11 @@ from orchestrator.db.pooler import refuse_shared_sessions
 from orchestrator.db.sql_errors import find_hint
 from orchestrator.db.unit_of_work import Database, driver_url
 from orchestrator.db.workers import list_workers
-from orchestrator.domain.errors import ConfigurationError, StoreUnavailableError
+from orchestrator.domain.errors import (
+    AssayError,
+    ConfigurationError,
+    StoreUnavailableError,
+)
 from orchestrator.domain.service_time import SKEW_WARN, certain_skew
 from orchestrator.messaging.errors import BrokerError, broker_errors
 from orchestrator.messaging.publisher import Publisher
@@ -42,6 +45,7 @@ _GROUPS = {
     "server": "the orchestrator",
     "analyzers": "the bundled workers",
     "embedded": "assay up and assay demo",
+    "classify": "the second opinion on what a file is",
     "operations": "metrics and Flower",
 }
 _NEEDED = "server"
@@ -299,10 +303,19 @@ def check_api(settings: Settings) -> Iterator[Finding]:
         key = settings.api_key.get_secret_value()
         with Client(settings.api_url.rstrip("/"), key) as client:
             client.get("/worker", limit=1)
-    except (ClientError, ConfigurationError) as error:
+            troubles = client.troubles()
+    except AssayError as error:
         yield fail("api", error.message, remedy)
         return
     yield ok("api", f"{settings.api_url} answers, and knows the key")
+    yield _classifier(troubles)
+
+
+def _classifier(troubles: Sequence[Mapping[str, str]]) -> Finding:
+    for trouble in troubles:
+        if trouble["what"] == "classifier":
+            return warn("classifier", trouble["detail"], trouble["remedy"])
+    return ok("classifier", "Magika answers where our own rules are not sure")
 
 
 def _first_line(error: BaseException) -> str:

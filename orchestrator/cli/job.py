@@ -21,11 +21,13 @@ from orchestrator.client.models import OVER
 from orchestrator.terminal.output import (
     console,
     errors,
+    kind_line,
     moment,
     print_fields,
     print_json,
     print_table,
     seconds_between,
+    shown,
     table,
 )
 
@@ -131,6 +133,8 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
     if as_json:
         print_json(found)
         return
+    if (kind := found["classification"]) is not None:
+        print(shown(f"taken for {kind_line(kind, kind['metaData'])}"))
     print_table(
         ("worker", "selected", "reason", "detail"),
         (

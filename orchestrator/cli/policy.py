@@ -11,7 +11,12 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect
-from orchestrator.terminal.output import print_fields, print_json, print_table
+from orchestrator.terminal.output import (
+    kind_line,
+    print_fields,
+    print_json,
+    print_table,
+)
 
 app = typer.Typer(help="The default policy and its rules.", no_args_is_help=True)
 
@@ -58,11 +63,10 @@ def explain(
     if as_json:
         print_json(found)
         return
-    kind = found["classification"]
     print_fields(
         {
             "sample": found["sha256"],
-            "type": f"{kind['type']} ({kind['super_type']}, {kind['mime_type']})",
+            "type": _kind(found["classification"]),
             "options": _options(found["options"]),
         }
     )
@@ -74,6 +78,13 @@ def explain(
             for choice in found["workers"]
         ),
     )
+
+
+def _kind(kind: dict[str, Any]) -> str:
+    # It has the names of the assignment that a worker gets.
+    names = {"superType": kind["super_type"], "mimeType": kind["mime_type"]}
+    how = {"decidedBy": kind["decided_by"], "confidence": kind["confidence"]}
+    return kind_line({**kind, **names}, how)
 
 
 def _options(options: list[dict[str, str]]) -> str | None:

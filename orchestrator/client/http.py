@@ -20,6 +20,7 @@ from orchestrator.client.failures import (
     ClientError,
     NoAnswerError,
     data_of,
+    envelope_of,
     no_address,
 )
 from orchestrator.client.loopback import direct_mounts
@@ -147,9 +148,19 @@ class Client:
         """Ask for a change that needs no words."""
         return self._call("PUT", path, json={})
 
+    def troubles(self) -> list[dict[str, str]]:
+        """Return what the API says of itself that is not as it should be."""
+        # It is not ready either while something is missing, and says both.
+        envelope = envelope_of(self._request("GET", f"{self._url}/health/ready"))
+        found = (envelope or {}).get("data") or {}
+        return list(found.get("troubles", ()))
+
     def _call(self, method: str, path: str, **request: Any) -> Any:
+        return data_of(self._request(method, path, **request))
+
+    def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **request)
+            return self._http.request(method, path, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise NoAnswerError(
                 f"nobody answers at {self._url}; is `assay up` running, and is"
@@ -163,7 +174,6 @@ class Client:
             raise NoAnswerError(
                 f"{self._url} broke off ({type(error).__name__}); try again"
             ) from None
-        return data_of(answer)
 
 
 def connect() -> Client:

@@ -44,6 +44,8 @@ class Action(StrEnum):
     #: Bytes that left, as they are or in an archive.
     SAMPLE_DOWNLOAD = "sample.download"
     EVIDENCE_DOWNLOAD = "evidence.download"
+    #: A person's word on what kind of file it is.
+    SAMPLE_RECLASSIFY = "sample.reclassify"
     #: A key that is not good, or not from there.
     LOGIN_FAIL = "login.fail"
 

@@ -18,6 +18,7 @@ from orchestrator.db.tables import classification, sample
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.policy import Subject, Tlp
+from orchestrator.domain.values import Decider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,12 +56,29 @@ def add_sample(tx: Transaction, new: NewSample) -> bool:
 
 
 def add_classification(
-    tx: Transaction, sha256: str, found: Classification, *, version: str
+    tx: Transaction,
+    sha256: str,
+    kind: Classification,
+    *,
+    version: str,
+    decided_by: Decider,
+    confidence: float,
 ) -> None:
-    """Store what kind of file a sample is, as this version of the classifier says."""
+    """
+    Store what kind of file a sample is.
+
+    Args:
+        version: Of the classifier.
+        decided_by: Who says so; ``confidence``: how sure, from 0 to 1.
+    """
     tx.connection.execute(
         insert(classification).values(
-            id=uuid7(), sample_sha256=sha256, version=version, **found.model_dump()
+            id=uuid7(),
+            sample_sha256=sha256,
+            version=version,
+            decided_by=decided_by.value,
+            confidence=confidence,
+            **kind.model_dump(),
         )
     )
 

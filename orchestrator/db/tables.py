@@ -227,8 +227,15 @@ classification = Table(
     Column("platform", Text, nullable=False),
     Column("arch", Text, nullable=False),
     Column("mime_type", Text, nullable=False),
+    Column("decided_by", Text, nullable=False, server_default=text("'rules'")),
+    #: How sure that is, from 0 to 1.
+    Column("confidence", Double, nullable=False, server_default=text("1")),
     _json("meta"),
     _created(),
+    CheckConstraint(
+        "decided_by IN ('rules', 'magika', 'person')", name="decided_by_is_known"
+    ),
+    CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence_is_a_share"),
     Index(None, "sample_sha256", "created_at"),
     _grams("classification"),
 )

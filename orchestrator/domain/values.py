@@ -86,6 +86,14 @@ CLOCK_REASONS = frozenset(
 )
 
 
+class Decider(StrEnum):
+    """Who said what kind of file a sample is."""
+
+    RULES = "rules"
+    MAGIKA = "magika"
+    PERSON = "person"
+
+
 class Role(StrEnum):
     """What a user may do; each role includes those before it."""
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from orchestrator.classify import classify
-from orchestrator.contracts.assignment import Classification
+from orchestrator.classify import Decision
 from orchestrator.db.poison import poisoned_versions
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.policy import Subject, Tlp
@@ -35,16 +34,20 @@ class Explanation:
     """What kind of file it is, and what became of every registered worker."""
 
     sha256: str
-    classification: Classification
+    classification: Decision
     selection: Selection
 
 
 def explain_policy(
-    tx: Transaction, measured: Measured, intention: Intention, *, engine: Engine
+    tx: Transaction,
+    measured: Measured,
+    found: Decision,
+    intention: Intention,
+    *,
+    engine: Engine,
 ) -> Explanation:
     """Say which workers would run on a file that was measured, and why."""
-    digests = measured.digests
-    kind = classify(measured.head, measured.tail, digests.size)
+    digests, kind = measured.digests, found.kind
     subject = Subject(
         sha256=digests.sha256,
         size_bytes=digests.size,
@@ -61,4 +64,4 @@ def explain_policy(
         subject,
         policy=roster.policy,
     )
-    return Explanation(sha256=digests.sha256, classification=kind, selection=selection)
+    return Explanation(sha256=digests.sha256, classification=found, selection=selection)

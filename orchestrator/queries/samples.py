@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -15,8 +16,9 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from orchestrator.db.access import visible_submissions
 from orchestrator.db.bulk import one_of
 from orchestrator.db.samples import get_sample_size, unknown_sample
-from orchestrator.db.tables import classification, sample, submission
+from orchestrator.db.tables import classification, job, sample, submission
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.values import Decider
 from orchestrator.domain.viewer import Viewer
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
 from orchestrator.queries.verdicts import VerdictView, find_verdicts
@@ -37,7 +39,7 @@ _CLASSIFICATIONS = Listing(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassificationView:
-    """What kind of file a sample is."""
+    """What kind of file a sample is; ``confidence``: how sure that is, from 0 to 1."""
 
     type: str
     super_type: str
@@ -45,6 +47,8 @@ class ClassificationView:
     platform: str
     version: str
     mime_type: str
+    decided_by: Decider
+    confidence: float
     meta: Mapping[str, Any]
     created_at: datetime
 
@@ -165,6 +169,20 @@ def find_newest_classification(
     return _newest_classifications(tx, [sha256]).get(sha256)
 
 
+def find_classification_of_job(
+    tx: Transaction, job_id: UUID
+) -> ClassificationView | None:
+    """Return what a job's sample was taken for when the job was created."""
+    row = tx.connection.execute(
+        select(classification)
+        .join(job, job.c.sample_sha256 == classification.c.sample_sha256)
+        .where(job.c.id == job_id, classification.c.created_at <= job.c.enqueued_at)
+        .order_by(classification.c.created_at.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _classification(row)
+
+
 def _newest_classifications(
     tx: Transaction, sha256s: Sequence[str]
 ) -> dict[str, ClassificationView]:
@@ -185,6 +203,8 @@ def _classification(row: Row[Any]) -> ClassificationView:
         platform=row.platform,
         version=row.version,
         mime_type=row.mime_type,
+        decided_by=Decider(row.decided_by),
+        confidence=row.confidence,
         meta=row.meta,
         created_at=row.created_at,
     )

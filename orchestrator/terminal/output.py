@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -114,6 +115,18 @@ def seconds_between(start: int | None, end: int | None) -> str | None:
     if start is None or end is None:
         return None
     return f"{(end - start) / 1000:.2f} s"
+
+
+def kind_line(kind: Mapping[str, Any], how: Mapping[str, Any]) -> str:
+    """
+    Say in one line what kind of file a sample is, and who says so.
+
+    Args:
+        kind: Its ``type``, ``superType`` and ``mimeType``.
+        how: ``decidedBy`` and ``confidence``.
+    """
+    said = f"{kind['type']} ({kind['superType']}, {kind['mimeType']})"
+    return f"{said}, by {how['decidedBy']}, {how['confidence']:.0%} sure"
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -478,7 +478,9 @@ def test_explain_says_of_each_worker_why(api: API, assay: Assay):
     assert rows[chosen]["selected"]
     assert not rows[other]["selected"]
     assert rows[other]["reason"]
-    assert chosen in assay("job", "explain", job["id"]).stdout
+    told = assay("job", "explain", job["id"]).stdout
+    assert chosen in told
+    assert "taken for unknown (unknown, application/octet-stream), by rules" in told
 
 
 def test_a_task_is_shown_by_its_workers_name_with_its_history(api: API, assay: Assay):
@@ -703,6 +705,26 @@ def test_enrolling_needs_the_database_and_says_so(assay: Assay):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("assay: ASSAY_")
+
+
+def test_a_sample_is_shown_with_its_names_and_who_says_what_it_is(
+    api: API, assay: Assay
+):
+    sha256 = api.upload(b"#!/bin/sh\necho " + secrets.token_bytes(8).hex().encode())
+    worker = api.add_worker()
+    for name in ("first.sh", "second\x1b.sh"):
+        api.add_job(sha256, workers=[worker], fileName=name)
+
+    document = assay.json("sample", "show", sha256)
+    text = assay("sample", "show", sha256).stdout
+
+    assert document["sha256"] == sha256
+    assert set(document["fileNames"]) == {"first.sh", "second\x1b.sh"}
+    assert document["latestClassification"]["metaData"]["decidedBy"] == "rules"
+    assert "script (script, text/x-shellscript), by rules, 100% sure" in text
+    assert document["sha512"] in text
+    assert "first.sh" in text
+    assert "\x1b" not in text
 
 
 def test_a_verdict_is_shown_with_each_contribution(api: API, assay: Assay):

@@ -10,14 +10,19 @@ import os
 import secrets
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from orchestrator.api.deps import Services
+from orchestrator.classify import SecondOpinion
 from orchestrator.db.unit_of_work import Database
+from orchestrator.domain.values import Role
 from orchestrator.embedded.ports import free_port
+from tests.fixtures.api import run_api
 from tests.fixtures.brokers import (
     Broker,
     RabbitMQHost,
@@ -296,3 +301,17 @@ def test_a_key_that_the_api_does_not_know_is_told(doctor: Doctor, api: Any):
     assert found["api"]["level"] == "fail"
     assert "401" in found["api"]["detail"]
     assert unknown not in str(found)
+
+
+def test_an_api_without_a_second_opinion_is_warned_of(
+    doctor: Doctor, api_services: Services, api_store_folder: Path
+):
+    services = replace(api_services, classifier=SecondOpinion())
+
+    with run_api(services, api_store_folder) as api:
+        found = doctor.findings(api_url=api.url, api_key=api.key(Role.ADMINISTRATOR))
+
+    assert found["api"]["level"] == "ok"
+    assert found["classifier"]["level"] == "warn"
+    assert "our own rules alone" in found["classifier"]["detail"]
+    assert found["classifier"]["remedy"]

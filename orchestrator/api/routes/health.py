@@ -4,7 +4,7 @@ Whether the process is alive, and whether the system is able to do its work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 import structlog
@@ -73,7 +73,7 @@ def ready(response: Response, services: ServicesDep) -> Envelope[Ready]:
         data=Ready(
             ready=is_ready,
             missing=_parts(health.missing),
-            troubles=_parts(health.troubles),
+            troubles=_parts((*health.troubles, *_classifier(services))),
         ),
     )
 
@@ -85,6 +85,11 @@ def _health(services: Services) -> Health:
         log.warning("database.unavailable", **told(error))
         detail, remedy = find_hint(error) or _AWAY
         return Health(missing=(Missing(what="database", detail=detail, remedy=remedy),))
+
+
+def _classifier(services: Services) -> Iterator[Missing]:
+    if services.classifier is not None and (trouble := services.classifier.trouble):
+        yield Missing(what="classifier", detail=trouble.detail, remedy=trouble.remedy)
 
 
 def _parts(missing: Iterable[Missing]) -> tuple[MissingPart, ...]:

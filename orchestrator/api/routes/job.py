@@ -23,6 +23,7 @@ from orchestrator.api.http.envelope import (
 from orchestrator.api.http.errors import LIMITED
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.orders import read_order, view_job
+from orchestrator.api.schemas.classification import ClassificationResponse
 from orchestrator.api.schemas.job import (
     Choice,
     JobAddRequest,
@@ -39,6 +40,7 @@ from orchestrator.flow.cancel import cancel_job
 from orchestrator.flow.retry import retry_job
 from orchestrator.queries import jobs
 from orchestrator.queries.jobs import JobFilter
+from orchestrator.queries.samples import find_classification_of_job
 from orchestrator.queries.waiting import list_waiting
 
 router = APIRouter(route_class=GuardedRoute, tags=["job"])
@@ -161,9 +163,11 @@ def explain_job(job_id: JobID, services: ServicesDep) -> Envelope[JobExplanation
     lease = services.engine.limits.lease
     with services.database.uow() as tx:
         choices = jobs.get_selection(tx, job_id)
+        kind = find_classification_of_job(tx, job_id)
         no_verdict = jobs.find_why_no_verdict(tx, job_id)
         waiting = list_waiting(tx, job_id, lease=lease)
     explained = JobExplanation(
+        classification=ClassificationResponse.of(kind) if kind else None,
         workers=tuple(map(Choice.of, choices)),
         no_verdict=no_verdict,
         waiting=tuple(map(WaitingTask.of, waiting)),

@@ -30,6 +30,7 @@ from orchestrator.api.schemas.policy import (
     RuleUpdateRequest,
 )
 from orchestrator.catalog import policy as catalog
+from orchestrator.classify import decide
 from orchestrator.db.access import check_unlimited
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.policy import Tlp
@@ -101,8 +102,12 @@ async def explain_file(
 
     def explain() -> Explanation:
         measured = measure(chunks, limit_bytes=limit)
+        size = measured.digests.size
+        found = decide(measured.head, measured.tail, size, asked=services.classifier)
         with services.database.uow() as tx:
-            return explain_policy(tx, measured, intention, engine=services.engine)
+            return explain_policy(
+                tx, measured, found, intention, engine=services.engine
+            )
 
     explanation = await run_reader(request, explain, user_id=caller.user_id)
     return single(PolicyExplanation.of(explanation))

@@ -29,15 +29,19 @@ from orchestrator.api.http.envelope import (
 from orchestrator.api.http.errors import LIMITED
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.http.search import PeriodDep, WordsDep
+from orchestrator.api.schemas.classification import (
+    ClassificationResponse,
+    ReclassifyRequest,
+)
 from orchestrator.api.schemas.common import Sha256Path
 from orchestrator.api.schemas.job import JobResponse
 from orchestrator.api.schemas.sample import (
-    ClassificationResponse,
     SampleCompleteUploadResponse,
     SampleMetaData,
 )
 from orchestrator.catalog.samples import (
     StoredSample,
+    correct,
     note_download,
     reclassify,
     store_sample,
@@ -51,6 +55,9 @@ from orchestrator.queries import jobs, samples
 from orchestrator.queries import search_samples as search
 
 router = APIRouter(route_class=GuardedRoute, tags=["sample"])
+
+#: What an empty body says.
+_CLASSIFY_AGAIN = ReclassifyRequest()
 
 
 @router.post(
@@ -82,6 +89,7 @@ async def upload_sample(
             chunks,
             limit_bytes=limits.sample_max_bytes,
             owner=owner,
+            asked=services.classifier,
         )
 
     stored = await run_reader(request, store, user_id=caller.user_id)
@@ -153,11 +161,20 @@ def download_safe_sample(
 @router.put("/sample/{sha256}/reclassify")
 @needs(Role.ANALYZER)
 def reclassify_sample(
-    sha256: Sha256Path, services: ServicesDep
+    sha256: Sha256Path,
+    caller: CallerDep,
+    services: ServicesDep,
+    form: ReclassifyRequest = _CLASSIFY_AGAIN,
 ) -> Envelope[ClassificationResponse]:
-    """Say anew what kind of file a sample is; a new row if the answer has changed."""
-    with services.database.uow() as tx:
-        view = reclassify(tx, services.store, sha256)
+    """Classify a sample again, or correct what it is; a new row if that changes."""
+    correction = form.correction()
+    if correction is None:
+        view = reclassify(
+            services.database, services.store, sha256, asked=services.classifier
+        )
+    else:
+        with services.database.uow() as tx:
+            view = correct(tx, sha256, correction, actor=caller.actor)
     return single(ClassificationResponse.of(view))
 
 

@@ -15,6 +15,7 @@ from orchestrator.api.http.envelope import Form, Shape
 from orchestrator.api.http.paging import LIMIT_DEFAULT, OFFSET_MAX, read_order
 from orchestrator.api.http.storable import StorableJSON, StorableText
 from orchestrator.api.http.times import Millis, parse_time, whole_millisecond
+from orchestrator.api.schemas.classification import ClassificationResponse
 from orchestrator.api.schemas.common import (
     NAMES_MAX,
     OPTIONS_MAX_BYTES,
@@ -352,12 +353,14 @@ class WaitingTask(Shape):
 
 class JobExplanation(Shape):
     """
-    Every worker that was registered when the job was created.
+    Every worker that was registered when the job was created, and what the sample was
+    taken for.
 
     ``no_verdict``: why the job, which is over, has none; else null. ``waiting``: what
     its open tasks wait for.
     """
 
+    classification: ClassificationResponse | None
     workers: tuple[Choice, ...]
     no_verdict: str | None
     waiting: tuple[WaitingTask, ...]

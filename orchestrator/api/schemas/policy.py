@@ -37,6 +37,7 @@ from orchestrator.domain.policy import (
     OptionAction,
     SubmissionMatch,
 )
+from orchestrator.domain.values import Decider
 from orchestrator.flow.explain import Explanation
 from orchestrator.queries.policy import PolicyView, RuleView, WorkerName
 
@@ -417,11 +418,18 @@ class Choice(Shape):
     rule: str | None
 
 
+class ExplainedKind(Classification):
+    """What kind of file it is, who says so, and how sure that is, from 0 to 1."""
+
+    decided_by: Decider
+    confidence: float
+
+
 class PolicyExplanation(Shape):
     """Who would look at a file, with which options, and why the others would not."""
 
     sha256: str
-    classification: Classification
+    classification: ExplainedKind
     options: tuple[OptionInfo, ...]
     workers: tuple[Choice, ...]
 
@@ -430,7 +438,11 @@ class PolicyExplanation(Shape):
         """Shape an explanation."""
         return cls(
             sha256=found.sha256,
-            classification=found.classification,
+            classification=ExplainedKind(
+                **found.classification.kind.model_dump(),
+                decided_by=found.classification.decided_by,
+                confidence=found.classification.confidence,
+            ),
             options=_options(found.selection.options),
             workers=tuple(
                 Choice(

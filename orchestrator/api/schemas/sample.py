@@ -1,18 +1,17 @@
 """
-Samples and their classifications, as the API gives them.
+Samples, as the API gives them.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from orchestrator.api.http.envelope import Shape
 from orchestrator.api.http.times import Millis
+from orchestrator.api.schemas.classification import ClassificationResponse
 from orchestrator.api.schemas.job import SampleInfo
 from orchestrator.api.schemas.submission import ChallengeToken
 from orchestrator.api.schemas.verdict import VerdictResponse
 from orchestrator.catalog.samples import StoredSample
-from orchestrator.queries.samples import ClassificationView, SampleView
+from orchestrator.queries.samples import SampleView
 
 
 class SampleCompleteUploadResponse(Shape):
@@ -29,33 +28,6 @@ class SampleCompleteUploadResponse(Shape):
             sample=SampleInfo(id=stored.sha256, size=stored.size_bytes),
             exists=not stored.is_new,
             challenge=ChallengeToken.of(stored.token),
-        )
-
-
-class ClassificationResponse(Shape):
-    """What kind of file a sample is; ``version``: of the classifier."""
-
-    type: str
-    super_type: str
-    arch: str
-    platform: str
-    version: str
-    mime_type: str
-    meta_data: dict[str, Any]
-    created_timestamp: Millis
-
-    @classmethod
-    def of(cls, view: ClassificationView) -> ClassificationResponse:
-        """Shape a classification."""
-        return cls(
-            type=view.type,
-            super_type=view.super_type,
-            arch=view.arch,
-            platform=view.platform,
-            version=view.version,
-            mime_type=view.mime_type,
-            meta_data=dict(view.meta),
-            created_timestamp=view.created_at,
         )
 
 

@@ -49,8 +49,10 @@ rule Unix_Reverse_Shell
         $netcat = /\b(nc|ncat|netcat)\b[^\r\n]{0,80} -e[ ]{0,4}['"]?\/bin\/(ba|da|z)?sh/
         $python = /os\.dup2\([^\r\n]{0,60}fileno\(\)/
         $socket = "socket.socket"
+        // Servers hand sockets on, too; a shell is what makes it one.
+        $shell = /["'](\/bin\/)?(ba|da|z|k)?sh["']|\bpty\.spawn\b|\bcmd\.exe\b/
     condition:
-        $bash or $exec or $netcat or ($python and $socket)
+        $bash or $exec or $netcat or ($python and $socket and $shell)
 }
 
 rule Shell_Download_And_Run
@@ -63,7 +65,8 @@ rule Shell_Download_And_Run
     strings:
         $pipe = /\b(curl|wget)\b[^\r\n|]{1,200}\|[ ]{0,4}(sudo[ ]{1,4})?(ba|da|z)?sh\b/
     condition:
-        $pipe
+        // Long texts that say how something is installed are manuals.
+        $pipe and (uint16be(0) == 0x2321 or filesize < 4KB)
 }
 
 rule Windows_Script_Downloader
