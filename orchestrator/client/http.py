@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -32,6 +33,9 @@ _PREFIX = "/sampledb/v2"
 #: Bytes read from a file at a time; a progress bar moves this often.
 _CHUNK_BYTES = 256 * 1024
 
+#: Seconds; of a live stream a comment comes every 15.
+_STREAM_TIMEOUT = httpx.Timeout(40, connect=5)
+
 #: Rows of one page; the API takes up to 100,000.
 _PAGE = 1000
 
@@ -54,6 +58,7 @@ class Client:
                 field="ASSAY_API_KEY",
             )
         self._url = api_url
+        self._key = api_key
         try:
             self._http = httpx.Client(
                 base_url=api_url + _PREFIX,
@@ -122,6 +127,24 @@ class Client:
             params=parameters,
         )
 
+    def another(self) -> Client:
+        """Return another connection to the same API: for another thread."""
+        return Client(self._url, self._key)
+
+    @contextmanager
+    def lines(self, path: str, **parameters: list[str]) -> Iterator[Iterator[str]]:
+        """Open a stream of lines; it ends when the API ends it."""
+        with (
+            self._named_errors(),
+            self._http.stream(
+                "GET", path, params=parameters, timeout=_STREAM_TIMEOUT
+            ) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+                data_of(answer)
+            yield answer.iter_lines()
+
     def session(self) -> Any:
         """Return whose key it is, and how large a sample may be."""
         return self._call("GET", f"{self._url}/authentication/v1/session")
@@ -159,8 +182,13 @@ class Client:
         return data_of(self._request(method, path, **request))
 
     def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
-        try:
+        with self._named_errors():
             return self._http.request(method, path, **request)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise NoAnswerError(
                 f"nobody answers at {self._url}; is `assay up` running, and is"

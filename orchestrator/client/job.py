@@ -16,10 +16,14 @@ from typing_extensions import override
 from orchestrator.client.failures import WaitTimeoutError
 from orchestrator.client.http import Client
 from orchestrator.client.models import OVER, JobData, JobVerdict, Task
+from orchestrator.client.watch import Watch
 
-#: Seconds between two looks: a short job is seen soon, a long one costs little.
+#: Seconds between two looks: a short job is seen soon, a long one costs little, and one
+#: that is told of nearly nothing.
 _FIRST_LOOK = 0.05
 _LONGEST_LOOK = 1.0
+_TOLD_LOOK = 10.0
+_FOREVER = float("inf")
 
 
 class Job:
@@ -97,16 +101,21 @@ class Job:
             WaitTimeoutError: It takes longer; it goes on, and may be waited for again.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_LOOK
-        while not self.refresh().is_over:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise WaitTimeoutError(
-                    f"job {self.id} has {self.open_tasks} open tasks after"
-                    f" {timeout:g} s; it goes on"
-                )
-            time.sleep(pause if left is None else min(pause, left))
-            pause = min(pause * 1.5, _LONGEST_LOOK)
+        if self.refresh().is_over:
+            return self
+        with Watch(self._client, [str(self.id)]) as watch:
+            pause = _FIRST_LOOK
+            while not self.refresh().is_over:
+                left = _FOREVER if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    raise WaitTimeoutError(
+                        f"job {self.id} has {self.open_tasks} open tasks after"
+                        f" {timeout:g} s; it goes on"
+                    )
+                told = watch.wait(min(pause, left))
+                # Whoever is told need not look; but what tells may be gone.
+                longest = _LONGEST_LOOK if told is None else _TOLD_LOOK
+                pause = min(pause * 1.5, longest)
         return self
 
     def tasks(self) -> list[Task]:

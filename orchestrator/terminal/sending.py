@@ -17,6 +17,7 @@ from orchestrator.client.http import Client, Progressed
 from orchestrator.client.job import Job
 from orchestrator.client.many import Submitter
 from orchestrator.client.order import Order, Source
+from orchestrator.client.watch import Watch
 from orchestrator.domain.errors import AssayError
 from orchestrator.terminal.output import errors, shown, tell
 from orchestrator.terminal.sources import Named
@@ -25,6 +26,8 @@ from orchestrator.terminal.sources import Named
 _PATIENCE = 300.0
 
 _LOOK_SECONDS = 0.5
+#: Seconds between two looks at all of them, whatever is told.
+_ASK_SECONDS = 10.0
 #: Seconds between two questions what is waited for.
 _EXPLAIN_SECONDS = 2.0
 #: Jobs of which it is asked; the rest wait for the same.
@@ -81,16 +84,23 @@ def wait(client: Client, jobs: Sequence[Job], *, timeout: float | None) -> bool:
     deadline = None if timeout is None else time.monotonic() + timeout
     told: dict[str, str] = {}
     explain_at = time.monotonic() + _EXPLAIN_SECONDS
-    open_jobs = [job for job in jobs if not job.is_over]
-    while open_jobs := [job for job in open_jobs if not job.refresh().is_over]:
-        now = time.monotonic()
-        if deadline is not None and now >= deadline:
-            return False
-        if now >= explain_at:
-            _explain(client, open_jobs, told, of=len(jobs))
-            explain_at = now + _EXPLAIN_SECONDS
-        left = _LOOK_SECONDS if deadline is None else deadline - now
-        time.sleep(max(0.0, min(_LOOK_SECONDS, left)))
+    ask_at = time.monotonic() + _ASK_SECONDS
+    open_jobs = {str(job.id): job for job in jobs if not job.refresh().is_over}
+    with Watch(client, open_jobs) as watch:
+        while open_jobs:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return False
+            if now >= explain_at:
+                _explain(client, list(open_jobs.values()), told, of=len(jobs))
+                explain_at = now + _EXPLAIN_SECONDS
+            left = _LOOK_SECONDS if deadline is None else deadline - now
+            changed = watch.wait(max(0.0, min(_LOOK_SECONDS, left)))
+            if now >= ask_at:
+                changed, ask_at = None, now + _ASK_SECONDS
+            for job_id in list(open_jobs) if changed is None else changed:
+                if job_id in open_jobs and open_jobs[job_id].refresh().is_over:
+                    del open_jobs[job_id]
     return True
 
 
