@@ -90,6 +90,13 @@ class Job:
         self._data = JobData.model_validate(self._client.get(f"/job/{self.id}"))
         return self
 
+    def take(self, data: Mapping[str, Any] | None) -> Self:
+        """Take how it stands now from what was told, or ask."""
+        if data is None:
+            return self.refresh()
+        self._data = JobData.model_validate(data)
+        return self
+
     def wait(self, *, timeout: float | None = None) -> Self:
         """
         Return when it is over.
@@ -105,7 +112,7 @@ class Job:
             return self
         with Watch(self._client, [str(self.id)]) as watch:
             pause = _FIRST_LOOK
-            while not self.refresh().is_over:
+            while not self.is_over:
                 left = _FOREVER if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     raise WaitTimeoutError(
@@ -113,6 +120,7 @@ class Job:
                         f" {timeout:g} s; it goes on"
                     )
                 told = watch.wait(min(pause, left))
+                self.take(told.get(str(self.id)) if told else None)
                 # Whoever is told need not look; but what tells may be gone.
                 longest = _LONGEST_LOOK if told is None else _TOLD_LOOK
                 pause = min(pause * 1.5, longest)

@@ -12,10 +12,12 @@ import json
 import threading
 from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from orchestrator.client.http import Client
 from orchestrator.domain.errors import AssayError
+
+JSONObject = dict[str, Any]
 
 #: Jobs that one stream is asked for; of more, all that changes is listened to.
 _NAMED_MAX = 100
@@ -31,7 +33,7 @@ class Watch:
     def __init__(self, client: Client, job_ids: Collection[str]) -> None:
         self._client = client.another()
         self._job_ids = frozenset(job_ids)
-        self._changed: set[str] = set()
+        self._changed: dict[str, JSONObject | None] = {}
         self._said = threading.Condition()
         self._is_told = False
         self._is_left = False
@@ -52,16 +54,17 @@ class Watch:
         # It ends with the stream, at the latest at the next comment.
         self._is_left = True
 
-    def wait(self, seconds: float) -> set[str] | None:
+    def wait(self, seconds: float) -> dict[str, JSONObject | None] | None:
         """
         Return the jobs that have changed, as soon as there is one.
 
         Returns:
-            Maybe none, when the time is over; ``None``: nobody tells, ask.
+            Id → the job as it is now, ``None``: ask for it. Maybe none, when the time
+            is over; ``None`` for all: nobody tells, ask.
         """
         with self._said:
             self._said.wait_for(lambda: self._changed, seconds)
-            changed, self._changed = self._changed, set()
+            changed, self._changed = self._changed, {}
             return changed if changed or self._is_told else None
 
     def _run(self) -> None:
@@ -79,7 +82,7 @@ class Watch:
         named = {"job": sorted(job_ids)} if len(job_ids) <= _NAMED_MAX else {}
         with self._client.lines("/events", **named) as lines:
             # What changed before this moment nobody tells.
-            self._tell(set(job_ids))
+            self._tell(dict.fromkeys(job_ids))
             self._is_told = True
             for kind, data in _events(lines):
                 if self._is_left:
@@ -88,16 +91,15 @@ class Watch:
 
     def _hear(self, kind: str, data: str) -> None:
         if kind == "reset":
-            self._tell(set(self._job_ids))
-        elif kind in {"job", "task"}:
+            self._tell(dict.fromkeys(self._job_ids))
+        elif kind == "job":
             row = json.loads(data)
-            job_id = row["id" if kind == "job" else "job"]
-            if job_id in self._job_ids:
-                self._tell({job_id})
+            if row["id"] in self._job_ids:
+                self._tell({row["id"]: row})
 
-    def _tell(self, job_ids: set[str]) -> None:
+    def _tell(self, changed: dict[str, JSONObject | None]) -> None:
         with self._said:
-            self._changed |= job_ids
+            self._changed |= changed
             self._said.notify_all()
 
 

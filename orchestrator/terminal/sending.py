@@ -98,8 +98,10 @@ def wait(client: Client, jobs: Sequence[Job], *, timeout: float | None) -> bool:
             changed = watch.wait(max(0.0, min(_LOOK_SECONDS, left)))
             if now >= ask_at:
                 changed, ask_at = None, now + _ASK_SECONDS
-            for job_id in list(open_jobs) if changed is None else changed:
-                if job_id in open_jobs and open_jobs[job_id].refresh().is_over:
+            if changed is None:
+                changed = dict.fromkeys(open_jobs)
+            for job_id, row in changed.items():
+                if job_id in open_jobs and open_jobs[job_id].take(row).is_over:
                     del open_jobs[job_id]
     return True
 

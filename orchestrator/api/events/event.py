@@ -6,12 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from orchestrator.domain.viewer import Viewer
 
 Kind = Literal["job", "task", "verdict", "worker", "reset"]
+
+#: What somebody asks for, by which an event finds them: a filter and its value.
+Asked = tuple[str, object]
+
+#: Under which those are found who ask for nothing in particular.
+_EVERYTHING: Asked = ("everything", None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +40,16 @@ class Event:
     subjects: Collection[UUID] | None = None
     is_over: bool = False
 
+    def about(self) -> tuple[Asked, ...]:
+        """Return under what somebody may ask for it."""
+        return (
+            ("job", self.job_id),
+            ("sample", self.sample_sha256),
+            ("worker", self.worker),
+            ("state", self.state),
+            _EVERYTHING,
+        )
+
     def may_be_seen_by(self, viewer: Viewer) -> bool:
         """Whether it is the viewer's."""
         if self.subjects is None or viewer.customer_ids is None:
@@ -49,6 +65,19 @@ class Wanted:
     samples: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
     workers: frozenset[str] = frozenset()
+
+    def asked(self) -> tuple[Asked, ...]:
+        """Return under what its events find it: the narrowest filter that it has."""
+        filters: tuple[tuple[str, frozenset[Any]], ...] = (
+            ("job", self.jobs),
+            ("sample", self.samples),
+            ("worker", self.workers),
+            ("state", self.states),
+        )
+        for name, values in filters:
+            if values:
+                return tuple((name, value) for value in values)
+        return (_EVERYTHING,)
 
     def has(self, event: Event) -> bool:
         """Whether it is one of those."""

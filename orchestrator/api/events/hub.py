@@ -18,7 +18,7 @@ from functools import partial
 from uuid import UUID
 
 from orchestrator.api.events.ear import Ear
-from orchestrator.api.events.event import Event, Wanted, reset
+from orchestrator.api.events.event import Asked, Event, Wanted, reset
 from orchestrator.api.http.threads import in_thread
 from orchestrator.db.unit_of_work import Database
 from orchestrator.domain.errors import BusyError
@@ -87,7 +87,8 @@ class Hub:
         self._database = database
         self._engine = engine
         self._listeners: set[Listener] = set()
-        self._of_jobs: dict[UUID, set[Listener]] = {}
+        # Each under what it asks for, so that an event is held against few filters.
+        self._asking: dict[Asked, set[Listener]] = {}
         self._ring: deque[Numbered] = deque(maxlen=_RING_MAX)
         self._name = secrets.token_hex(4)
         self._count = 0
@@ -115,8 +116,8 @@ class Hub:
             # While everybody had a job of his own, all else went unread.
             self._begin_anew()
         self._listeners.add(listener)
-        for job_id in wanted.jobs:
-            self._of_jobs.setdefault(job_id, set()).add(listener)
+        for asked in wanted.asked():
+            self._asking.setdefault(asked, set()).add(listener)
         try:
             await self._hear()
         except BaseException:
@@ -132,11 +133,11 @@ class Hub:
         self._left_at = time.monotonic()
         if not listener.wanted.jobs:
             self._left_all_at = self._left_at
-        for job_id in listener.wanted.jobs:
-            of_job = self._of_jobs.get(job_id, set())
-            of_job.discard(listener)
-            if not of_job:
-                self._of_jobs.pop(job_id, None)
+        for asked in listener.wanted.asked():
+            asking = self._asking.get(asked, set())
+            asking.discard(listener)
+            if not asking:
+                self._asking.pop(asked, None)
 
     async def _hear(self) -> None:
         async with self._beginning:
@@ -166,7 +167,11 @@ class Hub:
         if lately or any(not each.wanted.jobs for each in tuple(self._listeners)):
             return None
         self._is_partial = True
-        return set(self._of_jobs)
+        return {
+            value
+            for name, value in tuple(self._asking)
+            if name == "job" and isinstance(value, UUID)
+        }
 
     def _may_stop(self) -> bool:
         lately = self._left_at + _LINGER_SECONDS > time.monotonic()
@@ -192,9 +197,11 @@ class Hub:
     def _listeners_of(self, event: Event) -> Iterable[Listener]:
         if event.kind == "reset":
             return tuple(self._listeners)
-        general = (each for each in self._listeners if not each.wanted.jobs)
-        own = self._of_jobs.get(event.job_id, set()) if event.job_id else set()
-        return (*own, *general)
+        return (
+            listener
+            for about in event.about()
+            for listener in tuple(self._asking.get(about, ()))
+        )
 
     def _catch_up(self, listener: Listener, last_id: str) -> None:
         ring = tuple(self._ring)
