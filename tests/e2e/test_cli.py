@@ -56,7 +56,13 @@ class Assay:
         pipe = subprocess.PIPE
         command = self.command(*words)
         with subprocess.Popen(
-            command, env=self.env, stdout=pipe, stderr=pipe, text=True
+            command,
+            env=self.env,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            # Whoever runs the tests in the background ignores it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         ) as process:
             try:
                 yield process

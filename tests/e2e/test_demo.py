@@ -112,7 +112,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     done = assay(tmp_path, "demo", "/nowhere/at-all")
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "assay: there is no file /nowhere/at-all"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "assay: /nowhere/at-all: no such file or directory"
+    )
 
 
 @contextmanager
