@@ -259,9 +259,14 @@ def _operation(document: Document, step: Example, values: Values) -> str:
 
 def _send(http: httpx.Client, step: Example, values: Values) -> httpx.Response:
     request = step.request(values)
-    answer = http.request(
+    with http.stream(
         request.method, request.url, headers=request.headers, content=request.content
-    )
+    ) as answer:
+        if request.is_endless:
+            # No more than the first that comes is shown.
+            answer._content = next(answer.iter_bytes())
+        else:
+            answer.read()
     if request.output is not None:
         Path(request.output).write_bytes(answer.content)
     return answer
