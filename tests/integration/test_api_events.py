@@ -21,7 +21,7 @@ from orchestrator.catalog import keys
 from orchestrator.catalog.keys import KeyOrder
 from orchestrator.domain.values import Actor, Role
 from tests.fixtures.api import API, PREFIX
-from tests.fixtures.waiting import PATIENCE_SECONDS
+from tests.fixtures.waiting import PATIENCE_SECONDS, eventually
 
 
 @dataclass
@@ -254,3 +254,40 @@ def test_a_key_that_is_revoked_ends_its_stream(
         with api.services.database.uow() as tx:
             keys.revoke_key(tx, issued.prefix, actor=Actor("test"))
         stream.rest()
+
+
+def test_a_lost_connection_is_a_reset_and_the_stream_goes_on(api: API):
+    with _stream(api, "/events", api.key(Role.VIEWER)) as stream:
+        stream.until("job", id=api.add_job()["id"])
+        api.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'assay events' AND datname = current_database()"
+        )
+        stream.until("reset")
+        made: set[str] = set()
+        # The first may fall between two connections.
+        assert eventually(lambda: _is_told(api, stream, made))
+
+
+def _is_told(api: API, stream: Stream, made: set[str]) -> bool:
+    made.add(api.add_job()["id"])
+    while stream.came.qsize():
+        kind, data, _ = stream.came.get() or ("", {}, None)
+        if kind == "job" and data["id"] in made:
+            return True
+    return False
+
+
+def test_who_does_not_keep_up_is_cut_off_and_nobody_waits(
+    api: API, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("orchestrator.api.events.hub._BEHIND_MAX", 5)
+    worker, sha256 = api.add_worker(), api.upload()
+    order = {"sampleSha256": sha256, "workers": [worker]}
+    with _stream(api, "/events", api.key(Role.VIEWER), worker=worker) as stream:
+        # A hundred events in one moment: of which five find room.
+        answer = api.admin.post("/job/bulk", json={"orders": [order] * 100})
+        assert answer.status_code == 200
+        came = stream.rest()
+
+    assert len(came) < 100
