@@ -13,7 +13,8 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect
-from orchestrator.terminal.output import moment, print_json, print_table
+from orchestrator.terminal.output import print_json, print_table
+from orchestrator.terminal.words import moment
 
 app = typer.Typer()
 

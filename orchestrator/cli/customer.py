@@ -4,17 +4,15 @@ Customers: added and listed on the database itself, as keys are.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from orchestrator.catalog import keys
 from orchestrator.cli.database import open_database
 from orchestrator.cli.options import AsJSON
 from orchestrator.config import console_actor
+from orchestrator.terminal.output import print_json, print_line, print_table
 
 app = typer.Typer(
     help="Customers: who sees which samples and jobs.", no_args_is_help=True
@@ -33,7 +31,10 @@ def add(
             tx, short_name, name or short_name, actor=console_actor()
         )
     document = {"id": str(added.id), "shortName": short_name, "name": added.name}
-    print(json.dumps(document) if as_json else f"added {short_name}")
+    if as_json:
+        print_json(document)
+    else:
+        print_line(f"added {short_name}")
 
 
 @app.command("list")
@@ -50,9 +51,9 @@ def list_(as_json: AsJSON = False) -> None:
             }
             for customer in found
         ]
-        print(json.dumps(documents))
+        print_json(documents)
         return
-    table = Table("short name", "name")
-    for customer in found:
-        table.add_row(customer.short_name, customer.name)
-    Console().print(table)
+    print_table(
+        ("short name", "name"),
+        ((customer.short_name, customer.name) for customer in found),
+    )

@@ -12,11 +12,12 @@ import typer
 
 from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.config import read_settings
-from orchestrator.demo.report import sample_report
 from orchestrator.demo.run import DemoResult, run_demo
-from orchestrator.terminal.output import console, errors, print_json, shown
+from orchestrator.terminal.output import errors, print_heading, print_json
+from orchestrator.terminal.report import print_outcome
 from orchestrator.terminal.signals import interrupt_on_signals
 from orchestrator.terminal.sources import Found, find_sources
+from orchestrator.terminal.words import shown
 
 app = typer.Typer()
 
@@ -53,9 +54,10 @@ def _show(result: DemoResult, *, as_json: bool, is_complete: bool) -> None:
         print_json({"samples": result.reports})
     else:
         for report in result.reports:
-            console.print(sample_report(report))
+            print_heading(report["fileName"] or report["id"])
+            print_outcome(report)
     for sentence in result.wrong:
-        errors.print(sentence, style="red")
+        errors.print(shown(sentence), style="red")
     if result.wrong or not is_complete:
         raise typer.Exit(1)
     done = f"{len(result.reports)} samples, every job done, every task succeeded"

@@ -24,7 +24,8 @@ from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.errors import masked
 from orchestrator.queries.diagnose import Finding, Level, fail
-from orchestrator.terminal.output import console, print_json, shown
+from orchestrator.terminal.output import console, print_json
+from orchestrator.terminal.words import shown
 
 app = typer.Typer()
 

@@ -18,17 +18,24 @@ from orchestrator.cli.ids import job_id
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
 from orchestrator.client.models import OVER
+from orchestrator.client.report import read_report
 from orchestrator.terminal.output import (
     console,
     errors,
-    kind_line,
-    moment,
     print_fields,
     print_json,
+    print_line,
     print_table,
-    seconds_between,
-    shown,
-    table,
+)
+from orchestrator.terminal.report import TASK_COLUMNS, print_report, task_rows
+from orchestrator.terminal.tables import table
+from orchestrator.terminal.words import (
+    Exact,
+    kind_line,
+    known_by_beginning,
+    known_by_end,
+    moment,
+    time_between,
 )
 
 app = typer.Typer(help="Jobs.", no_args_is_help=True)
@@ -40,8 +47,7 @@ JobIDs = Annotated[
     list[str], typer.Argument(metavar="JOB…", help=f"Jobs, each by {_HELP}.")
 ]
 
-JOB_COLUMNS = ("job", "state", "file", "sample", "priority", "enqueued", "took")
-TASK_COLUMNS = ("worker", "state", "reason", "attempt", "took", "score", "message")
+JOB_COLUMNS = ("job", "state", "file", "took", "enqueued", "priority", "sample")
 
 _WATCH_SECONDS = 0.5
 
@@ -68,36 +74,20 @@ def list_(
         print_json(jobs)
         return
     print_table(
-        (
-            *("job", "state", "file", "verdict", "score", "open", "enqueued", "took"),
-            "sample",
-        ),
-        (
-            (
-                job["id"],
-                job["state"],
-                job["fileName"],
-                job["verdict"] and job["verdict"]["status"],
-                job["verdict"] and job["verdict"]["score"],
-                job["openTasks"],
-                moment(job["enqueuedTimestamp"]),
-                seconds_between(job["enqueuedTimestamp"], job["endTimestamp"]),
-                job["analysedSample"]["id"][:12],
-            )
-            for job in jobs
-        ),
+        ("job", "state", "file", "verdict", "score", "took", "enqueued", "sample"),
+        map(_listed_row, jobs),
     )
 
 
 @app.command()
 def show(job: JobID, as_json: AsJSON = False) -> None:
-    """Show a job with its tasks."""
+    """Show a job: its verdict, what each worker found, and what is waited for."""
     with connect() as client:
-        found, tasks = _read(client, job_id(client, job))
+        report = read_report(client, job_id(client, job))
     if as_json:
-        print_json({**found, "tasks": tasks})
+        print_json(report)
     else:
-        _print(found, tasks)
+        print_report(report)
 
 
 @app.command()
@@ -134,7 +124,7 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
         print_json(found)
         return
     if (kind := found["classification"]) is not None:
-        print(shown(f"taken for {kind_line(kind, kind['metaData'])}"))
+        print_line(f"taken for {kind_line(kind, kind['metaData'])}")
     print_table(
         ("worker", "selected", "reason", "detail"),
         (
@@ -143,26 +133,7 @@ def explain(job: JobID, as_json: AsJSON = False) -> None:
         ),
     )
     if found["noVerdict"] is not None:
-        print(f"no verdict: {found['noVerdict']}")
-
-
-def task_rows(tasks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
-    """Return a job's tasks as rows: worker, state, reason, attempt, took, score."""
-    return [
-        (
-            task["worker"],
-            task["state"],
-            task["reason"],
-            task["attempt"],
-            seconds_between(task["startTimestamp"], task["endTimestamp"]),
-            max(
-                (analysis["analysisScore"] for analysis in task["analyses"]),
-                default=None,
-            ),
-            task["message"],
-        )
-        for task in tasks
-    ]
+        print_line(f"no verdict: {found['noVerdict']}")
 
 
 def progress_line(job: dict[str, Any], tasks: list[dict[str, Any]]) -> str:
@@ -239,31 +210,46 @@ def _read(client: Client, job: str) -> Reading:
     return found, client.get_all(f"/job/{segment(job)}/tasks")
 
 
-def _print(job: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
-    print_table(JOB_COLUMNS, [_job_row(job)])
-    print()
-    print_table(TASK_COLUMNS, task_rows(tasks))
-
-
 def _picture(readings: Sequence[Reading]) -> Group:
     tasks = [task for _, tasks in readings for task in tasks]
     ended = sum(task["state"] in _ENDED for task in tasks)
     bar = ProgressBar(total=max(len(tasks), 1), completed=ended, width=40)
-    head = table(JOB_COLUMNS, (_job_row(job) for job, _ in readings[:_JOBS_SHOWN]))
+    jobs = [_job_row(job) for job, _ in readings[:_JOBS_SHOWN]]
+    width = console.width
+    head = table(JOB_COLUMNS, jobs, width=width)
     if len(readings) == 1:
-        return Group(head, "", table(TASK_COLUMNS, task_rows(tasks)), bar)
+        rows = table(TASK_COLUMNS, task_rows(tasks), width=width)
+        return Group(head, "", rows, bar)
     over = sum(job["state"] in OVER for job, _ in readings)
-    rows = table(("worker", "ended", *_STATES), worker_rows(readings))
+    rows = table(("worker", "ended", *_STATES), worker_rows(readings), width=width)
     return Group(head, f"{over} of {len(readings)} jobs are over", "", rows, bar)
 
 
 def _job_row(job: dict[str, Any]) -> tuple[object, ...]:
     return (
-        job["id"],
+        known_by_end(job["id"]),
         job["state"],
         job["fileName"],
-        job["analysedSample"]["id"],
-        job["priority"],
+        _took(job),
         moment(job["enqueuedTimestamp"]),
-        seconds_between(job["enqueuedTimestamp"], job["endTimestamp"]),
+        job["priority"],
+        known_by_beginning(job["analysedSample"]["id"]),
     )
+
+
+def _listed_row(job: dict[str, Any]) -> tuple[object, ...]:
+    verdict = job["verdict"] or {}
+    return (
+        known_by_end(job["id"]),
+        job["state"],
+        job["fileName"],
+        verdict.get("status"),
+        verdict.get("score"),
+        _took(job),
+        moment(job["enqueuedTimestamp"]),
+        known_by_beginning(job["analysedSample"]["id"]),
+    )
+
+
+def _took(job: dict[str, Any]) -> Exact | None:
+    return time_between(job["enqueuedTimestamp"], job["endTimestamp"])

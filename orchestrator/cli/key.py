@@ -5,13 +5,10 @@ be made. A key is shown once.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from orchestrator.catalog import keys
 from orchestrator.cli.database import open_database
@@ -19,6 +16,8 @@ from orchestrator.cli.options import AsJSON
 from orchestrator.config import console_actor
 from orchestrator.db.users import DEFAULT_CUSTOMER, Key
 from orchestrator.domain.values import Role
+from orchestrator.terminal.output import print_json, print_line, print_table
+from orchestrator.terminal.words import moment
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -60,7 +59,7 @@ def create(
     with open_database().uow() as tx:
         issued = keys.create_key(tx, order, actor=console_actor())
     if as_json:
-        print(json.dumps({"prefix": issued.prefix, "key": issued.secret}))
+        print_json({"prefix": issued.prefix, "key": issued.secret})
     else:
         print(issued.secret)
 
@@ -71,17 +70,12 @@ def list_(as_json: AsJSON = False) -> None:
     with open_database().uow() as tx:
         found = keys.list_keys(tx)
     if as_json:
-        print(json.dumps([_document(key) for key in found]))
+        print_json([_document(key) for key in found])
         return
-    table = Table("prefix", "user", "role", "label", "created", "state")
-    for key in found:
-        shown = _document(key)
-        table.add_row(
-            *(str(shown[name]) for name in ("prefix", "user", "role", "label")),
-            key.created_at.isoformat(timespec="seconds"),
-            "revoked" if key.revoked_at else "valid",
-        )
-    Console().print(table)
+    print_table(
+        ("prefix", "user", "role", "state", "created", "label"),
+        map(_row, found),
+    )
 
 
 @app.command()
@@ -92,7 +86,21 @@ def revoke(
     """Revoke a key; requests with it are refused from now on."""
     with open_database().uow() as tx:
         keys.revoke_key(tx, prefix, actor=console_actor())
-    print(json.dumps({"revoked": prefix}) if as_json else f"revoked {prefix}")
+    if as_json:
+        print_json({"revoked": prefix})
+    else:
+        print_line(f"revoked {prefix}")
+
+
+def _row(key: Key) -> tuple[object, ...]:
+    return (
+        key.prefix,
+        key.user.name,
+        key.role.value,
+        "revoked" if key.revoked_at else "valid",
+        moment(_millis(key.created_at)),
+        key.label or None,
+    )
 
 
 def _document(key: Key) -> dict[str, object]:
@@ -110,5 +118,5 @@ def _document(key: Key) -> dict[str, object]:
     }
 
 
-def _millis(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+def _millis(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)

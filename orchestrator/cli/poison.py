@@ -10,7 +10,8 @@ from orchestrator.cli.ids import sha256_of
 from orchestrator.cli.options import AsJSON, SampleID
 from orchestrator.cli.worker import Name
 from orchestrator.client.http import connect, segment
-from orchestrator.terminal.output import moment, print_json, print_table
+from orchestrator.terminal.output import print_json, print_table
+from orchestrator.terminal.words import known_by_beginning, moment
 
 app = typer.Typer(help="Samples of which workers die.", no_args_is_help=True)
 
@@ -27,7 +28,7 @@ def list_(as_json: AsJSON = False) -> None:
         ("sample", "worker", "version", "deaths", "since", "in force"),
         (
             (
-                poison["sampleSha256"],
+                known_by_beginning(poison["sampleSha256"]),
                 poison["worker"],
                 poison["version"],
                 poison["deaths"],

@@ -12,7 +12,8 @@ import typer
 from orchestrator.cli.ids import sha256_of
 from orchestrator.cli.options import AsJSON, SampleID
 from orchestrator.client.http import Client, connect
-from orchestrator.terminal.output import kind_line, moment, print_fields, print_json
+from orchestrator.terminal.output import print_fields, print_json
+from orchestrator.terminal.words import kind_line, moment, size
 
 app = typer.Typer(help="Samples.", no_args_is_help=True)
 
@@ -44,7 +45,7 @@ def sample_fields(sample: Mapping[str, Any], names: Iterable[str]) -> dict[str, 
     fields = {name: sample[name] for name in ("sha256", "sha512", "sha1", "md5")}
     return {
         **fields,
-        "size": f"{sample['size']} bytes",
+        "size": size(sample["size"]),
         "file names": ", ".join(names) or None,
         "type": None if kind is None else kind_line(kind, kind["metaData"]),
         "platform": None if kind is None else f"{kind['platform']}, {kind['arch']}",

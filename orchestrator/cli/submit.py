@@ -20,9 +20,10 @@ from orchestrator.client.http import connect
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order
 from orchestrator.domain.errors import InvalidError
-from orchestrator.terminal.output import errors, print_json, print_table, shown
+from orchestrator.terminal.output import errors, print_json, print_table
 from orchestrator.terminal.sending import Sent, send, wait
 from orchestrator.terminal.sources import Found, find_sources
+from orchestrator.terminal.words import known_by_end, shown
 
 app = typer.Typer()
 
@@ -190,12 +191,18 @@ def _show(sent: Sequence[Sent], found: Found, *, waited: bool, as_json: bool) ->
         print_json({"jobs": rows, "errors": list(_wrong(sent, found))})
     elif waited and rows:
         print()
-        columns = ("file", "state", "verdict", "score", "job")
-        print_table(columns, ([row[name] for name in columns] for row in rows))
+        columns = ("file", "verdict", "score", "state")
+        print_table(
+            ("job", *columns),
+            (
+                (known_by_end(row["job"]), *(row[name] for name in columns))
+                for row in rows
+            ),
+        )
 
 
-def _row(each: Sent, job: Job, *, waited: bool) -> dict[str, object]:
-    row: dict[str, object] = {
+def _row(each: Sent, job: Job, *, waited: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "job": str(job.id),
         "file": shown(each.shown),
         "sha256": job.sample_sha256,

@@ -10,18 +10,25 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.ids import job_id, task_of
-from orchestrator.cli.job import TASK_COLUMNS, JobID, task_rows
+from orchestrator.cli.job import JobID
 from orchestrator.cli.options import AsJSON
-from orchestrator.client.http import connect, segment
-from orchestrator.terminal.output import moment, print_fields, print_json, print_table
+from orchestrator.client.http import Client, connect, segment
+from orchestrator.terminal.output import (
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+)
+from orchestrator.terminal.report import TASK_COLUMNS, task_rows
+from orchestrator.terminal.story import (
+    STORY_COLUMNS,
+    story_rows,
+    task_fields,
+    whole_messages,
+)
+from orchestrator.terminal.words import first_line, known_by_end
 
 app = typer.Typer(help="A job's tasks.", no_args_is_help=True)
-
-EVENT_COLUMNS = ("when", "what", "attempt", "reason", "by", "message")
-
-_TIMES = tuple(
-    f"{what}Timestamp" for what in ("enqueued", "queued", "published", "start", "end")
-)
 
 
 @app.command("list")
@@ -33,7 +40,13 @@ def list_(job: JobID, as_json: AsJSON = False) -> None:
         print_json(tasks)
         return
     rows = zip(tasks, task_rows(tasks), strict=True)
-    print_table(("task", *TASK_COLUMNS), ((task["id"], *row) for task, row in rows))
+    print_table(
+        (*TASK_COLUMNS, "task", "message"),
+        (
+            (*row, known_by_end(task["id"]), first_line(task["message"]))
+            for task, row in rows
+        ),
+    )
 
 
 @app.command()
@@ -52,57 +65,27 @@ def show(
     """Show a task with its whole history: what happened when, by whom and why."""
     with connect() as client:
         found = task_of(client, task, worker)
+        waiting = _waiting(client, found)
     if as_json:
-        print_json(found)
+        print_json({**found, "waiting": waiting})
         return
     print_fields(task_fields(found))
+    if waiting is not None:
+        print_line(f"waits: {waiting['detail']}")
     print()
-    print_table(EVENT_COLUMNS, history_rows(found))
+    print_table(STORY_COLUMNS, story_rows(found))
+    for whose, lines in whole_messages(found):
+        print()
+        print_line(f"{whose}:")
+        for line in lines:
+            print_line(f"  {line}")
 
 
-def task_fields(task: Mapping[str, Any]) -> dict[str, object]:
-    """Return a task's fields as people read them; events are rows of their own."""
-    fields = {name: value for name, value in task.items() if name != "events"}
-    for name in _TIMES:
-        fields[name] = moment(task[name])
-    fields["analyses"] = (
-        ", ".join(analysis["id"] for analysis in task["analyses"]) or None
+def _waiting(client: Client, task: Mapping[str, Any]) -> Any:
+    """Return what a task that is open waits for; ``None`` of one that has ended."""
+    if task["endTimestamp"] is not None:
+        return None
+    explained = client.get(f"/job/{task['job']}/explain")
+    return next(
+        (each for each in explained["waiting"] if each["task"] == task["id"]), None
     )
-    return fields
-
-
-def history_rows(task: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """
-    Return a task's life in order: its events, and the times of its present attempt.
-
-    What earlier attempts went through is in the events alone.
-    """
-    attempt, holder = task["attempt"], task["holder"]
-    moments: tuple[tuple[str, str, int, object, object, object], ...] = (
-        ("enqueued", "enqueued", 1, None, None, None),
-        ("published", "published", attempt, None, None, None),
-        ("start", "executing", attempt, None, holder, None),
-        ("end", task["state"], attempt, task["reason"], holder, task["message"]),
-    )
-    # An ending out of the ordinary is an event already, of the same transaction.
-    told = {(event["attempt"], event["timestamp"]) for event in task["events"]}
-    rows = [
-        (at, *rest)
-        for name, *rest in moments
-        if (at := task[f"{name}Timestamp"]) is not None
-        and not (name == "end" and (attempt, at) in told)
-    ]
-    rows += [
-        (
-            event["timestamp"],
-            event["kind"],
-            event["attempt"],
-            event["reason"],
-            event["actor"],
-            event["message"],
-        )
-        for event in task["events"]
-    ]
-    # Of one moment: what happened before what it led to.
-    rows.sort(key=lambda row: row[0])
-    return [(moment(at), *rest) for at, *rest in rows]

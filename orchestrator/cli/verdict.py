@@ -9,8 +9,8 @@ import typer
 from orchestrator.cli.ids import sha256_of
 from orchestrator.cli.options import AsJSON, SampleID
 from orchestrator.client.http import connect
-from orchestrator.demo.report import CONTRIBUTION_COLUMNS, contribution_rows
 from orchestrator.terminal.output import print_fields, print_json, print_table
+from orchestrator.terminal.report import CONTRIBUTION_COLUMNS, contribution_rows
 
 app = typer.Typer(help="Verdicts.", no_args_is_help=True)
 

@@ -19,11 +19,11 @@ from orchestrator.contracts.wire import SHORT_NAME_PATTERN
 from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.output import (
     errors,
-    moment,
     print_fields,
     print_json,
     print_table,
 )
+from orchestrator.terminal.words import moment
 
 app = typer.Typer(help="Workers.", no_args_is_help=True)
 

@@ -19,22 +19,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from orchestrator.client.http import Client
 from orchestrator.client.models import OVER
 from orchestrator.client.order import Order
+from orchestrator.client.report import Document, read_report
 from orchestrator.demo.files import Expectation, build
 from orchestrator.demo.report import progress_line, shortfalls, worker_counts
 from orchestrator.domain.errors import AssayError
 from orchestrator.embedded.places import remove
 from orchestrator.embedded.stack import Stack
-from orchestrator.terminal.output import errors, shown, tell
+from orchestrator.terminal.output import errors, tell
 from orchestrator.terminal.sending import send
 from orchestrator.terminal.signals import end
 from orchestrator.terminal.sources import Named
+from orchestrator.terminal.words import shown
 
 _POLL_SECONDS = 0.25
 
 #: How long nothing at all may move. Longer than any analysis may run.
 _PATIENCE_SECONDS = 300
-
-Report = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class DemoResult:
     ``is_bundled``: the files were those that come with Assay.
     """
 
-    reports: list[Report]
+    reports: list[Document]
     wrong: list[str]
     is_bundled: bool
 
@@ -84,22 +84,22 @@ def _stack(data_dir: Path) -> Iterator[Client]:
             remove(stack.places)
 
 
-def _analyse(client: Client, files: Sequence[Named]) -> list[Report]:
+def _analyse(client: Client, files: Sequence[Named]) -> list[Document]:
     tell(f"submitting {len(files)} files")
-    jobs: list[Report] = []
+    jobs: list[Document] = []
     for sent in send(client, files, Order()):
         if sent.job is None:
             why = sent.error.message if sent.error else "there is no job"
             raise AssayError(f"{shown(sent.shown)}: {why}")
         jobs.append(client.get(f"/job/{sent.job.id}"))
     _follow(client, jobs)
-    return [_report(client, job) for job in jobs]
+    return [read_report(client, job["id"]) for job in jobs]
 
 
-def _follow(client: Client, jobs: Sequence[Report]) -> None:
+def _follow(client: Client, jobs: Sequence[Document]) -> None:
     """Show how far each worker is until every job is over."""
     with _display(errors) as show:
-        ended: dict[str, list[Report]] = {}
+        ended: dict[str, list[Document]] = {}
         told, told_at = "", time.monotonic()
         while len(ended) < len(jobs):
             open_now = _look(client, jobs, ended)
@@ -113,10 +113,10 @@ def _follow(client: Client, jobs: Sequence[Report]) -> None:
 
 
 def _look(
-    client: Client, jobs: Sequence[Report], ended: dict[str, list[Report]]
-) -> list[Report]:
+    client: Client, jobs: Sequence[Document], ended: dict[str, list[Document]]
+) -> list[Document]:
     """Move the tasks of jobs that are over to *ended*; return those of the others."""
-    open_now: list[Report] = []
+    open_now: list[Document] = []
     for job in jobs:
         if job["id"] in ended:
             continue
@@ -131,7 +131,7 @@ def _look(
 
 
 @contextmanager
-def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
+def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Document]], str]]:
     """Yield what shows tasks: as bars on a terminal, else as a line when it changes."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
@@ -140,7 +140,7 @@ def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
         bars: dict[str, Any] = {}
         told = ""
 
-        def show(tasks: Sequence[Report]) -> str:
+        def show(tasks: Sequence[Document]) -> str:
             nonlocal told
             counts = worker_counts(tasks)
             for worker, (done, total) in counts.items():
@@ -155,20 +155,3 @@ def _display(shown_on: Console) -> Iterator[Callable[[Sequence[Report]], str]]:
             return line
 
         yield show
-
-
-def _report(client: Client, job: Report) -> Report:
-    sha256 = job["analysedSample"]["id"]
-    tasks = client.get_all(f"/job/{job['id']}/tasks")
-    own = {analysis["id"] for task in tasks for analysis in task["analyses"]}
-    analyses = client.get_all(f"/sample/{sha256}/analysis")
-    return {
-        "sha256": sha256,
-        "fileName": job["fileName"],
-        "job": client.get(f"/job/{job['id']}"),
-        "tasks": tasks,
-        "analyses": [
-            analysis for analysis in analyses if analysis["analysisID"] in own
-        ],
-        "verdict": client.get(f"/sample/{sha256}")["latestVerdict"],
-    }
