@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.client.order import Order
     from orchestrator.domain.errors import AssayError
 
+__version__ = "0.1.0"
+
 __all__ = ["Assay", "AssayError", "Order"]
 
 _HOMES = {

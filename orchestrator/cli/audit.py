@@ -28,14 +28,25 @@ _AGO = re.compile(r"(\d+)([smhdw])", re.ASCII)
 def audit(
     since: Annotated[
         str | None,
-        typer.Option(help="30m, 12h, 1d, 2w, or a time as 2016-11-30T15:47:00Z."),
+        typer.Option(
+            metavar="WHEN", help="30m, 12h, 1d, 2w, or a time as 2016-11-30T15:47:00Z."
+        ),
     ] = None,
-    actor: Annotated[str | None, typer.Option(help="Who: a user or account.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who: a user or account.")
+    ] = None,
     action: Annotated[
-        str | None, typer.Option(help="What: worker.pause, or worker for all of them.")
+        str | None,
+        typer.Option(
+            metavar="ACTION", help="What: worker.pause, or worker for all of them."
+        ),
     ] = None,
-    on: Annotated[str | None, typer.Option(help="On what: its id or name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 100,
+    on: Annotated[
+        str | None, typer.Option(metavar="NAME", help="On what: its id or name.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, metavar="N", help="How many.")
+    ] = 100,
     as_json: AsJSON = False,
 ) -> None:
     """Say who changed what by hand, the newest first; needs an administrator's key."""

@@ -21,8 +21,12 @@ app = typer.Typer(
 
 @app.command()
 def add(
-    short_name: Annotated[str, typer.Argument(help="By which it is named.")],
-    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    short_name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A short name, by which it is named.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What people call it.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Add a customer; its users come with their keys."""

@@ -63,8 +63,13 @@ Reading = tuple[dict[str, Any], list[dict[str, Any]]]
 
 @app.command("list")
 def list_(
-    state: Annotated[list[str] | None, typer.Option(help="Only in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 25,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", help="Only in this state; may be repeated."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="How many.")
+    ] = 25,
     as_json: AsJSON = False,
 ) -> None:
     """List the newest jobs."""

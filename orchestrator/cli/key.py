@@ -24,24 +24,33 @@ app = typer.Typer(help="API keys.", no_args_is_help=True)
 
 @app.command()
 def create(
-    user: Annotated[str, typer.Argument(help="Whose key; a new user is added.")],
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="Whose key; a new user is added.")
+    ],
     role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.USER,
     customer: Annotated[
-        str, typer.Option(help="Whose the user is.")
+        str, typer.Option(metavar="NAME", help="Whose the user is.")
     ] = DEFAULT_CUSTOMER,
-    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    label: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the key is for.")
+    ] = "",
     days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="How long it is valid.")
+        int | None,
+        typer.Option(min=1, max=36_500, metavar="N", help="How long it is valid."),
     ] = None,
     key_role: Annotated[
         Role | None, typer.Option(help="What the key may do; less than the user.")
     ] = None,
     only_customer: Annotated[
-        list[str] | None, typer.Option(help="Only for this customer; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only for this customer; may be repeated."),
     ] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="Only from this network, as 10.0.0.0/8; repeatable."),
+        typer.Option(
+            metavar="NETWORK",
+            help="Only from this network, as 10.0.0.0/8; may be repeated.",
+        ),
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
@@ -80,7 +89,9 @@ def list_(as_json: AsJSON = False) -> None:
 
 @app.command()
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="The key's eight hex digits.")],
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="The key's eight hex digits.")
+    ],
     as_json: AsJSON = False,
 ) -> None:
     """Revoke a key; requests with it are refused from now on."""

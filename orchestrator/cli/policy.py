@@ -9,14 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import AsJSON
+from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.client.http import connect
-from orchestrator.terminal.output import (
-    kind_line,
-    print_fields,
-    print_json,
-    print_table,
-)
+from orchestrator.terminal.output import print_fields, print_json, print_table
+from orchestrator.terminal.words import kind_line
 
 app = typer.Typer(help="The default policy and its rules.", no_args_is_help=True)
 
@@ -46,12 +42,17 @@ def show(as_json: AsJSON = False) -> None:
 @app.command()
 def explain(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="The file to ask about.")
+        Path,
+        typer.Argument(
+            parser=named_path, metavar="FILE", help="The file to ask about."
+        ),
     ],
-    tlp: Annotated[str, typer.Option(help="clear, green or amber.")] = "amber",
+    tlp: Annotated[
+        str, typer.Option(metavar="TLP", help="clear, green or amber.")
+    ] = "amber",
     meta: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Metadata; repeatable."),
+        typer.Option(metavar="KEY=VALUE", help="Metadata; may be repeated."),
     ] = None,
     as_json: AsJSON = False,
 ) -> None:

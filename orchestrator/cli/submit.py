@@ -19,7 +19,6 @@ from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.client.http import connect
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order
-from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.output import errors, print_json, print_table
 from orchestrator.terminal.sending import Sent, send, wait
 from orchestrator.terminal.sources import Found, find_sources
@@ -67,17 +66,23 @@ def submit(
     ] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds to wait at most; the jobs go on."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to wait at most; the jobs go on.",
+        ),
     ] = None,
     fail_on: Annotated[
         Bad | None,
         typer.Option(help="Exit 3 if a verdict is this or worse; waits for them."),
     ] = None,
     priority: Annotated[
-        int, typer.Option(min=-9, max=9, help="One step is worth ten minutes.")
+        int,
+        typer.Option(min=-9, max=9, metavar="N", help="One step is worth ten minutes."),
     ] = 0,
     worker: Annotated[
-        list[str] | None, typer.Option(help="Only this worker; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this worker; may be repeated."),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -87,17 +92,19 @@ def submit(
         ),
     ] = None,
     file_name: Annotated[
-        str | None, typer.Option(help="Instead of the file's own; of one file.")
+        str | None,
+        typer.Option(metavar="NAME", help="Instead of the file's own; for one file."),
     ] = None,
     customer: Annotated[
-        str | None, typer.Option(help="For this customer instead of your own.")
+        str | None,
+        typer.Option(metavar="NAME", help="For this customer instead of your own."),
     ] = None,
     tlp: Annotated[
-        Tlp | None, typer.Option(help="Who may be shown it (amber, unless said).")
+        Tlp | None, typer.Option(help="Who may be shown it; amber unless said.")
     ] = None,
     metadata: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Of your own; may be repeated."),
+        typer.Option(metavar="KEY=VALUE", help="A note of your own; may be repeated."),
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
@@ -130,9 +137,9 @@ def submit(
 
 def _check_name(file_name: str | None, found: Found) -> None:
     if file_name is not None and len(found.files) > 1:
-        raise InvalidError(
-            f"--file-name: is for one file, and there are {len(found.files)}",
-            field="--file-name",
+        raise typer.BadParameter(
+            f"is for one file, and there are {len(found.files)}",
+            param_hint="--file-name",
         )
 
 

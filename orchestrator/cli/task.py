@@ -54,11 +54,15 @@ def show(
     task: Annotated[
         str,
         typer.Argument(
-            metavar="JOB/WORKER|TASK", help="As latest/yara, or the task's whole id."
+            metavar="JOB/WORKER|TASK",
+            help="As latest/yara, or the task's whole id.",
         ),
     ],
     worker: Annotated[
-        str | None, typer.Argument(help="After a job: the worker, or the task's id.")
+        str | None,
+        typer.Argument(
+            metavar="WORKER", help="After a job: the worker, or the task's id."
+        ),
     ] = None,
     as_json: AsJSON = False,
 ) -> None:

@@ -22,9 +22,8 @@ _PIPED_COLUMNS = 100_000
 console = Console(highlight=False, markup=False)
 if not console.is_terminal:
     console.width = _PIPED_COLUMNS
-errors = Console(
-    stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty()
-)
+errors = Console(stderr=True, highlight=False, markup=False)
+errors.soft_wrap = not errors.is_terminal
 
 
 def tell(step: str) -> None:

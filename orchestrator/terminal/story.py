@@ -79,7 +79,7 @@ def _earlier(task: TaskData, attempt: int) -> list[Row]:
         at = precise_moment(task["enqueuedTimestamp"])
         begun = [(at, attempt, "enqueued", None, None, None)]
     # Published, delivered and executing, if it came to that.
-    begun.append((_NOT_KNOWN, attempt, "its course", None, None, None))
+    begun.append((_NOT_KNOWN, attempt, "published and run", None, None, None))
     return [*begun, *(row for _, row in _events(task, attempt))]
 
 

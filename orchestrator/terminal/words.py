@@ -114,7 +114,7 @@ def _utc(milliseconds: int) -> datetime:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < _MINUTE:
+    if round(seconds, 2) < _MINUTE:
         return f"{seconds:.2f} s"
     whole = round(seconds)
     if whole < _HOUR:
