@@ -45,6 +45,8 @@ _GROUPS = (
     "job",
     "sample",
     "task",
+    "analysis",
+    "evidence",
     "worker",
     "verdict",
     "policy",

@@ -82,6 +82,33 @@ def task_of(client: Client, wanted: str, worker: str | None = None) -> Any:
     return client.get(f"{path}/task/{segment(tasks.get(worker, worker))}")
 
 
+def analysis_of(client: Client, wanted: str) -> str:
+    """
+    Return where the API has the analysis that is meant.
+
+    ``JOB/WORKER`` is that task's, the highest of several, as verdicts take it;
+    ``SHA256/ANALYSIS`` names it by the sample and its own id.
+
+    Raises:
+        NotFoundError: There is no such task, or it has no analysis.
+        InvalidError: It is neither.
+    """
+    first, _, second = wanted.partition("/")
+    whole = _as_uuid(second)
+    if whole is not None and len(first) == _SHA256_LENGTH:
+        return f"/sample/{sha256_of(client, first)}/analysis/{whole}"
+    task = task_of(client, wanted)
+    if not task["analyses"]:
+        raise NotFoundError(
+            f"{task['worker']} has no analysis in this job: it is {task['state']};"
+            " see assay task show",
+            field="ANALYSIS",
+        )
+    highest = max(task["analyses"], key=lambda each: int(each["analysisScore"]))
+    job = client.get(f"/job/{task['job']}")
+    return f"/sample/{job['analysedSample']['id']}/analysis/{highest['id']}"
+
+
 def _latest(client: Client) -> Any:
     newest: Sequence[Any] = client.get("/job", limit=1)
     if not newest:

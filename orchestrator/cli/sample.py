@@ -1,16 +1,17 @@
 """
-``assay sample``: what is known of a file: hashes, names, kind, verdict.
+``assay sample``: what is known of a file, and the file itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from orchestrator.cli.ids import sha256_of
 from orchestrator.cli.options import AsJSON, SampleID
+from orchestrator.cli.saving import Force, Output, save, tell_saved
 from orchestrator.client.http import Client, connect
 from orchestrator.terminal.output import print_fields, print_json
 from orchestrator.terminal.words import kind_line, moment, size
@@ -20,10 +21,8 @@ app = typer.Typer(help="Samples.", no_args_is_help=True)
 #: Submissions and jobs that are asked for names; a file may have thousands.
 _NAMES_FROM = 1000
 
-
-@app.callback()
-def _samples() -> None:
-    """Keep ``show`` a command of its own, as in every other group."""
+_BEWARE = "it may be malicious: do not open it here"
+_BEWARE_ZIP = "what is in it may be malicious; its password is infected"
 
 
 @app.command()
@@ -37,6 +36,27 @@ def show(sample: SampleID, as_json: AsJSON = False) -> None:
         print_json({**found, "fileNames": names})
         return
     print_fields(sample_fields(found, names))
+
+
+@app.command()
+def get(
+    sample: SampleID,
+    safe: Annotated[
+        bool,
+        typer.Option("--safe", help="In an encrypted ZIP; its password is infected."),
+    ] = False,
+    output: Output = None,
+    force: Force = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Save a sample's bytes as they are, or in an encrypted ZIP; may be malicious."""
+    with connect() as client:
+        sha256 = sha256_of(client, sample)
+        form, name = ("safe", f"{sha256}.zip") if safe else ("raw", sha256)
+        target = save(
+            client, f"/sample/{sha256}/{form}", output, name=name, force=force
+        )
+    tell_saved(target, _BEWARE_ZIP if safe else _BEWARE, as_json=as_json)
 
 
 def sample_fields(sample: Mapping[str, Any], names: Iterable[str]) -> dict[str, object]:

@@ -163,6 +163,14 @@ class Client:
             if len(page) < _PAGE:
                 return items
 
+    def download(self, path: str, target: IO[bytes]) -> int:
+        """Write what is at *path*, as it is, to *target*; return how many bytes."""
+        with self._named_errors(), self._http.stream("GET", path) as answer:
+            if not answer.is_success:
+                answer.read()
+                data_of(answer)
+            return sum(map(target.write, answer.iter_bytes(_CHUNK_BYTES)))
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Send *body* and return the answer's data."""
         return self._call("POST", path, json=body)

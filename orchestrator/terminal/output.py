@@ -16,6 +16,9 @@ from rich.text import Text
 from orchestrator.terminal.tables import cell, plain_lines, table
 from orchestrator.terminal.words import shown
 
+#: Words before a line that say what it is, and the space they take.
+_LABEL_WIDTH = 8
+
 #: Wide enough that a line that is piped stays one.
 _PIPED_COLUMNS = 100_000
 
@@ -66,3 +69,8 @@ def print_heading(text: str) -> None:
     """Print what the lines below it are about, after an empty one."""
     console.print()
     console.print(Text(shown(text), style="bold"), soft_wrap=True)
+
+
+def print_labelled(label: str, line: str) -> None:
+    """Print a line, and before it what it is."""
+    print_line(f"  {label:<{_LABEL_WIDTH}}  {line}")

@@ -15,6 +15,7 @@ from orchestrator.terminal.findings import analysis_lines
 from orchestrator.terminal.output import (
     print_fields,
     print_heading,
+    print_labelled,
     print_line,
     print_table,
 )
@@ -23,9 +24,6 @@ from orchestrator.terminal.words import Exact, first_line, moment, size, time_be
 
 TASK_COLUMNS = ("worker", "state", "score", "took", "attempts", "reason")
 CONTRIBUTION_COLUMNS = ("worker", "source", "why", "score", "weight", "impact")
-
-#: Words before what an analysis says, and the space they take.
-_LABEL_WIDTH = 8
 
 Report = Mapping[str, Any]
 
@@ -46,7 +44,7 @@ def print_outcome(report: Report) -> None:
         if lines:
             print_heading(task["worker"])
         for label, line in lines:
-            print_line(f"  {label:<{_LABEL_WIDTH}}  {line}")
+            print_labelled(label, line)
 
 
 def head_fields(report: Report) -> dict[str, object]:

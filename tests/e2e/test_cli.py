@@ -6,7 +6,6 @@ Nothing dispatches or analyses here; the tests move tasks over HTTP themselves.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,9 +14,7 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,92 +26,8 @@ from orchestrator.domain.values import Role
 from orchestrator.messaging.topology import redis_client
 from tests.fixtures.api import API, SAMPLE_MAX_BYTES
 from tests.fixtures.brokers import RedisServer
-from tests.fixtures.nursery import run_assay
+from tests.fixtures.commands import Assay, everything_of, new_file, succeed
 from tests.fixtures.waiting import eventually
-
-
-class Assay:
-    """The command, with the settings of one API and nothing else."""
-
-    def __init__(self, api: API, folder: Path) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("ASSAY_")}
-        self.env = {
-            **kept,
-            "ASSAY_DATA_DIR": str(folder / "nothing"),
-            "ASSAY_API_URL": api.url,
-            "ASSAY_API_KEY": api.key(Role.ADMINISTRATOR),
-        }
-
-    def __call__(
-        self, *words: object, **extra: str
-    ) -> subprocess.CompletedProcess[str]:
-        return run_assay(*map(str, words), environment={**self.env, **extra})
-
-    @contextmanager
-    def running(self, *words: object) -> Iterator[subprocess.Popen[str]]:
-        """Start the command; it is killed if the test leaves it running."""
-        pipe = subprocess.PIPE
-        command = self.command(*words)
-        with subprocess.Popen(
-            command,
-            env=self.env,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            # Whoever runs the tests in the background ignores it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def json(self, *words: object) -> Any:
-        done = self(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def command(self, *words: object) -> list[str]:
-        return [sys.executable, "-m", "orchestrator", *map(str, words)]
-
-
-@pytest.fixture
-def assay(api: API, tmp_path: Path) -> Assay:
-    return Assay(api, tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    samples = tmp_path / "samples"
-    samples.mkdir()
-    return samples
-
-
-def new_file(folder: Path, name: str) -> tuple[Path, str]:
-    content = secrets.token_bytes(100)
-    (folder / name).write_bytes(content)
-    return folder / name, hashlib.sha256(content).hexdigest()
-
-
-def succeed(api: API, job: dict[str, Any], *, score: int) -> str:
-    """End the job's only task with an analysis; return the worker's name."""
-    (task,) = api.tasks(job["id"])
-    sha256 = job["analysedSample"]["id"]
-    form = {
-        "customer": "default",
-        "userAgent": {"name": task["worker"], "version": "1"},
-        "tlp": "clear",
-        "analysisResult": {},
-        "analysisScore": score,
-    }
-    answer = api.admin.post(f"/sample/{sha256}/analysis", json=form)
-    assert answer.status_code == 200, answer.text
-    ended = api.admin.put(
-        f"/job/{job['id']}/task/{task['id']}",
-        json={"state": "success", "analyses": [answer.json()["data"]["analysisID"]]},
-    )
-    assert ended.status_code == 200, ended.text
-    return str(task["worker"])
 
 
 def jobs_of(api: API, sha256: str) -> list[dict[str, Any]]:
@@ -435,20 +348,11 @@ def test_on_a_terminal_each_workers_states_are_shown_as_they_change(
     ) as watching:
         os.close(theirs)
         workers = [succeed(api, job, score=0) for job in jobs]
-        seen = _everything_of(ours)
+        seen = everything_of(ours)
 
     assert watching.returncode == 0, seen
     assert "2 of 2 jobs are over" in seen
     assert all(worker in seen for worker in workers)
-
-
-def _everything_of(terminal: int) -> str:
-    seen = b""
-    with contextlib.suppress(OSError):  # Linux's word for: nobody writes any more.
-        while chunk := os.read(terminal, 65_536):
-            seen += chunk
-    os.close(terminal)
-    return seen.decode()
 
 
 def test_a_job_is_cancelled_and_a_cancelled_one_has_nothing_to_retry(
