@@ -80,8 +80,9 @@ bench: setup ## Measure, as ratios of one run
 migrate: setup ## Bring the database of ASSAY_DATABASE_URL up to date
 	@$(BIN)/assay db upgrade
 
-docs: setup ## Write what is generated: the diagram of states, the schemas of messages
+docs: setup ## Write what is generated: the diagram of states, the schemas of messages, what commands say
 	@$(BIN)/python -m tests.contracts.messages.generate
+	@$(BIN)/python -m tests.golden
 
 lock: ## Pin the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv .venv/lock

@@ -13,7 +13,7 @@ import typer
 from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.config import read_settings
 from orchestrator.demo.run import DemoResult, run_demo
-from orchestrator.terminal.output import errors, print_heading, print_json
+from orchestrator.terminal.output import complain, errors, print_heading, print_json
 from orchestrator.terminal.report import print_outcome
 from orchestrator.terminal.signals import interrupt_on_signals
 from orchestrator.terminal.sources import Found, find_sources
@@ -43,7 +43,7 @@ def _look(files: Sequence[Path]) -> Found:
     """Look at what was named, before anything is started."""
     found = find_sources(files, limit_bytes=read_settings().sample_max_bytes)
     for unusable in found.unusable:
-        errors.print(f"assay: {shown(unusable.shown)}: {unusable.why}")
+        complain(f"{unusable.shown}: {unusable.why}")
     if not found.files:
         raise typer.Exit(1)
     return found

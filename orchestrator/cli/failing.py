@@ -38,7 +38,7 @@ def misused(error: TyperException) -> SystemExit:
         # A group that was named without a command: its help says what there is.
         print(message, file=sys.stderr)
         return SystemExit(USAGE)
-    hint = f"; see {context.command_path} --help" if context else ""
+    hint = f" (see {context.command_path} --help)" if context else ""
     _say(_USAGE_CODE, f"{message.rstrip('.')}{hint}", field=_parameter(error))
     return SystemExit(USAGE)
 

@@ -7,10 +7,17 @@ else of its help is changed.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
+
+#: Types of a program, and ranges as it checks them.
+_NUMBER = re.compile(r"<(int|float)( range)?>")
+_TEXT = re.compile(r"<(str|list\[str\])>")
+_BETWEEN = re.compile(r"(-?\d+)<=x<=(\d+)")
+_AT_LEAST = re.compile(r"x>=(\d+)")
 
 #: No sentence is longer: it is wrapped instead of cut.
 _WHOLE = 1000
@@ -33,7 +40,7 @@ class PlainCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         for kind, heading in (("argument", "Arguments"), ("option", "Options")):
             rows = [
-                (_name(parameter, record[0]), record[1].removesuffix("  [required]"))
+                (_name(parameter, record[0]), _said(record[1]))
                 for parameter in self.get_params(ctx)
                 if parameter.param_type_name == kind
                 and (record := parameter.get_help_record(ctx)) is not None
@@ -57,5 +64,11 @@ class PlainGroup(TyperGroup):
 
 
 def _name(parameter: Any, name: str) -> str:
-    is_argument = parameter.param_type_name == "argument"
-    return str(parameter.display_name_raw) if is_argument else name
+    if parameter.param_type_name == "argument":
+        return str(parameter.display_name_raw)
+    return _NUMBER.sub("N", _TEXT.sub("TEXT", name))
+
+
+def _said(text: str) -> str:
+    text = text.removesuffix("  [required]")
+    return _AT_LEAST.sub(r"at least \1", _BETWEEN.sub(r"\1 to \2", text))

@@ -79,7 +79,7 @@ def list_(
         print_json(jobs)
         return
     print_table(
-        ("job", "state", "file", "verdict", "score", "took", "enqueued", "sample"),
+        ("job", "state", "file", "verdict", "score", "enqueued", "took", "sample"),
         map(_listed_row, jobs),
     )
 
@@ -250,8 +250,8 @@ def _listed_row(job: dict[str, Any]) -> tuple[object, ...]:
         job["fileName"],
         verdict.get("status"),
         verdict.get("score"),
-        _took(job),
         moment(job["enqueuedTimestamp"]),
+        _took(job),
         known_by_beginning(job["analysedSample"]["id"]),
     )
 

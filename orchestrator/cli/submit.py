@@ -19,7 +19,7 @@ from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.client.http import connect
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order
-from orchestrator.terminal.output import errors, print_json, print_table
+from orchestrator.terminal.output import complain, print_json, print_table
 from orchestrator.terminal.sending import Sent, send, wait
 from orchestrator.terminal.sources import Found, find_sources
 from orchestrator.terminal.words import known_by_end, shown
@@ -122,7 +122,7 @@ def submit(
         found = find_sources(paths, limit_bytes=client.session()["sampleMaxBytes"])
         _check_name(file_name, found)
         for unusable in found.unusable:
-            errors.print(f"assay: {shown(unusable.shown)}: {unusable.why}")
+            complain(f"{unusable.shown}: {unusable.why}")
         sent: list[Sent] = []
         with _hinting(sent):
             for each in send(client, found.files, order, file_name=file_name):
@@ -131,7 +131,7 @@ def submit(
             is_over = not waits or wait(client, _jobs(sent), timeout=timeout)
     _show(sent, found, waited=waits, as_json=as_json)
     if not is_over:
-        _hint(sent, f"not over after {timeout:g} s; they go on")
+        _hint(sent, f"not over after {timeout:g} s, still going on")
     raise typer.Exit(_code(sent, found, waited=waits, fail_on=fail_on))
 
 
@@ -167,7 +167,7 @@ def _hinting(sent: Sequence[Sent]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _hint(sent, "interrupted; they go on")
+        _hint(sent, "still going on")
         raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -177,7 +177,8 @@ def _hint(sent: Sequence[Sent], why: str) -> None:
         return
     words = " ".join(ids[:_IDS_SHOWN])
     more = f" … and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else ""
-    errors.print(f"assay: {len(ids)} jobs {why}: assay job watch {words}{more}")
+    jobs = f"{len(ids)} job{'' if len(ids) == 1 else 's'}"
+    complain(f"{jobs} {why}: assay job watch {words}{more}")
 
 
 def _jobs(sent: Sequence[Sent]) -> list[Job]:
@@ -186,7 +187,7 @@ def _jobs(sent: Sequence[Sent]) -> list[Job]:
 
 def _tell(each: Sent, *, quiet: bool) -> None:
     if each.error is not None:
-        errors.print(f"assay: {shown(each.shown)}: {each.error.message}")
+        complain(f"{each.shown}: {each.error.message}")
     elif each.job is not None and not quiet:
         # At once, and whole: whoever breaks off can still ask what became of it.
         print(f"{each.job.id}  {shown(each.shown)}", flush=True)

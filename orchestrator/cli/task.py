@@ -15,6 +15,7 @@ from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
 from orchestrator.terminal.output import (
     print_fields,
+    print_heading,
     print_json,
     print_line,
     print_table,
@@ -22,9 +23,9 @@ from orchestrator.terminal.output import (
 from orchestrator.terminal.report import TASK_COLUMNS, task_rows
 from orchestrator.terminal.story import (
     STORY_COLUMNS,
+    messages,
     story_rows,
     task_fields,
-    whole_messages,
 )
 from orchestrator.terminal.words import first_line, known_by_end
 
@@ -78,9 +79,8 @@ def show(
         print_line(f"waits: {waiting['detail']}")
     print()
     print_table(STORY_COLUMNS, story_rows(found))
-    for whose, lines in whole_messages(found):
-        print()
-        print_line(f"{whose}:")
+    for whose, lines in messages(found):
+        print_heading(whose)
         for line in lines:
             print_line(f"  {line}")
 

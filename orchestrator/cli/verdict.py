@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
 from orchestrator.cli.ids import sha256_of
@@ -11,6 +14,7 @@ from orchestrator.cli.options import AsJSON, SampleID
 from orchestrator.client.http import connect
 from orchestrator.terminal.output import print_fields, print_json, print_table
 from orchestrator.terminal.report import CONTRIBUTION_COLUMNS, contribution_rows
+from orchestrator.terminal.words import moment
 
 app = typer.Typer(help="Verdicts.", no_args_is_help=True)
 
@@ -31,8 +35,21 @@ def show(sample: SampleID, as_json: AsJSON = False) -> None:
     if verdict is None:
         print("no verdict yet")
         return
-    names = ("sampleSha256", "status", "score", "coverage", "comment", "flags")
-    fields = {name: verdict[name] for name in names}
-    print_fields({**fields, "flags": ", ".join(verdict["flags"]) or None})
+    print_fields(verdict_fields(verdict))
     print()
     print_table(CONTRIBUTION_COLUMNS, contribution_rows(verdict))
+
+
+def verdict_fields(verdict: Mapping[str, Any]) -> dict[str, object]:
+    """Return what a verdict says, before how each worker counted."""
+    coverage = verdict["coverage"]
+    return {
+        "sample": verdict["sampleSha256"],
+        "status": verdict["status"],
+        "score": verdict["score"],
+        # A verdict by hand has none.
+        "coverage": None if coverage is None else f"{coverage:.0f} %",
+        "comment": verdict["comment"],
+        "flags": ", ".join(verdict["flags"]) or None,
+        "created": moment(verdict["createdTimestamp"]),
+    }

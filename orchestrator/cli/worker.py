@@ -23,7 +23,7 @@ from orchestrator.terminal.output import (
     print_json,
     print_table,
 )
-from orchestrator.terminal.words import moment
+from orchestrator.terminal.words import duration, moment
 
 app = typer.Typer(help="Workers.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ WORKER_COLUMNS = ("worker", "state", "replicas", "slots", "backlog", "version")
 #: As the contract has it; a name stands in queue names and in addresses.
 _NAME = re.compile(SHORT_NAME_PATTERN)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Short name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker's short name.")]
 
 
 @app.command("list")
@@ -58,13 +58,16 @@ def show(name: Name, as_json: AsJSON = False) -> None:
         print_json(found)
         return
     fields = dict(zip(WORKER_COLUMNS, worker_row(found), strict=True))
-    set_by_hand = ("weight", "runSeconds", "maxLosses", "windowCap")
+    run_seconds = found["runSeconds"]
     print_fields(
         {
             **fields,
             "name": found["localizedName"],
             "description": found["localizedDescription"] or None,
-            **{name: found[name] for name in set_by_hand},
+            "weight": found["weight"],
+            "run time": None if run_seconds is None else duration(run_seconds),
+            "most losses": found["maxLosses"],
+            "window cap": found["windowCap"],
             "created": moment(found["createdTimestamp"]),
             "paused": moment(found["pausedTimestamp"]),
             **{

@@ -32,14 +32,8 @@ def key_findings(analysis: AnalysisData) -> list[str]:
     """Return what matters of one analysis, in a few words each."""
     findings = findings_of(analysis)
     telling = [finding for finding in findings if finding["kind"] not in _DULL]
-    kinds = {finding["kind"] for finding in findings}
-    # A worker without findings in its result still names what it triggered.
-    others = (detection["name"] for detection in analysis["triggeredDetections"])
-    named = [
-        *map(_finding, telling or findings),
-        *(name for name in others if name not in kinds),
-    ]
-    return _some(list(dict.fromkeys(named)), _FINDINGS_SHOWN)
+    named = dict.fromkeys(map(_finding, telling or findings))
+    return _some(list(named), _FINDINGS_SHOWN)
 
 
 def analysis_lines(analysis: AnalysisData) -> Iterator[tuple[str, str]]:
@@ -101,6 +95,4 @@ def _list_in(analysis: AnalysisData, name: str) -> list[Mapping[str, Any]]:
 
 def _finding(finding: Mapping[str, Any]) -> str:
     details = [str(finding[key]) for key in ("name", "where") if finding.get(key)]
-    return (
-        f"{finding['kind']}: {' '.join(details)}" if details else str(finding["kind"])
-    )
+    return ": ".join([str(finding["kind"]), *filter(None, [" in ".join(details)])])

@@ -31,7 +31,12 @@ errors.soft_wrap = not errors.is_terminal
 
 def tell(step: str) -> None:
     """Say on stderr what happens now."""
-    errors.print(f"… {step}")
+    errors.print(shown(f"… {step}"), soft_wrap=True)
+
+
+def complain(what: str) -> None:
+    """Say on stderr what went wrong, beside what went well."""
+    errors.print(shown(f"assay: {what}"), soft_wrap=True)
 
 
 def print_json(document: object) -> None:

@@ -48,9 +48,9 @@ def print_outcome(report: Report) -> None:
 
 
 def head_fields(report: Report) -> dict[str, object]:
-    """Return what a job is, before what came of it."""
+    """Return what is known of a job, before what came of it."""
     sample = report["analysedSample"]
-    return {
+    fields = {
         "job": report["id"],
         "state": report["state"],
         "file": report["fileName"],
@@ -63,6 +63,7 @@ def head_fields(report: Report) -> dict[str, object]:
         "ended": moment(report["endTimestamp"]),
         "took": time_between(report["enqueuedTimestamp"], report["endTimestamp"]),
     }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def verdict_line(report: Report) -> Text:

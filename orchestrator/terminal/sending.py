@@ -19,7 +19,7 @@ from orchestrator.client.many import Submitter
 from orchestrator.client.order import Order, Source
 from orchestrator.client.watch import Watch
 from orchestrator.domain.errors import AssayError
-from orchestrator.terminal.output import errors, tell
+from orchestrator.terminal.output import console, errors, tell
 from orchestrator.terminal.sources import Named
 from orchestrator.terminal.words import shown
 
@@ -119,7 +119,7 @@ def _explain(
             end = f"…{str(job.id)[-8:]} " if of > 1 else ""
             line = f"{end}{waiting['worker']}: {waiting['detail']}"
             # Its numbers change with each look: said again when something else does.
-            _say(told, about, shown(line), key=waiting["because"])
+            _say(told, about, line, key=waiting["because"])
 
 
 def _say(
@@ -139,8 +139,9 @@ def _bar(total: int) -> Iterator[tuple[Callable[[str], None], Progressed]]:
         console=errors,
         transient=True,
         disable=not errors.is_terminal,
-        # What is printed meanwhile is for standard output.
-        redirect_stdout=False,
+        # What is printed meanwhile is for standard output; on a terminal it stands
+        # above the bar.
+        redirect_stdout=console.is_terminal,
     ) as progress:
         bar = progress.add_task("submitting", total=total)
         yield (

@@ -12,13 +12,12 @@ from typing import Any
 
 from orchestrator.terminal.words import (
     Exact,
-    first_line,
     moment,
     precise_moment,
     time_between,
 )
 
-STORY_COLUMNS = ("when", "attempt", "what", "reason", "by", "message")
+STORY_COLUMNS = ("when", "attempt", "what", "reason", "by")
 
 _NOT_KNOWN = Exact("not known", "not known")
 _TAB_SPACES = 8
@@ -28,23 +27,24 @@ Row = tuple[object, ...]
 
 
 def task_fields(task: TaskData) -> dict[str, object]:
-    """Return what a task is, before what happened to it."""
+    """Return what is known of a task, before what happened to it."""
     options = ", ".join(f"{name}={value}" for name, value in task["options"].items())
-    return {
+    fields = {
         "task": task["id"],
         "job": task["job"],
         "worker": task["worker"],
         "state": task["state"],
         "reason": task["reason"],
         "attempts": task["attempt"],
-        "losses": task["losses"],
+        "losses": task["losses"] or None,
         "holder": task["holder"],
-        "late": task["late"],
+        "late": task["late"] or None,
         "options": options or None,
         "enqueued": moment(task["enqueuedTimestamp"]),
         "took": time_between(task["startTimestamp"], task["endTimestamp"]),
         "analyses": ", ".join(link["id"] for link in task["analyses"]) or None,
     }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def story_rows(task: TaskData) -> list[Row]:
@@ -58,39 +58,36 @@ def story_rows(task: TaskData) -> list[Row]:
     return rows
 
 
-def whole_messages(task: TaskData) -> Iterator[tuple[str, list[str]]]:
-    """Yield every message of more than one line: whose it is, and its lines."""
+def messages(task: TaskData) -> Iterator[tuple[str, list[str]]]:
+    """Yield every message: whose it is, and its lines, as a traceback has them."""
     told = set()
     for event in task["events"]:
-        if event["message"] and len(event["message"].splitlines()) > 1:
+        if event["message"]:
             told.add(event["message"])
-            yield (
-                f"attempt {event['attempt']}, {event['kind']}",
-                _lines(event["message"]),
-            )
-    message = task["message"]
-    if message and message not in told and len(message.splitlines()) > 1:
-        yield f"attempt {task['attempt']}, {task['state']}", _lines(message)
+            whose = f"attempt {event['attempt']}, {event['kind']}"
+            yield whose, _lines(event["message"])
+    if task["message"] and task["message"] not in told:
+        yield f"attempt {task['attempt']}, {task['state']}", _lines(task["message"])
 
 
 def _earlier(task: TaskData, attempt: int) -> list[Row]:
     begun: list[Row] = []
     if attempt == 1:
         at = precise_moment(task["enqueuedTimestamp"])
-        begun = [(at, attempt, "enqueued", None, None, None)]
+        begun = [(at, attempt, "enqueued", None, None)]
     # Published, delivered and executing, if it came to that.
-    begun.append((_NOT_KNOWN, attempt, "published and run", None, None, None))
+    begun.append((_NOT_KNOWN, attempt, "published and run", None, None))
     return [*begun, *(row for _, row in _events(task, attempt))]
 
 
 def _newest(task: TaskData) -> list[Row]:
     attempt, holder = task["attempt"], task["holder"]
     first = "enqueued" if attempt == 1 else "queued"
-    steps: tuple[tuple[str, str, object, object, object], ...] = (
-        (first, first, None, None, None),
-        ("published", "published", None, None, None),
-        ("start", "executing", None, holder, None),
-        ("end", task["state"], task["reason"], holder, first_line(task["message"])),
+    steps: tuple[tuple[str, str, object, object], ...] = (
+        (first, first, None, None),
+        ("published", "published", None, None),
+        ("start", "executing", None, holder),
+        ("end", task["state"], task["reason"], holder),
     )
     events = _events(task, attempt)
     # An ending out of the ordinary is an event already, of the same transaction.
@@ -115,7 +112,6 @@ def _events(task: TaskData, attempt: int) -> list[tuple[int, Row]]:
                 event["kind"],
                 event["reason"],
                 event["actor"],
-                first_line(event["message"]),
             ),
         )
         for event in task["events"]

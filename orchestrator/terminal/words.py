@@ -106,7 +106,7 @@ def kind_line(kind: Mapping[str, Any], how: Mapping[str, Any]) -> str:
         how: ``decidedBy`` and ``confidence``.
     """
     said = f"{kind['type']} ({kind['superType']}, {kind['mimeType']})"
-    return f"{said}, by {how['decidedBy']}, {how['confidence']:.0%} sure"
+    return f"{said}, by {how['decidedBy']}, {how['confidence'] * 100:.0f} % sure"
 
 
 def _utc(milliseconds: int) -> datetime:

@@ -7,14 +7,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.api import API
-from tests.fixtures.commands import Assay, everything_of
+from tests.fixtures.commands import Assay
 
 #: Markup, an escape sequence, one of a single byte, and a mark that turns text around.
 HOSTILE = "[red]x[/red]\x1b[2J\x9b2J\u202egpj.exe"
@@ -117,25 +116,13 @@ def test_words_of_a_sample_do_nothing_to_a_terminal(
         "SHA256": analysed["analysedSample"]["id"],
     }
     command = [known.get(word, word) for word in words]
-    text = on_a_terminal(assay, *command) if is_terminal else assay(*command).stdout
+    text = assay.on_a_terminal(*command) if is_terminal else assay(*command).stdout
 
     assert "\x9b" not in text
     assert "\u202e" not in text
     assert "\x1b[2J" not in text
     says_names = {("job", "show"), ("analysis", "show"), ("sample", "show")}
     assert words[:2] not in says_names or SHOWN in text
-
-
-def on_a_terminal(assay: Assay, *words: str) -> str:
-    ours, theirs = os.openpty()
-    with subprocess.Popen(
-        assay.command(*words),
-        env={**assay.env, "TERM": "xterm", "COLUMNS": "80"},
-        stdout=theirs,
-        stderr=theirs,
-    ):
-        os.close(theirs)
-        return everything_of(ours)
 
 
 def test_evidence_is_listed_and_saved_under_its_hash(
@@ -184,7 +171,7 @@ def test_a_sample_goes_through_a_pipe_and_onto_no_terminal(api: API, assay: Assa
     sha256 = api.upload(b"through a pipe")
 
     piped = assay("sample", "get", sha256, "--output", "-")
-    seen = on_a_terminal(assay, "sample", "get", sha256, "--output", "-")
+    seen = assay.on_a_terminal("sample", "get", sha256, "--output", "-")
 
     assert piped.stdout == "through a pipe"
     assert "through a pipe" not in seen
