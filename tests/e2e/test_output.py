@@ -95,7 +95,6 @@ def _end(api: API, job: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("job list", ("job", "list", "--limit", "2")),
         ("job show", ("job", "show", "over")),
         ("job show open", ("job", "show", "waits")),
         ("job explain", ("job", "explain", "waits")),
@@ -125,9 +124,14 @@ def test_what_a_command_says_is_as_it_was_read(
     compare(f"output/{name.replace(' ', '-')}", f"$ assay {typed}\n{said}")
 
 
-def test_submit_says_ids_as_it_was_read(
+def test_jobs_are_listed_and_made_as_it_was_read(
     api: API, assay: Assay, scene: dict[str, Any], folder: Path
 ):
+    """In one test: what the second makes is the newest that the first would list."""
+    listed = assay.on_a_terminal("job", "list", "--limit", "2")
+    said = steady(listed, scene["ids"])
+    compare("output/job-list", f"$ assay job list --limit 2\n{said}")
+
     (folder / "letter.txt").write_bytes(b"a letter")
     words = ("submit", folder / "letter.txt", folder / "none", "--worker", "letters")
 
