@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -q
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up fmt lint types imports test test-fast test-slow check faults soak bench migrate lock docs clean
+.PHONY: help setup demo up fmt lint types imports test test-fast test-slow tour check faults soak bench migrate lock docs clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ test-slow: setup ## Run the tests that start processes: minutes
 
 faults: setup ## Kill and cut things, many times over: long rounds
 	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/broker/test_hostile_messages.py tests/integration/test_search.py tests/contracts/test_openapi.py tests/e2e/test_bench.py tests/e2e/test_demo.py
+
+tour: ## Take a newcomer's first ten minutes on a fresh clone, by the README's words
+	@$(PYTHON) -m tests.tour
 
 check: setup ## What CI runs
 	@# What uses one core beside what waits now and then; each says all of its own at once.
