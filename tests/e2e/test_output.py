@@ -5,14 +5,16 @@ What people see: typical output of the client's commands at 80 columns, word for
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fixtures.api import API
+from tests.fixtures.api import API, open_services, run_api
 from tests.fixtures.commands import Assay
 from tests.fixtures.golden import compare, steady
+from tests.fixtures.stack import DatabaseServer
 
 #: When the job that is over was ordered, by which its times are counted.
 _BEGIN = "timestamptz '2026-11-28 21:05:03+00'"
@@ -29,9 +31,23 @@ _RESULT = {
 
 
 @pytest.fixture(scope="module")
-def scene(shared_api: API) -> dict[str, Any]:
+def api(
+    database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[API]:
+    """An API of their own: lists have what others have made."""
+    name = database_server.create()
+    folder = tmp_path_factory.mktemp("samples")
+    with (
+        open_services(database_server.url_of(name), folder) as services,
+        run_api(services, folder) as running,
+    ):
+        yield running
+    database_server.drop(name)
+
+
+@pytest.fixture(scope="module")
+def scene(api: API) -> dict[str, Any]:
     """Return a job that is over, with a worker that failed, and one that is open."""
-    api = shared_api
     workers = [api.add_worker("macros"), api.add_worker("letters")]
     sha256 = api.upload(b"a letter with a macro")
     name = "Invoice from a company with quite a long name, November 2026 (final).docm"
