@@ -19,6 +19,7 @@ from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
 from orchestrator.client.models import OVER
 from orchestrator.client.report import read_report
+from orchestrator.client.watch import Watch
 from orchestrator.terminal.output import (
     console,
     errors,
@@ -49,7 +50,9 @@ JobIDs = Annotated[
 
 JOB_COLUMNS = ("job", "state", "file", "took", "enqueued", "priority", "sample")
 
+#: Seconds between two looks; of those that are told of, at all of them.
 _WATCH_SECONDS = 0.5
+_ASK_SECONDS = 10.0
 
 #: Jobs with a line of their own while many are watched; the workers' rows have all.
 _JOBS_SHOWN = 10
@@ -198,15 +201,20 @@ def _follow_in_lines(client: Client, ids: Sequence[str]) -> list[Reading]:
 
 def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
     """Yield the jobs until all of them are over, that time included."""
-    known: dict[str, Reading] = {}
-    while True:
-        for each in ids:
-            if each not in known or known[each][0]["state"] not in OVER:
-                known[each] = _read(client, each)
-        yield list(known.values())
-        if all(job["state"] in OVER for job, _ in known.values()):
-            return
-        time.sleep(_WATCH_SECONDS)
+    known = {each: _read(client, each) for each in ids}
+    ask_at = time.monotonic() + _ASK_SECONDS
+    with Watch(client, ids, with_tasks=True) as watch:
+        while True:
+            yield list(known.values())
+            open_now = [each for each in ids if known[each][0]["state"] not in OVER]
+            if not open_now:
+                return
+            told = watch.wait(_WATCH_SECONDS)
+            if time.monotonic() >= ask_at:
+                told, ask_at = None, time.monotonic() + _ASK_SECONDS
+            for each in open_now:
+                if told is None or each in told:
+                    known[each] = _read(client, each)
 
 
 def _read(client: Client, job: str) -> Reading:

@@ -28,10 +28,14 @@ class Watch:
     Args:
         client: For the address and the key; it is not used.
         job_ids: Of which one wants to hear.
+        with_tasks: Also that a task of theirs has changed.
     """
 
-    def __init__(self, client: Client, job_ids: Collection[str]) -> None:
+    def __init__(
+        self, client: Client, job_ids: Collection[str], *, with_tasks: bool = False
+    ) -> None:
         self._client = client.another()
+        self._with_tasks = with_tasks
         self._job_ids = frozenset(job_ids)
         self._changed: dict[str, JSONObject | None] = {}
         self._said = threading.Condition()
@@ -96,6 +100,10 @@ class Watch:
             row = json.loads(data)
             if row["id"] in self._job_ids:
                 self._tell({row["id"]: row})
+        elif kind == "task" and self._with_tasks:
+            job_id = json.loads(data)["job"]
+            if job_id in self._job_ids:
+                self._tell({job_id: None})
 
     def _tell(self, changed: dict[str, JSONObject | None]) -> None:
         with self._said:
