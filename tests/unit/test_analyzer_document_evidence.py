@@ -119,7 +119,7 @@ def test_more_modules_than_are_kept_are_said_to_be_cut(keep):
 
 
 def test_a_huge_module_is_kept_up_to_a_limit(keep):
-    kept = keep(flat_basic(1, lines=100_000))
+    kept = keep(flat_basic(1, lines=50_000))
 
     assert len(kept.files["macros/M0.bas"]) == FILE_BYTES
     assert "macros/M0.bas" in kept.analysis.result["truncated"]
