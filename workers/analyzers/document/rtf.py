@@ -26,14 +26,14 @@ _PIECE = re.compile(
 _NAME_BYTES = 4096
 #: Upper half of the characters that are those of a font alone.
 _PRIVATE_AREA = 0xF0
-_MOST_TEMPLATES = 1000
+_MOST_TEMPLATES = 100
 _UPDATE = re.compile(rb"\\objupdate\b")
 _FIELD = re.compile(rb"\\fldinst\b")
 #: Before a command and between its letters may stand groups and their formats.
 _FORMATS = re.compile(rb"[{}\r\n]|\\\*|\\[a-z]{1,32}-?\d{0,10} ?", re.IGNORECASE)
 _SPELLED = re.compile(rb"\\'([0-9a-f]{2})", re.IGNORECASE)
 _DDE = re.compile(rb"[\"\s]{0,64}(DDE(?:AUTO)?\b.{0,512})", re.IGNORECASE | re.DOTALL)
-_FIELD_BYTES = 4096
+_FIELD_BYTES = 2048
 _MOST_FIELDS = 20_000
 _MOST_OBJECTS = 200
 #: Steps of the parser, some microseconds each, between two looks at the clock.
@@ -119,6 +119,9 @@ def _spelled(raw: bytes) -> str:
 
 def _judge_fields(data: bytes, document: Document) -> None:
     for match in islice(_FIELD.finditer(data), _MOST_FIELDS):
+        if not document.budget.has_time():
+            document.stop_reading("fields")
+            return
         field = data[match.end() : match.end() + _FIELD_BYTES]
         # As far as it may be spelled so that it looks like nothing.
         text = _SPELLED.sub(lambda code: bytes.fromhex(code[1].decode()), field)
