@@ -218,6 +218,7 @@ LANGUAGES: tuple[Language, ...] = (
             r"[;!+(]+\s*(?:async\s*)?(?:function\b|\([\w, ]*\)\s*=>)",
             r"(?:const|let|var)\s+\{.*\}\s*=\s*require\(",
             r"@(?:if|set|cc_on)\b.*@",
+            r"eval\s*\(\s*function\s*\(",
         ),
         hint=(
             r"(?:var|let|const)\s+[\w$]+(?:\s*=|\s*[,;]\s*[\w$]*)",

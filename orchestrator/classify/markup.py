@@ -17,7 +17,12 @@ _HTML = re.compile(
     r"|marquee|object|applet|embed|noscript|hta:application)(?=[\s>/=]))"
 )
 _HTA = re.compile(r"(?i)<hta:application\b")
-_ASP = re.compile(r"(?i)<%@\s*(?:page|language|import|control)\b")
+#: Pages that a server runs begin with a directive, small ones with what they do.
+_ASP = re.compile(
+    r"(?i)<%@\s*(?:page|language|import|control|webhandler|webservice|codepage|include"
+    r"|taglib|application|assembly|master)\b"
+    r"|<%\s*(?:eval|execute|executeglobal|response|request|server|dim|option|set)\b"
+)
 _PHP = re.compile(r"(?i)<\?(?:php\b|=)")
 _XML_DECLARATION = re.compile(r"<\?xml\b")
 _ROOT = re.compile(r"<(?:[\w.-]{1,64}:)?([\w.-]{1,64})(?=[\s>/])")

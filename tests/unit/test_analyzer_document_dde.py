@@ -84,6 +84,13 @@ def xlsb_link(link_type: int) -> bytes:
                 "xl/worksheets/sheet1.xml": b"<c><f>cmd|&apos;/c calc&apos;!A1</f></c>",
             }
         ),
+        zip_of({**TYPES, "xl/tabs/a.xml": b"<x:f>cmd|'/c calc'!A1</x:f>"}),
+        zip_of(
+            {
+                **TYPES,
+                "xl/workbook.xml": b"<definedName>cmd|'/c a'!A1</definedName>",
+            }
+        ),
         zip_of({**TYPES, "xl/externalLinks/externalLink1.bin": xlsb_link(1)}),
         compound_file(
             {"Workbook": workbook(sup_book("cmd\x03/c calc"), extern_name(0))}
@@ -112,6 +119,19 @@ def xlsb_link(link_type: int) -> bytes:
                 "content.xml": b'<a table:formula="of:=DDE(&quot;cmd&quot;)"/>',
             }
         ),
+        zip_of(
+            {
+                **ODF,
+                "content.xml": b'<a table:formula=\'of:=1+DDE("cmd";"a";"b")\'/>',
+            }
+        ),
+        zip_of(
+            {
+                **ODF,
+                "content.xml": b"<a table:formula=\"msoxl:=cmd|'/c calc'!A1\"/>",
+            }
+        ),
+        (SPREADSHEET + "<s:Cell s:Formula=\"=cmd|'/c calc'!A1\"/>").encode(),
         b"name,value\r\nx,\"=cmd|'/c calc'!A0\"\r\n",
         b"=cmd|' /C calc'!A0",
         b"@SUM(1+9)*cmd|' /C calc'!A0",
@@ -146,6 +166,8 @@ def test_dde_is_found_in_every_container(analyze, data: bytes):
         ),
         b"time,load\r\n12:00,a|b\r\n",
         b"a;b\r\n-1;=SUM(A1:A2)\r\n",
+        b"name,text\r\nx,- use a|b! it works\r\n",
+        b"size,text\r\n-17.5,a|b!c\r\n",
     ],
 )
 def test_what_only_looks_like_dde_is_none(analyze, data: bytes):

@@ -295,6 +295,23 @@ def test_a_message_of_countless_parts_is_read_as_far_as_parts_are_looked_at(anal
     assert time.process_time() - started < 3
 
 
+@pytest.mark.parametrize(
+    ("data", "cut"),
+    [
+        (b"a: b\n" * 5_000_000, "MIME"),
+        (b"Content-Type: multipart/mixed; " + b'a*0*="b";' * 200_000, "MIME headers"),
+    ],
+)
+def test_heads_of_a_message_are_read_up_to_a_limit(analyze, data: bytes, cut: str):
+    started = time.process_time()
+
+    analysis = analyze(b"MIME-Version: 1.0\n" + data + b"\n\nx")
+
+    assert cut in analysis.result["truncated"]
+    # Without one, these take ten seconds and more.
+    assert time.process_time() - started < 6
+
+
 def test_documents_within_documents_have_a_bottom(analyze):
     inner = zip_of(TYPES)
     for _ in range(20):

@@ -15,6 +15,12 @@ TEXTS = [
     ("text/x-python", 'import os\nos.system("id")\n'),
     ("text/x-powershell", "Function Foo { Write-Output 1 }\nFoo\n"),
     ("text/vbscript", 'Dim a: a = "b": Execute(a)\r\n'),
+    ("text/asp", '<%eval request("x")%>'),
+    ("text/asp", '<%@ WebHandler Language="C#" Class="A" %>'),
+    (
+        "text/javascript",
+        "eval(function(p,a,c,k,e,d){return p}('0',1,1,'a'.split('|')))",
+    ),
     ("text/asp", '<%@ Page Language="C#" %>\n<script runat="server">'),
     ("application/x-setupscript", "[autorun]\r\nopen=x.exe\r\n"),
     ("message/rfc822", "X-Unsent: 1\nTo: a@b.c\nSubject: d\n\n<html>"),

@@ -8,6 +8,7 @@ links to elsewhere; it renders nothing and follows nothing.
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -166,20 +167,26 @@ def _read(sample: Sample) -> Document:
 def _read_zip(stream: BinaryIO, findings: Findings) -> Document:
     try:
         with open_package(stream) as archive:
-            if is_odf(archive):
-                document = Document("odf", findings)
-                read_odf(archive, document)
-                return document
-            if CONTENT_TYPES not in archive.namelist():
-                raise Unsupported("a ZIP archive that is no Office document")
-            document = Document("ooxml", findings)
-            read_ooxml(archive, document)
+            return _read_archive(archive, findings)
     except TooManyMembersError:
         document = Document("ooxml", findings)
         findings.cut("parts", "none of too many")
         findings.add("bomb", detail="too many members")
     except PARSER_ERRORS as exc:
         raise Unsupported("a ZIP archive that cannot be read") from exc
+    return document
+
+
+def _read_archive(archive: zipfile.ZipFile, findings: Findings) -> Document:
+    """Read a package as what it is; as both kinds, if it would open as either."""
+    has_types = CONTENT_TYPES.lower() in map(str.lower, archive.namelist())
+    if not has_types and not is_odf(archive):
+        raise Unsupported("a ZIP archive that is no Office document")
+    document = Document("ooxml" if has_types else "odf", findings)
+    if has_types:
+        read_ooxml(archive, document)
+    if is_odf(archive):
+        read_odf(archive, document)
     return document
 
 

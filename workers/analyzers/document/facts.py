@@ -81,6 +81,11 @@ KINDS = {
     ),
     "external_link": Kind(points=0, reason="Refers to content elsewhere"),
     "dde": Kind(points=45, reason="Starts programs through DDE", behaviour="dde"),
+    "slide_program": Kind(
+        points=45,
+        reason="Slide that starts a program when it is clicked or pointed at",
+        behaviour="slide-program",
+    ),
     "embedded_object": Kind(
         points=10, reason="Carries an embedded object", behaviour="embedded-object"
     ),

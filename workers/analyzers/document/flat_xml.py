@@ -17,6 +17,7 @@ from workers.analyzers.document.markup import (
     elements,
     find_dde_field,
     find_dde_formula,
+    is_elsewhere,
 )
 from workers.analyzers.document.odf import read_flat_odf
 from workers.analyzers.document.ole import read_ole, read_stored_object
@@ -61,15 +62,18 @@ def _read_word(text: str, document: Document) -> None:
         document.add_dde(command, where="field")
     for row in elements(text, "attachedTemplate"):
         target = row.get("w:val", "")
-        if "://" in target or target.startswith("\\\\"):
+        if is_elsewhere(target):
             document.findings.add("external_template", name=target)
     _read_objects(text, document)
 
 
 def _read_spreadsheet(text: str, document: Document) -> None:
     for row in elements(text, "Cell"):
-        if command := find_dde_formula(row.get("ss:formula", "")):
-            document.add_dde(command, where="Cell")
+        for name, formula in row.items():
+            # Whoever wrote it chose the prefix.
+            is_formula = name.rpartition(":")[2] == "formula"
+            if is_formula and (command := find_dde_formula(formula)):
+                document.add_dde(command, where="Cell")
     for piece in text.split("<SupBook>")[1:_MOST_OBJECTS]:
         path = piece.partition("<Path>")[2][:2048].partition("<")[0]
         if "|" in path:

@@ -35,13 +35,20 @@ _DDE = re.compile(
     r"[\s\"'\N{LEFT DOUBLE QUOTATION MARK}]*DDE(?:AUTO)?\b", re.IGNORECASE
 )
 _QUOTED = re.compile(r"\s*QUOTE((?:\s{1,8}\d{1,5}){1,4096})\s*\Z", re.IGNORECASE)
-#: A formula that asks another program for an item: ``=cmd|'/c calc'!A1``.
+#: A formula that asks another program for an item, ``=cmd|'/c calc'!A1``; without one
+#: it is none.
 _DDE_FORMULA = re.compile(
     r"(?<![\w.|])([A-Za-z_][\w.]{0,63}|'[^'\r\n]{1,64}')\|"
-    r"(?:'[^'\r\n]{1,2048}'|[^'\s!|]{1,256})!"
+    r"(?:'[^'\r\n]{1,2048}'|[^'\s!|]{1,256})!(?=['\w$*])"
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*+")
 _LARGEST_CODE_POINT = 0x10FFFF
+
+
+#: A file on a drive of the machine: where whoever wrote the document kept it.
+_LOCAL_FILE = re.compile(r"(?i)(?:file:/{0,3})?[a-z](?::|%3a)[/\\]|file:///[^/\\%]")
+_NETWORK = ("\\\\", "//", "\\/", "/\\")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,32}:")
 
 
 def decode(data: bytes) -> str:
@@ -64,6 +71,14 @@ def elements(text: str, name: str) -> Iterator[dict[str, str]]:
     )
     for match in islice(pattern.finditer(text), MOST_ELEMENTS):
         yield attributes(match[1])
+
+
+def is_elsewhere(target: str) -> bool:
+    """Whether *target* is on another machine, not in a folder of the author's."""
+    plain = target.strip()
+    if _LOCAL_FILE.match(plain):
+        return False
+    return plain.startswith(_NETWORK) or _SCHEME.match(plain) is not None
 
 
 def is_crowded(text: str) -> bool:

@@ -17,6 +17,7 @@ from workers.analyzers.document.markup import (
     attributes,
     decode,
     elements,
+    find_dde_formula,
 )
 from workers.analyzers.document.ole import OLE_MAGIC, read_stored_object
 from workers.analyzers.document.ooxml import read_object
@@ -34,16 +35,19 @@ _AUTOMATIC = ("load", "open", "start", "new", "loadfinished", "viewcreated")
 _MOST_MODULES = 200
 _MODULE_MARK = "<ooo:module"
 _SOURCE = re.compile(r"<ooo:source-code\b[^<>]{0,256}>([^<]{0,1000000})")
-_DDE_FORMULA = re.compile(r"formula=\"[^\"<=]{0,16}=\s{0,4}DDE\(([^\"<]{1,512})")
+_FORMULA = re.compile(
+    r"\bformula\s*+=\s*+(?:\"([^\"<]{1,2048})|'([^'<]{1,2048}))", re.IGNORECASE
+)
+_DDE_CALL = re.compile(r"(?<![\w.])DDE\s{0,8}\((.{1,512})", re.IGNORECASE | re.DOTALL)
 #: A program that is asked is none if it is the office itself.
 _OFFICE = "soffice"
 
 
 def is_odf(archive: zipfile.ZipFile) -> bool:
-    """Whether the first member says so, as every OpenDocument file's does."""
+    """Whether a member says so; without one, whether there is a list of its parts."""
     names = archive.namelist()
     if "mimetype" not in names:
-        return False
+        return {"META-INF/manifest.xml", "content.xml"} <= set(names)
     with archive.open("mimetype") as stream:
         return stream.read(len(MIME_TYPE)) == MIME_TYPE
 
@@ -89,7 +93,7 @@ def _judge_object(path: PurePosixPath, data: bytes, document: Document) -> None:
     where = str(path)
     if path.parts[0] == "ObjectReplacements":
         return
-    if path.parts[0].startswith("Object ") and path.name == "content.xml":
+    if len(path.parts) > 1 and path.name == "content.xml":
         document.findings.add("embedded_object", name=path.parts[0], where=where)
     elif data.startswith(OLE_MAGIC):
         read_stored_object(data, where, document)
@@ -115,11 +119,20 @@ def _judge_text(text: str, where: str, document: Document) -> None:
             if program and program.lower() != _OFFICE:
                 command = f"{program} {row.get('office:dde-topic', '')}"
                 document.add_dde(command, where=where)
-    for match in _DDE_FORMULA.finditer(text):
-        if _OFFICE not in match[1].lower():
-            document.add_dde(html.unescape(match[1]), where=where)
-            break
+    if formula := _find_formula(text):
+        document.add_dde(formula, where=where)
     _judge_links(text, where, document)
+
+
+def _find_formula(text: str) -> str | None:
+    """The first formula that asks another program, in either way of writing it."""
+    for match in _FORMULA.finditer(text):
+        formula = html.unescape(match[1] or match[2])
+        if (call := _DDE_CALL.search(formula)) and _OFFICE not in call[1].lower():
+            return call[1]
+        if command := find_dde_formula(formula):
+            return command
+    return None
 
 
 def _judge_links(text: str, where: str, document: Document) -> None:

@@ -23,9 +23,11 @@ from workers.analyzers.document.markup import (
     find_dde_field,
     find_dde_formula,
     is_crowded,
+    is_elsewhere,
 )
 from workers.analyzers.document.ole import OLE_MAGIC, read_ole
 from workers.analyzers.document.properties import note_part
+from workers.analyzers.document.rtf import read_rtf
 from workers.analyzers.document.zip_parts import (
     MARKUP,
     TooManyMembersError,
@@ -36,11 +38,26 @@ from workers.findings import clean
 
 CONTENT_TYPES = "[Content_Types].xml"
 
+_ZIP_MAGIC, _RTF_MAGIC = b"PK\x03\x04", b"{\\rt"
+_RTF_BEGINS = 512
+
 #: Endings of relationship types that fetch and open what they point at.
 _TEMPLATES = ("attachedtemplate",)
-_OBJECTS = ("oleobject", "frame", "subdocument", "externallinkpath", "package")
-#: The formula of a cell, if there is a bar in it.
-_FORMULA = re.compile(r"<f(?:\s[^<>]{0,256})?>([^<|]{0,512}\|[^<]{0,2048})")
+_OBJECTS = (
+    "oleobject",
+    "frame",
+    "subdocument",
+    "externallinkpath",
+    "package",
+    "afchunk",
+)
+#: The formula of a cell, a name or a rule, if there is a bar in it.
+_FORMULA = re.compile(
+    r"<(?:\w{1,64}:)?(?:f|formula|formula1|formula2|definedName)(?:\s[^<>]{0,256})?>"
+    r"([^<|]{0,512}\|[^<]{0,2048})"
+)
+#: What a slide does when somebody clicks, or only points: it starts a program.
+_RUNS_PROGRAM = re.compile(r"\baction\s*+=\s*+[\"']ppaction://program", re.IGNORECASE)
 #: Relationship types of sheets with Excel 4 macros, whatever their parts are called.
 _MACRO_SHEETS = ("xlmacrosheet", "xlintlmacrosheet")
 
@@ -77,8 +94,14 @@ def read_object(data: bytes, where: str, document: Document) -> None:
         package = read_ole(data, where, document)
         if package is not None:
             read_package(package, where, document)
-    elif data.startswith(b"PK\x03\x04"):
+    elif data.startswith(_ZIP_MAGIC):
         read_package(data, where, document)
+    elif _is_rtf(data):
+        read_rtf(data, document, inside=where)
+
+
+def _is_rtf(data: bytes) -> bool:
+    return data[:_RTF_BEGINS].lstrip().startswith(_RTF_MAGIC)
 
 
 def judge_part(name: str, data: bytes, document: Document, *, inside: str = "") -> None:
@@ -94,7 +117,8 @@ def judge_part(name: str, data: bytes, document: Document, *, inside: str = "") 
             where=where,
         )
         read_object(data, where, document)
-    elif data.startswith(OLE_MAGIC):
+    elif data.startswith((OLE_MAGIC, _ZIP_MAGIC)) or _is_rtf(data):
+        # Word makes such a chunk part of the text, wherever it is.
         read_object(data, where, document)
     elif path.suffix in MARKUP:
         text = decode(data)
@@ -124,16 +148,18 @@ def _judge_xml(path: PurePosixPath, name: str, text: str, document: Document) ->
         return
     if any(True for _ in elements(text, "macrosheet")):
         document.findings.add("macro_excel4", where=name)
-    for command in _dde_commands(path, text):
+    if _RUNS_PROGRAM.search(text):
+        document.findings.add("slide_program", where=name)
+    for command in _dde_commands(text):
         document.add_dde(command, where=name)
 
 
-def _dde_commands(path: PurePosixPath, text: str) -> Iterator[str]:
+def _dde_commands(text: str) -> Iterator[str]:
     for row in elements(text, "ddeLink"):
         yield f"{row.get('ddeservice', '')} {row.get('ddetopic', '')}"
     if field := find_dde_field(text):
         yield field
-    if "worksheets" in path.parts and (formula := _find_formula(text)):
+    if formula := _find_formula(text):
         yield formula
 
 
@@ -152,7 +178,10 @@ def _judge_relationship(row: dict[str, str], part: str, document: Document) -> N
         document.findings.add("macro_excel4", where=_sibling(part, target))
     if row.get("targetmode", "").lower() != "external":
         return
-    if kind.lower() in _TEMPLATES:
+    if not is_elsewhere(target):
+        # Where whoever wrote it kept the file: nothing comes from another machine.
+        finding = "external_link"
+    elif kind.lower() in _TEMPLATES:
         finding = "external_template"
     elif kind.lower() in _OBJECTS:
         finding = "external_object"

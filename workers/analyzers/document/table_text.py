@@ -11,9 +11,11 @@ import re
 from workers.analyzers.document.facts import Document
 from workers.analyzers.document.markup import find_dde_formula
 
-#: A cell is a formula by its first character; long ones are no command.
+#: A cell is a formula by its first character, unless a number is all that follows;
+#: long ones are no command.
 _FORMULA = re.compile(
-    r"(?:^|[,;\t|\"])[ \"]{0,4}[=+@-]([^\r\n\t\"]{1,4096})", re.MULTILINE
+    r"(?:^|[,;\t|\"])[ \"]{0,4}[=+@-](?![\d.]+[ \"]*[,;\t\r\n])([^\r\n\t\"]{1,4096})",
+    re.MULTILINE,
 )
 _SYLK_FORMULA = re.compile(r"^C;[^\r\n]{0,256}?E([^\r\n]{1,4096})", re.MULTILINE)
 #: An option of a SYLK file, before its cells: it is a macro sheet.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import lief
@@ -26,6 +26,8 @@ from workers.analyzers.executable.program import (
 #: Kept of each list while reading: a header may promise millions of entries.
 MOST_SECTIONS = 512
 MOST_NAMES = 20_000
+#: Symbols of an ELF file that are asked whether they are imported or exported.
+_MOST_SYMBOLS = 1_000_000
 
 _PE_EXECUTE, _PE_READ, _PE_WRITE = 0x20000000, 0x40000000, 0x80000000
 _PE_DLL = 0x2000
@@ -160,10 +162,16 @@ def _read_elf(elf: Any, file_size: int) -> Program:
         sections=sections or _elf_segments(elf, contents),
         sections_unmeasured=contents.unmeasured,
         imports=[
-            Import(library="", function=name) for name in _names(elf.imported_symbols)
+            Import(library="", function=name)
+            for name in _names(item for item in _elf_symbols(elf) if item.imported)
         ],
-        exports=_names(elf.exported_symbols),
+        exports=_names(item for item in _elf_symbols(elf) if item.exported),
     )
+
+
+def _elf_symbols(elf: Any) -> Iterator[Any]:
+    # Not the library's lists of both: each step of those goes through all symbols.
+    return islice(chain(elf.dynamic_symbols, elf.symtab_symbols), _MOST_SYMBOLS)
 
 
 def _elf_libraries(elf: Any) -> Iterator[Any]:
