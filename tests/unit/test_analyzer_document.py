@@ -146,6 +146,25 @@ def test_relationships_to_elsewhere_are_told_apart(analyze, kind: str, finding: 
     assert analysis.result["relationships"][0]["type"] == kind
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://pages.example/a.html!",
+        "mhtml:http://pages.example/a.html!x-usc:http://pages.example/a.html",
+    ],
+)
+def test_a_web_page_as_an_object_is_an_exploit(analyze, target: str):
+    rels = (
+        f'<Relationships><Relationship Id="rId1" Type="{RELATIONSHIPS}/oleObject" '
+        f'Target="{target}" TargetMode="External"/></Relationships>'
+    )
+
+    analysis = analyze(zip_of({**CONTENT_TYPES, "word/_rels/a.rels": rels.encode()}))
+
+    assert findings(analysis, "external_page")[0]["name"] == target
+    assert analysis.score >= 60
+
+
 def test_relationships_within_the_package_are_no_findings(analyze):
     rels = f'<Relationship Type="{RELATIONSHIPS}/oleObject" Target="embeddings/a.bin"/>'
 

@@ -79,6 +79,11 @@ KINDS = {
     "external_object": Kind(
         points=25, reason="Loads an object or frame from elsewhere"
     ),
+    "external_page": Kind(
+        points=60,
+        reason="Loads a web page as an object, a common exploit",
+        behaviour="remote-exploit",
+    ),
     "external_link": Kind(points=0, reason="Refers to content elsewhere"),
     "dde": Kind(points=45, reason="Starts programs through DDE", behaviour="dde"),
     "slide_program": Kind(

@@ -184,12 +184,19 @@ def _judge_relationship(row: dict[str, str], part: str, document: Document) -> N
     elif kind.lower() in _TEMPLATES:
         finding = "external_template"
     elif kind.lower() in _OBJECTS:
-        finding = "external_object"
+        finding = "external_page" if _is_page(target) else "external_object"
     else:
         finding = "external_link"
     document.findings.add(finding, name=target, where=part, detail=kind)
     shown = {"type": clean(kind), "target": clean(target), "part": clean(part)}
     document.keep("relationships", shown)
+
+
+def _is_page(target: str) -> bool:
+    """Whether an object is a web page, whose scripts then run: CVE-2021-40444, -30190."""
+    address = target.lower()
+    is_web = address.startswith(("http://", "https://"))
+    return address.startswith("mhtml:") or (is_web and "!" in address)
 
 
 def _sibling(part: str, target: str) -> str:
