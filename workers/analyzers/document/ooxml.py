@@ -193,7 +193,7 @@ def _judge_relationship(row: dict[str, str], part: str, document: Document) -> N
 
 
 def _is_page(target: str) -> bool:
-    """Whether an object is a web page, whose scripts then run: CVE-2021-40444, -30190."""
+    """Whether an object is a web page, whose scripts then run (CVE-2021-40444)."""
     address = target.lower()
     is_web = address.startswith(("http://", "https://"))
     return address.startswith("mhtml:") or (is_web and "!" in address)
