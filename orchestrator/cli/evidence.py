@@ -90,5 +90,5 @@ def _one(found: Sequence[Any], wanted: str) -> Any:
 
 
 def _is_part(wanted: str, each: Any) -> bool:
-    wholes = (each["checksum"], each["id"])
-    return any(whole.startswith(wanted) or whole.endswith(wanted) for whole in wholes)
+    part, wholes = wanted.lower(), (each["checksum"], each["id"])
+    return any(whole.startswith(part) or whole.endswith(part) for whole in wholes)

@@ -18,6 +18,9 @@ LATEST = "latest"
 
 _MIN = 6
 _SHA256_LENGTH = 64
+_SHA512_LENGTH = 128
+#: Of a sample, beside its id.
+_OTHER_HASHES = ("sha512", "sha1", "md5")
 _HEX = frozenset("0123456789abcdef")
 #: Things that a sentence names before it says that there are more.
 _NAMED = 5
@@ -131,9 +134,11 @@ def _one(client: Client, kind: str, wanted: str, hint: str) -> str:
             f" beginning or end; see {hint}",
             field=kind.upper(),
         )
-    found = [each for each in client.get("/find", q=wanted) if each["kind"] == kind]
-    # Not those whose name begins like that.
-    meant = [each for each in found if _is_part(digits, each) or kind == "sample"]
+    # No hash is longer, and nothing so long is searched for.
+    listed = client.get("/find", q=wanted) if len(digits) <= _SHA512_LENGTH else []
+    found = [each for each in listed if each["kind"] == kind]
+    # Not those whose name is like that.
+    meant = [each for each in found if _is_meant(client, digits, each)]
     if not meant:
         raise NotFoundError(
             f"no {kind} begins or ends with '{wanted}'; see {hint}", field=kind.upper()
@@ -145,8 +150,16 @@ def _one(client: Client, kind: str, wanted: str, hint: str) -> str:
     return str(meant[0]["id"])
 
 
-def _is_part(digits: str, found: Any) -> bool:
-    whole = str(found["id"]).replace("-", "")
+def _is_meant(client: Client, digits: str, found: Any) -> bool:
+    if _is_part(digits, str(found["id"]).replace("-", "")):
+        return True
+    if found["kind"] != "sample":
+        return False
+    sample = client.get(f"/sample/{found['id']}")
+    return any(_is_part(digits, sample[name]) for name in _OTHER_HASHES)
+
+
+def _is_part(digits: str, whole: str) -> bool:
     return whole.startswith(digits) or whole.endswith(digits)
 
 

@@ -62,10 +62,17 @@ def save(
         client.download(path, sys.stdout.buffer)
         return None
     target = output or Path(name)
-    target = target / name if target.is_dir() else target
-    if not force and os.path.lexists(target):
-        raise _is_there(target)
     try:
+        target = target / name if target.is_dir() else target
+        if not force and os.path.lexists(target):
+            raise _is_there(target)
+        if target.exists() and not target.is_file():
+            # A device would be replaced by a file, for everybody.
+            raise InvalidError(
+                f"{target} is no ordinary file; give --output - and let the shell"
+                " write there",
+                field="--output",
+            )
         _write(client, path, target, force=force)
     except FileExistsError:
         raise _is_there(target) from None

@@ -19,6 +19,7 @@ from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.client.http import connect
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order
+from orchestrator.domain.errors import AssayError
 from orchestrator.terminal.output import complain, print_json, print_table
 from orchestrator.terminal.sending import Sent, send, wait
 from orchestrator.terminal.sources import Found, find_sources
@@ -157,18 +158,21 @@ def _value(text: str) -> Any:
     # A number or a list, where it is one; most are words.
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
 @contextmanager
 def _hinting(sent: Sequence[Sent]) -> Iterator[None]:
-    """Say on Ctrl-C which jobs there are, and how to go on watching them."""
+    """Say whatever breaks it off which jobs there are, and how to watch them."""
     try:
         yield
     except KeyboardInterrupt:
         _hint(sent, "still going on")
         raise typer.Exit(_INTERRUPTED) from None
+    except AssayError:
+        _hint(sent, "still going on")
+        raise
 
 
 def _hint(sent: Sequence[Sent], why: str) -> None:

@@ -186,7 +186,7 @@ class Assay:
                 keywords=list(words) or None,
                 keywordMatchStrategy="all",
                 # All of them, not those of the last month.
-                indexStartTimestamp="1970-01-01",
+                indexStartTimestamp=0,
                 limit=_PAGE,
                 offset=offset,
             )

@@ -118,7 +118,9 @@ def no_address(url: str) -> ConfigurationError:
 def _sentences(messages: object) -> Iterator[str]:
     for message in messages if isinstance(messages, list) else ():
         about = f"{message['field']}: " if message.get("field") else ""
-        yield f"{about}{message.get('message', '')}"
+        said = f"{message.get('message', '')}"
+        # Some name their field themselves.
+        yield said if said.startswith(about) else f"{about}{said}"
 
 
 def _first_field(messages: object) -> str | None:

@@ -7,6 +7,7 @@ Celery, so that a program that submits starts at once.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.loopback import direct_mounts
 from orchestrator.client.settings import client_settings
-from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.errors import ConfigurationError, InvalidError
 
 _PREFIX = "/sampledb/v2"
 
@@ -121,7 +122,7 @@ class Client:
         return self._call(
             "POST",
             path,
-            content=_counted(chunks, progressed),
+            content=_counted(chunks, size, progressed),
             # Announced, so that what is too large is refused before it is sent.
             headers={"Content-Length": str(size)},
             params=parameters,
@@ -173,7 +174,12 @@ class Client:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Send *body* and return the answer's data."""
-        return self._call("POST", path, json=body)
+        return self._call(
+            "POST",
+            path,
+            content=_document(body),
+            headers={"Content-Type": "application/json"},
+        )
 
     def put(self, path: str) -> Any:
         """Ask for a change that needs no words."""
@@ -195,6 +201,8 @@ class Client:
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
+        if self._http.is_closed:
+            raise ClientError("this connection has been closed; open another")
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -204,6 +212,10 @@ class Client:
             ) from None
         except httpx.UnsupportedProtocol:
             raise no_address(self._url) from None
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            raise ClientError(
+                "what was asked for is too long, or not text; say which one is meant"
+            ) from None
         except httpx.TimeoutException:
             raise NoAnswerError(f"{self._url} took too long; try again") from None
         except httpx.HTTPError as error:
@@ -232,10 +244,30 @@ def segment(name: str) -> str:
     """
     if name in {"", ".", ".."}:
         raise ClientError(f"'{name}' is no name or id; say which one is meant")
-    return quote(name, safe="")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise ClientError("what is no text is no name or id") from None
 
 
-def _counted(chunks: Iterator[bytes], progressed: Progressed) -> Iterator[bytes]:
+def _document(body: dict[str, Any]) -> bytes:
+    try:
+        # Half a surrogate pair goes as an escape: the API says in which field it is.
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidError(f"cannot be written as JSON: {error}") from None
+
+
+def _counted(
+    chunks: Iterator[bytes], size: int, progressed: Progressed
+) -> Iterator[bytes]:
+    left = size
     for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            break
         yield chunk
         progressed(len(chunk))
+    if left:
+        # As a log file that is written to: it would not be the sample that was meant.
+        raise ClientError("cannot be sent: it changes while it is read")

@@ -121,7 +121,13 @@ class Submitter:
         left, self._pending = self._pending, []
         deadline = time.monotonic() + self._patience
         while left:
-            results = self._again(partial(self._send, left))
+            try:
+                results = self._again(partial(self._send, left))
+            except _OF_ALL:
+                raise
+            except AssayError as error:
+                yield from (Submitted(source=each.source, error=error) for each in left)
+                return
             refused: list[_Pending] = []
             for pending, result in zip(left, results, strict=True):
                 done = self._read(pending, result)

@@ -100,7 +100,7 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
                 yield file
         elif isinstance(source, bytes):
             yield BytesIO(source)
-        elif source.seekable():
+        elif _checked(source).seekable():
             yield source
         else:
             with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as kept:
@@ -110,3 +110,17 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
                 yield kept
     except OSError as error:
         raise ClientError(f"cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        # A file that was closed; a path with a NUL.
+        raise ClientError(f"cannot be read: {error}") from None
+
+
+def _checked(source: IO[bytes]) -> IO[bytes]:
+    if not hasattr(source, "read"):
+        raise ClientError(
+            f"{type(source).__name__} is no sample: give a path, bytes, or a file open"
+            " in binary mode"
+        )
+    if source.read(0) != b"":
+        raise ClientError("cannot be read: it is open as text; open it in binary mode")
+    return source

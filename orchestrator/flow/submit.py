@@ -197,7 +197,9 @@ def _add(
 ) -> dict[int, Outcome]:
     if not drafts:
         return {}
-    new = [(draft.job, draft.tasks) for draft in drafts.values()]
+    # By their keys: two who send the same at once wait for each other, not in a circle.
+    ordered = sorted(drafts.values(), key=lambda draft: draft.job.idempotency_key or "")
+    new = [(draft.job, draft.tasks) for draft in ordered]
     added = jobs.add_jobs(tx, new)
     tx.changed.jobs.update(added)
     over = [job.id for job, tasks in new if job.id in added and not tasks]

@@ -7,6 +7,7 @@ Looked at before anything is sent: whoever mistyped a name hears it first.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,8 @@ def find_sources(paths: Sequence[Path], *, limit_bytes: int | None = None) -> Fo
 
 def _look(path: Path, limit_bytes: int | None) -> Iterator[Named | Unusable]:
     if str(path) == STDIN:
-        yield Named(source=sys.stdin.buffer, shown=STDIN)
-    elif path.is_dir():
+        yield _standard_input()
+    elif _is_folder(path):
         yield from _walk(path, limit_bytes)
     else:
         yield _judge(path, str(path), limit_bytes)
@@ -90,9 +91,34 @@ def _walk(folder: Path, limit_bytes: int | None) -> Iterator[Named | Unusable]:
     for error in closed:
         yield Unusable(shown=str(error.filename), why=f"{error.strerror}".lower())
     for file in sorted(files):
-        # Links that lead nowhere, and sockets, are nobody's samples.
-        if file.is_file():
+        if _may_be_sample(file):
             yield _judge(file, str(file.relative_to(folder)), limit_bytes)
+
+
+def _standard_input() -> Named | Unusable:
+    # Python has none where the shell has closed it.
+    if sys.stdin is None:
+        return Unusable(shown=STDIN, why="is closed")
+    return Named(source=sys.stdin.buffer, shown=STDIN)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # Too long, or behind a folder that one may not enter: it is judged as a file.
+        return False
+
+
+def _may_be_sample(path: Path) -> bool:
+    """Whether it is a file: sockets and links that lead nowhere are no samples."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError:
+        # What it is cannot be seen, and that is to be said.
+        return True
+    except OSError:
+        return False
 
 
 def _judge(path: Path, shown: str, limit_bytes: int | None) -> Named | Unusable:

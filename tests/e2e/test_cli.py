@@ -231,9 +231,24 @@ def test_a_part_of_an_id_is_enough_wherever_one_is_asked_for(api: API, assay: As
     assert (cancelled["id"], cancelled["state"]) == (job["id"], "done")
 
 
+def test_a_file_named_like_a_hash_is_not_the_sample_that_has_it(api: API, assay: Assay):
+    sha256 = api.upload(content := secrets.token_bytes(40))
+    md5 = hashlib.md5(content).hexdigest()  # noqa: S324
+    worker = api.add_worker()
+    for name in (f"{md5}.unpacked", f"{sha256[:12]}.unpacked", "facade.exe"):
+        api.add_job(api.upload(), workers=[worker], fileName=name)
+
+    for wanted in (md5, sha256[:12]):
+        assert assay.json("sample", "show", wanted)["sha256"] == sha256
+    named = assay("sample", "show", "facade")
+    assert named.returncode == 1
+    assert "no sample begins or ends with 'facade'" in named.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("job", "show", "a" * 300), "no job begins or ends with"),
         (("job", "show", "abc"), "give its id, or six digits or more"),
         (("job", "show", "not-hex-at-all"), "give its id, or six digits or more"),
         (("task", "list", "../worker"), "give its id, or six digits or more"),

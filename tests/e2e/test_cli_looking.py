@@ -144,6 +144,16 @@ def test_evidence_is_listed_and_saved_under_its_hash(
     assert file.read_bytes() == b"Sub AutoOpen()"
 
 
+def test_evidence_is_named_by_a_hash_in_any_case(
+    assay: Assay, analysed: dict[str, Any], place: Path
+):
+    where = f"{analysed['id']}/{analysed['worker']}"
+    (listed,) = assay.json("evidence", "list", where)
+    digits = listed["checksum"][-8:].upper()
+
+    assert assay("evidence", "get", where, digits, "--output", place).returncode == 0
+
+
 def test_evidence_that_is_not_there_says_what_is(
     assay: Assay, analysed: dict[str, Any]
 ):
@@ -186,6 +196,18 @@ def test_what_cannot_be_saved_leaves_nothing(assay: Assay, place: Path):
     assert "404" in done.stderr
     assert "cannot be written" in nowhere.stderr
     assert list(place.iterdir()) == []
+
+
+def test_what_is_no_file_is_not_replaced_by_one(api: API, assay: Assay, place: Path):
+    os.mkfifo(place / "pipe")
+
+    done = assay("sample", "get", api.upload(), "--output", place / "pipe", "--force")
+    long = assay("sample", "get", api.upload(), "--output", place / ("x" * 300))
+
+    assert done.returncode == long.returncode == 1
+    assert "is no ordinary file" in done.stderr
+    assert "cannot be written" in long.stderr
+    assert (place / "pipe").is_fifo()
 
 
 def test_a_link_is_not_followed_to_overwrite(api: API, assay: Assay, place: Path):

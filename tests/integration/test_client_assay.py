@@ -21,6 +21,7 @@ from orchestrator.client.failures import ClientError, NoAnswerError, WaitTimeout
 from orchestrator.domain.errors import (
     AuthenticationError,
     IdempotencyConflictError,
+    InvalidError,
     NotFoundError,
     PermissionDeniedError,
     SampleTooLargeError,
@@ -131,6 +132,15 @@ def test_every_job_of_a_long_list_is_listed_once(api: API, assay: Assay):
     assert {each.job.id for each in done if each.job} == {each.id for each in listed}
 
 
+def test_samples_are_listed_and_found_by_a_word(api: API, assay: Assay):
+    api.add_job(api.upload(), workers=[api.add_worker()], fileName="of-another")
+    stored = {assay.submit(secrets.token_bytes(9)).sample_sha256 for _ in range(3)}
+
+    assert stored <= {sample.sha256 for sample in assay.samples()}
+    (found,) = assay.samples(max(stored)[:20])
+    assert found.sha256 == max(stored)
+
+
 def test_of_many_one_that_fails_stops_none(api: API, assay: Assay, tmp_path: Path):
     good = [secrets.token_bytes(20) for _ in range(3)]
     large = tmp_path / "large"
@@ -144,6 +154,29 @@ def test_of_many_one_that_fails_stops_none(api: API, assay: Assay, tmp_path: Pat
     assert [each.source for each in done if each.job is not None] == good
     assert isinstance(wrong[tmp_path / "none"], ClientError)
     assert isinstance(wrong[large], SampleTooLargeError)
+
+
+def test_what_is_no_sample_is_said_to_be_none(api: API, assay: Assay, tmp_path: Path):
+    (tmp_path / "text").write_text("text")
+    closed = io.BytesIO(b"x")
+    closed.close()
+    with (tmp_path / "text").open() as text:
+        wrong: list[Any] = [text, closed, None, 7, "a\0b", tmp_path]
+        done = list(
+            assay.submit_many([*wrong, b"x"], Order(workers=[api.add_worker()]))
+        )
+
+    assert [each.source for each in done if each.job is None] == wrong
+    assert all(isinstance(each.error, ClientError) for each in done[: len(wrong)])
+    assert done[-1].job is not None
+
+
+def test_an_order_that_cannot_be_sent_is_told_of_each(api: API, assay: Assay):
+    order = Order(workers=[api.add_worker()], options={"depth": float("nan")})
+
+    done = list(assay.submit_many([b"x", b"y"], order))
+
+    assert [type(each.error) for each in done] == [InvalidError, InvalidError]
 
 
 def test_an_order_that_is_refused_is_named(api: API, assay: Assay):

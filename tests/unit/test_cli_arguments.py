@@ -147,6 +147,40 @@ def test_what_cannot_be_sent_is_said_beside_what_can(tmp_path: Path):
     }
 
 
+def test_a_name_that_is_too_long_is_said_in_words(tmp_path: Path):
+    (unusable,) = find_sources([tmp_path / ("x" * 300)]).unusable
+
+    assert unusable.why == "file name too long"
+
+
+def test_what_one_may_not_look_at_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "closed").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "none")
+    stat = Path.stat
+
+    def refused(path: Path, **how: bool) -> os.stat_result:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **how)
+
+    # Whoever runs the tests as root may look at everything.
+    monkeypatch.setattr(Path, "stat", refused)
+    for named, shown in ((tmp_path, "closed"), (tmp_path / "closed", None)):
+        (unusable,) = find_sources([named]).unusable
+        assert unusable.shown == (shown or str(named))
+        assert unusable.why == "permission denied"
+
+
+def test_a_closed_standard_input_is_no_sample(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", None)
+
+    (unusable,) = find_sources([Path("-")]).unusable
+
+    assert (unusable.shown, unusable.why) == ("-", "is closed")
+
+
 def test_a_folder_with_nothing_in_it_is_a_mistake(tmp_path: Path):
     with pytest.raises(InvalidError, match="there are no files"):
         find_sources([tmp_path])

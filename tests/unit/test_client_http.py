@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing_extensions import override
 
 from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client, segment
-from orchestrator.domain.errors import AssayError, ConfigurationError
+from orchestrator.domain.errors import AssayError, ConfigurationError, InvalidError
 
 
 @dataclass
@@ -121,6 +122,14 @@ def test_the_field_that_is_wrong_is_named(server: Server, client: Client):
     assert complaint(client).startswith("priority: is too high; no (412")
 
 
+def test_a_field_that_a_message_names_itself_is_named_once(
+    server: Server, client: Client
+):
+    server.say(412, {"message": "workers: not registered: x", "field": "workers"})
+
+    assert complaint(client).startswith("workers: not registered: x (412")
+
+
 def test_an_error_of_many_lines_and_colours_is_one_plain_line(
     server: Server, client: Client
 ):
@@ -205,3 +214,52 @@ def test_every_page_of_a_list_is_fetched(server: Server, client: Client):
 
 def test_what_is_typed_stays_one_segment_of_the_path():
     assert segment("../worker?x=1") == "..%2Fworker%3Fx%3D1"
+
+
+def test_a_connection_that_was_closed_is_an_error_of_ours(server: Server):
+    client = Client(server.url, "a-key")
+    client.close()
+
+    with pytest.raises(ClientError, match="has been closed"):
+        client.get("/job")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("wanted", ["\udcff", "x" * 70_000])
+def test_what_no_address_can_hold_is_an_error_of_ours(client: Client, wanted: str):
+    with pytest.raises(ClientError, match="not text"):
+        client.get("/find", q=wanted)
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_what_json_cannot_hold_is_an_error_of_ours(client: Client, value: object):
+    with pytest.raises(InvalidError, match="cannot be written as JSON"):
+        client.post("/job", {"options": {"depth": value}})
+
+
+def test_half_a_surrogate_pair_goes_for_the_api_to_refuse(
+    server: Server, client: Client
+):
+    server.say(200)
+
+    client.post("/job", {"fileName": "\udcff"})
+
+    _method, _path, headers, body = server.requests[0]
+    assert headers["Content-Type"] == "application/json"
+    assert body == b'{"fileName": "\\udcff"}'
+
+
+def test_a_file_that_changes_while_it_is_sent_is_an_error_of_ours(
+    client: Client, tmp_path: Path
+):
+    path = tmp_path / "log"
+    path.write_bytes(bytes(1024 * 1024))
+
+    def grow(_: int) -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    with pytest.raises(ClientError, match="changes while it is read"):
+        client.send("/sample", path, progressed=grow)
+    with pytest.raises(ClientError, match="changes while it is read"):
+        client.send("/sample", path, progressed=lambda _: os.truncate(path, 0))
