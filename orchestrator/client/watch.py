@@ -83,8 +83,13 @@ class Watch:
 
     def _read(self) -> None:
         job_ids = self._job_ids
-        named = {"job": sorted(job_ids)} if len(job_ids) <= _NAMED_MAX else {}
-        with self._client.lines("/events", **named) as lines:
+        path, named = "/events", {"job": sorted(job_ids)}
+        if len(job_ids) == 1:
+            # One that ends with its job: nothing of it is left.
+            path, named = f"/job/{next(iter(job_ids))}/events", {}
+        elif len(job_ids) > _NAMED_MAX:
+            named = {}
+        with self._client.lines(path, **named) as lines:
             # What changed before this moment nobody tells.
             self._tell(dict.fromkeys(job_ids))
             self._is_told = True

@@ -259,14 +259,38 @@ def test_a_key_that_is_revoked_ends_its_stream(
 def test_a_lost_connection_is_a_reset_and_the_stream_goes_on(api: API):
     with _stream(api, "/events", api.key(Role.VIEWER)) as stream:
         stream.until("job", id=api.add_job()["id"])
-        api.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'assay events' AND datname = current_database()"
-        )
+        _lose_the_ears_connection(api)
         stream.until("reset")
         made: set[str] = set()
         # The first may fall between two connections.
         assert eventually(lambda: _is_told(api, stream, made))
+
+
+def _lose_the_ears_connection(api: API) -> None:
+    api.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'assay events' AND datname = current_database()"
+    )
+
+
+def test_a_jobs_stream_ends_though_its_end_was_missed(api: API):
+    job = api.add_job()
+    with _stream(api, f"/job/{job['id']}/events", api.key(Role.VIEWER)) as stream:
+        stream.until("job", id=job["id"])
+        # It ends without a word, as if whoever ended it had died before it told.
+        api.run(
+            "UPDATE job_task SET state = 'cancelled', due_at = NULL, ended_at = now()"
+            " WHERE job_id = :job",
+            job=job["id"],
+        )
+        api.run(
+            "UPDATE job SET state = 'done', ended_at = now() WHERE id = :job",
+            job=job["id"],
+        )
+        _lose_the_ears_connection(api)
+        came = stream.rest()
+
+    assert (came[-1][0], came[-1][1]["state"]) == ("job", "done")
 
 
 def _is_told(api: API, stream: Stream, made: set[str]) -> bool:

@@ -69,13 +69,14 @@ class Ear:
         self._tell = tell
         self._may_stop = may_stop
         self._last: dict[tuple[str, str], int] = {}
+        self._was_lost = False
+        self._hears = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="assay-events", daemon=True
         )
 
     def start(self, within: float) -> None:
         """Begin to hear; return when the database tells, or after *within* seconds."""
-        self._hears = threading.Event()
         self._thread.start()
         self._hears.wait(within)
 
@@ -89,8 +90,7 @@ class Ear:
                 log.exception("events.failed")
             else:
                 continue
-            # What was told meanwhile is gone.
-            self._tell([reset(time.monotonic())])
+            self._was_lost = True
             time.sleep(_AGAIN_SECONDS)
 
     def _listen(self) -> None:
@@ -98,6 +98,10 @@ class Ear:
             application_name="assay events"
         ) as connection:
             connection.execute("LISTEN changed")
+            if self._was_lost:
+                # What was told meanwhile is gone; from here on nothing is.
+                self._tell([reset(time.monotonic())])
+                self._was_lost = False
             self._hears.set()
             ask_at = time.monotonic() + _ASK_SECONDS
             while not self._may_stop():

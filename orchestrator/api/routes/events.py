@@ -28,7 +28,12 @@ from orchestrator.api.events.reading import Ids, read_events
 from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.threads import in_thread
 from orchestrator.api.schemas.common import NAME_MAX
-from orchestrator.domain.errors import AssayError
+from orchestrator.db.unit_of_work import DATABASE_ERRORS
+from orchestrator.domain.errors import (
+    AuthenticationError,
+    BusyError,
+    PermissionDeniedError,
+)
 from orchestrator.domain.values import Role
 from orchestrator.queries import jobs
 
@@ -77,7 +82,7 @@ async def get_events(  # noqa: PLR0913, PLR0917  (its filters)
         workers=frozenset(worker or ()),
     )
     listener = await hub.join(caller.viewer, wanted, last_id=last_event_id)
-    return _response(_follow(hub, listener, _still(request)))
+    return _response(_follow(hub, listener, _Key(request)))
 
 
 @router.get(
@@ -91,12 +96,13 @@ async def get_job_events(
     hub: Hub = request.app.state.hub
     # First, so that nothing between the two is missed.
     listener = await hub.join(caller.viewer, Wanted(jobs=frozenset({job_id})))
+    read = partial(_read_job, services, job_id)
     try:
-        present = await in_thread(partial(_read_job, services, job_id))
+        present = await in_thread(read)
     except BaseException:
         hub.leave(listener)
         raise
-    return _response(_follow_job(hub, listener, present, _still(request)))
+    return _response(_follow_job(hub, listener, present, read, _Key(request)))
 
 
 def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
@@ -105,9 +111,30 @@ def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     )
 
 
-def _still(request: Request) -> Callable[[], object]:
-    """Return what raises once the caller would not be let in any more."""
-    return partial(admit_again, request, Role.VIEWER)
+class _Key:
+    """The key with which somebody came, looked at now and then."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._look_at = time.monotonic() + _KEY_SECONDS
+
+    @property
+    def seconds_left(self) -> float:
+        """Until it is to be looked at again."""
+        return max(0.0, self._look_at - time.monotonic())
+
+    async def counts(self) -> bool:
+        """Whether it still opens this; where nobody can say now, it does."""
+        if self.seconds_left:
+            return True
+        self._look_at = time.monotonic() + _KEY_SECONDS
+        try:
+            await in_thread(partial(admit_again, self._request, Role.VIEWER))
+        except (AuthenticationError, PermissionDeniedError):
+            return False
+        except (BusyError, *DATABASE_ERRORS):
+            pass
+        return True
 
 
 def _read_job(services: Services, job_id: UUID) -> list[Event]:
@@ -118,47 +145,47 @@ def _read_job(services: Services, job_id: UUID) -> list[Event]:
 
 
 async def _follow(
-    hub: Hub, listener: Listener, check: Callable[[], object]
+    hub: Hub, listener: Listener, key: _Key
 ) -> AsyncIterator[ServerSentEvent]:
-    check_at = time.monotonic() + _KEY_SECONDS
     try:
-        while not listener.is_cut_off:
-            told = await listener.next(max(0.0, check_at - time.monotonic()))
+        while not listener.is_cut_off and await key.counts():
+            told = await listener.next(key.seconds_left)
             if told is not None:
                 yield _sent(told.event, id_=told.id)
-            if time.monotonic() >= check_at:
-                try:
-                    await in_thread(check)
-                except AssayError:
-                    return
-                check_at = time.monotonic() + _KEY_SECONDS
     finally:
         hub.leave(listener)
 
 
 async def _follow_job(
-    hub: Hub, listener: Listener, present: list[Event], check: Callable[[], object]
+    hub: Hub,
+    listener: Listener,
+    present: list[Event],
+    read: Callable[[], list[Event]],
+    key: _Key,
 ) -> AsyncIterator[ServerSentEvent]:
     try:
         for event in present:
             yield _sent(event)
-        if any(event.is_over for event in present):
-            return
+        is_over = any(event.is_over for event in present)
         since = max(event.read_at for event in present)
-        check_at = time.monotonic() + _KEY_SECONDS
-        while not listener.is_cut_off:
-            told = await listener.next(max(0.0, check_at - time.monotonic()))
+        while not (is_over or listener.is_cut_off) and await key.counts():
+            told = await listener.next(key.seconds_left)
             # What was read before the present state is older than that.
-            if told is not None and told.event.read_at >= since:
-                yield _sent(told.event, id_=told.id)
-                if told.event.is_over:
-                    return
-            if time.monotonic() >= check_at:
+            if told is None or told.event.read_at < since:
+                continue
+            if told.event.kind == "reset":
+                # Its end may be what was missed, and nobody would tell it again.
                 try:
-                    await in_thread(check)
-                except AssayError:
+                    missed = await in_thread(read)
+                except (BusyError, *DATABASE_ERRORS):
+                    # Not now: who comes again begins with how it is then.
                     return
-                check_at = time.monotonic() + _KEY_SECONDS
+                since = max(event.read_at for event in missed)
+            else:
+                missed = [told.event]
+            for event in missed:
+                yield _sent(event, id_=told.id)
+                is_over = is_over or event.is_over
     finally:
         hub.leave(listener)
 
