@@ -216,23 +216,26 @@ def test_what_is_said_with_an_order_is_kept_with_its_job(api: API, path: str):
 
 
 def test_what_is_said_with_an_order_decides_who_looks_at_it(api: API):
-    worker, sha256 = api.add_worker(), api.upload()
-    rule = {
-        "name": "mail",
-        "description": "",
-        "match": {"submission": {"metaDataKey": ["source"], "metaDataValue": [worker]}},
-        "action": {"workers": {"add": [worker]}},
-    }
-    added = api.admin.post("/policy/default/rule", json=rule)
-    assert added.status_code == 201, added.text
+    worker, sha256, nobody = api.add_worker(), api.upload(), secrets.token_hex(4)
+    for source, workers in ((worker, [worker]), (nobody, [])):
+        rule = {
+            "name": "mail",
+            "description": "",
+            "match": {
+                "submission": {"metaDataKey": ["source"], "metaDataValue": [source]}
+            },
+            "action": {"workers": {"set": workers}},
+        }
+        added = api.admin.post("/policy/default/rule", json=rule)
+        assert added.status_code == 201, added.text
 
     orders = [
         {"sampleSha256": sha256, "submission": {"metaData": {"source": source}}}
-        for source in ("web", worker)
+        for source in (nobody, worker)
     ]
-    web, mail = _place(api.admin, *orders)
+    unseen, mail = _place(api.admin, *orders)
 
-    assert [task["worker"] for task in api.tasks(web["job"]["id"])] == []
+    assert [task["worker"] for task in api.tasks(unseen["job"]["id"])] == []
     assert [task["worker"] for task in api.tasks(mail["job"]["id"])] == [worker]
     # For whom nobody is chosen, that one is over at once.
-    assert web["job"]["state"] == "done"
+    assert unseen["job"]["state"] == "done"
