@@ -10,8 +10,7 @@ import re
 from http import HTTPStatus
 
 import structlog
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, FastAPI
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,8 +48,6 @@ from orchestrator.catalog.logins import FailedLogins
 
 SAMPLEDB_PREFIX = "/sampledb/v2"
 
-_DOCS = "/docs"
-
 _SLASHES = re.compile(r"/{2,}")
 
 #: What the path says that a request is about.
@@ -76,7 +73,7 @@ def create_app(services: Services) -> FastAPI:
     """Return the API on top of *services*."""
     app = FastAPIOffline(
         # All that the page needs comes from here: it has no other host to ask.
-        docs_url=_DOCS,
+        docs_url="/docs",
         redoc_url=None,
         title="Assay",
         description=_DESCRIPTION,
@@ -115,17 +112,11 @@ def create_app(services: Services) -> FastAPI:
         )
     app.include_router(unsupported.router, prefix=SAMPLEDB_PREFIX)
     app.include_router(session.router, dependencies=documented)
-    app.add_route("/", _lead_on, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(internal.router)
     app.include_router(internal.enrolment_router)
     return app
-
-
-async def _lead_on(_request: Request) -> RedirectResponse:
-    """Lead whoever opens the address in a browser to what can be done here."""
-    return RedirectResponse(_DOCS)
 
 
 class Surroundings:

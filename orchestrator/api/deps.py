@@ -43,6 +43,7 @@ from orchestrator.contracts.json_size import (
 )
 from orchestrator.db import access
 from orchestrator.db.unit_of_work import Database, Reader
+from orchestrator.db.users import Key
 from orchestrator.domain.errors import (
     AuthenticationError,
     InvalidError,
@@ -54,6 +55,7 @@ from orchestrator.flow.ports import Engine
 from orchestrator.store import SampleStore
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Let = TypeVar("Let")
 
 KEY_HEADER = "Argus-API-Key"
 
@@ -213,7 +215,8 @@ class GuardedRoute(APIRoute):
         singles = single_parameters(self.dependant)
 
         async def guarded(request: Request) -> Response:
-            caller = await in_thread(partial(_let_in, request, role, anyones=anyones))
+            admit_key = partial(_admit_key, request=request, role=role, anyones=anyones)
+            caller = await in_thread(partial(let_in, request, admit_key))
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key=caller.key_prefix)
             check_parameters(request, singles)
@@ -255,29 +258,50 @@ def admit_again(request: Request, role: Role) -> None:
         AssayError: The key does not count any more, or may less.
     """
     services: Services = request.app.state.services
-    admit = partial(_admit, request=request, role=role, anyones=False)
-    services.database.glance(admit)
+    admit_key = partial(_admit_key, request=request, role=role, anyones=False)
+    services.database.glance(admit_key)
 
 
-def _let_in(request: Request, role: Role, *, anyones: bool) -> Caller:
+def let_in(request: Request, admitting: Callable[[Reader], Let]) -> Let:
+    """
+    Return what *admitting* found, and count who was not let in.
+
+    Raises:
+        AssayError: Whatever *admitting* raises.
+    """
     services: Services = request.app.state.services
-    admit = partial(_admit, request=request, role=role, anyones=anyones)
     try:
-        return services.database.glance(admit)
+        return services.database.glance(admitting)
     except AuthenticationError as refused:
-        failed: FailedLogins = request.app.state.failed_logins
-        failed.note(services.database, refused, address=_address(request))
+        note_refusal(request, refused)
         raise
 
 
-def _address(request: Request) -> str | None:
+def note_refusal(request: Request, refused: AuthenticationError) -> None:
+    """Count a login that failed."""
+    services: Services = request.app.state.services
+    failed: FailedLogins = request.app.state.failed_logins
+    failed.note(services.database, refused, address=address_of(request))
+
+
+def address_of(request: Request) -> str | None:
+    """Return the IP address that a request came from, where it is known."""
     return request.client.host if request.client else None
 
 
-def _admit(tx: Reader, request: Request, role: Role, *, anyones: bool) -> Caller:
-    address = _address(request)
-    presented = request.headers.get(KEY_HEADER)
-    key = keys.authenticate(tx, presented, address=address)
+def admit(
+    tx: Reader, key: Key, request: Request, role: Role, *, anyones: bool = False
+) -> Caller:
+    """
+    Return whom a key lets in: the one rule, however the key was shown.
+
+    Args:
+        anyones: As of :func:`needs`.
+
+    Raises:
+        PermissionDeniedError: The key's role is less than *role*, or the object in the
+            path is another customer's.
+    """
     if not key.role.includes(role):
         raise PermissionDeniedError(
             f"this needs the role {role}, the key of '{key.user.name}' has"
@@ -291,8 +315,14 @@ def _admit(tx: Reader, request: Request, role: Role, *, anyones: bool) -> Caller
         name=key.user.name,
         role=key.role,
         key_prefix=key.prefix,
-        address=address,
+        address=address_of(request),
     )
+
+
+def _admit_key(tx: Reader, request: Request, role: Role, *, anyones: bool) -> Caller:
+    presented = request.headers.get(KEY_HEADER)
+    key = keys.authenticate(tx, presented, address=address_of(request))
+    return admit(tx, key, request, role, anyones=anyones)
 
 
 def _check_object(tx: Reader, viewer: Viewer, path: Mapping[str, str]) -> None:

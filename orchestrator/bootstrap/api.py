@@ -16,6 +16,7 @@ from orchestrator.api.http.server import server_config
 from orchestrator.bootstrap.services import Services
 from orchestrator.classify import SecondOpinion
 from orchestrator.config import Settings
+from orchestrator.console import app as console
 from orchestrator.contracts.ending import end_within
 
 #: Threads of the API; each may hold one database connection.
@@ -40,6 +41,7 @@ def run_api(settings: Settings) -> None:
             classifier=classifier,
         )
     )
+    console.install(app)
     server = _Server(
         server_config(
             app,

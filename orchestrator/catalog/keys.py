@@ -191,6 +191,20 @@ def authenticate(tx: Reader, presented: str | None, *, address: str | None) -> K
     return key
 
 
+def find_valid_key(tx: Reader, prefix: str, *, address: str | None) -> Key:
+    """
+    Return the key of this prefix, which somebody has shown before.
+
+    Raises:
+        AuthenticationError: It is revoked, expired or not valid from there.
+    """
+    key = users.find_key(tx, prefix)
+    if key is None:
+        raise AuthenticationError("the API key is gone; ask for a new one")
+    _check_key(tx, key, address=address)
+    return key
+
+
 def _check_key(tx: Reader, key: Key, *, address: str | None) -> None:
     limits = key.limits
     if key.revoked_at is not None:

@@ -13,11 +13,11 @@ import typer
 from orchestrator.cli.options import AsJSON, named_path
 from orchestrator.config import read_settings
 from orchestrator.demo.run import DemoResult, run_demo
+from orchestrator.domain.words import shown
 from orchestrator.terminal.output import complain, errors, print_heading, print_json
 from orchestrator.terminal.report import print_outcome
 from orchestrator.terminal.signals import interrupt_on_signals
 from orchestrator.terminal.sources import Found, find_sources
-from orchestrator.terminal.words import shown
 
 app = typer.Typer()
 

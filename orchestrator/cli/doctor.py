@@ -22,10 +22,10 @@ from orchestrator.cli import checks
 from orchestrator.cli.options import AsJSON
 from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.words import shown
 from orchestrator.messaging.errors import masked
 from orchestrator.queries.diagnose import Finding, Level, fail
 from orchestrator.terminal.output import console, print_json
-from orchestrator.terminal.words import shown
 
 app = typer.Typer()
 

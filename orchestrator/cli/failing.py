@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from typer.exceptions import TyperException
 
 from orchestrator.domain.errors import AssayError, ConfigurationError
-from orchestrator.terminal.words import shown
+from orchestrator.domain.words import shown
 
 FAILED = 1
 USAGE = 2

@@ -18,9 +18,10 @@ import typer
 from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client
 from orchestrator.domain.errors import ConflictError, InvalidError
+from orchestrator.domain.words import shown
 from orchestrator.terminal.output import errors, print_json
 from orchestrator.terminal.sources import STDIN
-from orchestrator.terminal.words import shown, size
+from orchestrator.terminal.words import size
 
 #: Standard output, as it is standard input of `submit`.
 _STDOUT = STDIN

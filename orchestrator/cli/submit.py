@@ -20,10 +20,11 @@ from orchestrator.client.http import connect
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order
 from orchestrator.domain.errors import AssayError
+from orchestrator.domain.words import shown
 from orchestrator.terminal.output import complain, print_json, print_table
 from orchestrator.terminal.sending import Sent, send, wait
 from orchestrator.terminal.sources import Found, find_sources
-from orchestrator.terminal.words import known_by_end, shown
+from orchestrator.terminal.words import known_by_end
 
 app = typer.Typer()
 

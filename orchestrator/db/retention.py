@@ -134,6 +134,7 @@ _AGES = {
     "rejected_report": "created_at",
     "audit": "created_at",
     "challenge": "expires_at",
+    "console_session": "expires_at",
     "wrong_answer": "last_at",
     "replica": "seen_at",
 }

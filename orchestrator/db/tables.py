@@ -196,6 +196,19 @@ api_key = Table(
     _values("role", Role),
 )
 
+console_session = Table(
+    "console_session",
+    metadata,
+    #: SHA-256 of what the browser's cookie holds: 256 random bits.
+    Column("token_hash", LargeBinary, primary_key=True),
+    _reference("key_id", "api_key.id"),
+    #: What each form of its pages sends along.
+    Column("csrf", Text, nullable=False),
+    _at("expires_at", nullable=False),
+    _created(),
+    Index(None, "expires_at"),
+)
+
 sample = Table(
     "sample",
     metadata,

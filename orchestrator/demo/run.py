@@ -23,13 +23,13 @@ from orchestrator.client.report import Document, read_report
 from orchestrator.demo.files import Expectation, build
 from orchestrator.demo.report import progress_line, shortfalls, worker_counts
 from orchestrator.domain.errors import AssayError
+from orchestrator.domain.words import shown
 from orchestrator.embedded.places import remove
 from orchestrator.embedded.stack import Stack
 from orchestrator.terminal.output import errors, tell
 from orchestrator.terminal.sending import send
 from orchestrator.terminal.signals import end
 from orchestrator.terminal.sources import Named
-from orchestrator.terminal.words import shown
 
 _POLL_SECONDS = 0.25
 

@@ -44,6 +44,7 @@ def prune(database: Database, kept: Retention) -> int:
         "rejected_report": kept.rejected,
         "audit": kept.audit,
         "challenge": _LEFTOVERS,
+        "console_session": _LEFTOVERS,
         "wrong_answer": _WRONG_ANSWERS,
         "replica": _LEFTOVERS,
     }

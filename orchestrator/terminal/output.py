@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.domain.words import shown
 from orchestrator.terminal.tables import cell, plain_lines, table
-from orchestrator.terminal.words import shown
 
 #: Words before a line that say what it is, and the space they take.
 _LABEL_WIDTH = 8

@@ -19,9 +19,9 @@ from orchestrator.client.many import Submitter
 from orchestrator.client.order import Order, Source
 from orchestrator.client.watch import Watch
 from orchestrator.domain.errors import AssayError
+from orchestrator.domain.words import shown
 from orchestrator.terminal.output import console, errors, tell
 from orchestrator.terminal.sources import Named
-from orchestrator.terminal.words import shown
 
 #: Seconds for which an API that is away, or has had enough for now, is asked again.
 _PATIENCE = 300.0

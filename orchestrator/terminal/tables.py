@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from rich.table import Column, Table
 from rich.text import Text
 
-from orchestrator.terminal.words import Exact, shown
+from orchestrator.domain.words import shown
+from orchestrator.terminal.words import Exact
 
 #: Colours of states and statuses, the same everywhere.
 _COLOURS = {

@@ -1,7 +1,7 @@
 """
 How values read: ids, hashes, times, durations and sizes, the same in every command.
 
-Text of samples and of the API does nothing to a terminal. Prints nothing.
+Prints nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from orchestrator.domain.words import spell_duration, spell_size
+
 #: Ids grow with time: it is their ends that differ. A hash is known by its beginning.
 _ID_END = 8
 _HASH_BEGINNING = 12
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_KIB = 1024
-_UNITS = ("KiB", "MiB", "GiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,6 @@ def known_by_end(identity: str | None) -> Exact | None:
 def known_by_beginning(digest: str | None) -> Exact | None:
     """Return a hash, which a table on a terminal shows by its beginning."""
     return None if digest is None else Exact(digest, digest[:_HASH_BEGINNING])
-
-
-def shown(text: str) -> str:
-    """Return text that does nothing to a terminal: file names can hold anything."""
-    return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
 
 
 def first_line(text: str | None) -> str | None:
@@ -83,17 +74,13 @@ def time_between(start: int | None, end: int | None) -> Exact | None:
 
 def duration(seconds: float) -> Exact:
     """Return how long something takes: two units at most."""
-    text = _duration(seconds)
+    text = spell_duration(seconds)
     return Exact(text, text)
 
 
 def size(length_bytes: int) -> Exact:
     """Return a length as people compare it."""
-    if length_bytes < _KIB:
-        text = f"{length_bytes} byte{'' if length_bytes == 1 else 's'}"
-        return Exact(text, text)
-    power = min((length_bytes.bit_length() - 1) // 10, len(_UNITS))
-    text = f"{length_bytes / _KIB**power:.1f} {_UNITS[power - 1]}"
+    text = spell_size(length_bytes)
     return Exact(text, text)
 
 
@@ -111,14 +98,3 @@ def kind_line(kind: Mapping[str, Any], how: Mapping[str, Any]) -> str:
 
 def _utc(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _duration(seconds: float) -> str:
-    if round(seconds, 2) < _MINUTE:
-        return f"{seconds:.2f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"

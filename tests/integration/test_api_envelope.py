@@ -236,10 +236,8 @@ def test_every_route_documents_its_errors(api_services: Services):
 
 
 def test_the_documentation_is_served_and_asks_nobody_else(api: API):
-    led = api.bare.get("/")
     page = api.bare.get("/docs").text
 
-    assert (led.status_code, led.headers["Location"]) == (307, "/docs")
     assert "Assay" in page
     needed = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert needed

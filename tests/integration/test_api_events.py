@@ -246,7 +246,7 @@ def test_a_stream_of_no_job_is_404(api: API):
 def test_a_key_that_is_revoked_ends_its_stream(
     api: API, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("orchestrator.api.routes.events._KEY_SECONDS", 0.2)
+    monkeypatch.setattr("orchestrator.api.events.telling._KEY_SECONDS", 0.2)
     with api.services.database.uow() as tx:
         order = KeyOrder(user_name=f"u{secrets.token_hex(4)}", role=Role.VIEWER)
         issued = keys.create_key(tx, order, actor=Actor("test"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
+from orchestrator.domain.words import shown
 from orchestrator.terminal.output import print_fields, print_json, print_line
 from orchestrator.terminal.tables import cell, plain_lines, table
 from orchestrator.terminal.words import (
@@ -16,7 +17,6 @@ from orchestrator.terminal.words import (
     known_by_end,
     moment,
     precise_moment,
-    shown,
     size,
     time_between,
 )

@@ -6,7 +6,7 @@ Every answer is an envelope, and none shows anything of the inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -62,6 +62,8 @@ RETRY_AFTER_HEADER: Mapping[str, Any] = {
 #: An envelope, by the name that the "default" of :data:`RESPONSES` brings into the
 #: documentation: a model in each place would be built anew, five hundred times.
 _FAILURE = {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}}
+
+_Handler = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 #: What every route may answer, for the documentation.
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -168,13 +170,35 @@ def last_resort(exc: Exception) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Let every failure of *app* leave as an envelope."""
-    app.add_exception_handler(errors.AssayError, _domain_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(DataError, _data_error)
-    for unavailable in UNAVAILABLE:
-        app.add_exception_handler(unavailable, _database_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    for kind in _handlers():
+        app.add_exception_handler(kind, answer)
+
+
+async def answer(request: Request, exc: Exception) -> JSONResponse:
+    """
+    Return what is said of a failure.
+
+    Raises:
+        Exception: Itself, where nobody has foreseen it: :func:`last_resort`.
+    """
+    handlers = _handlers()
+    for kind in type(exc).__mro__:
+        if kind in handlers:
+            return await handlers[kind](request, exc)
+    raise exc
+
+
+def _handlers() -> Mapping[
+    type, Callable[[Request, Exception], Awaitable[JSONResponse]]
+]:
+    return {
+        errors.AssayError: _domain_error,
+        RequestValidationError: _validation_error,
+        HTTPException: _http_error,
+        DataError: _data_error,
+        **dict.fromkeys(UNAVAILABLE, _database_error),
+        ClientDisconnect: _gone,
+    }
 
 
 async def _domain_error(_request: Request, exc: Exception) -> JSONResponse:

@@ -5,7 +5,6 @@ The live stream over HTTP: Server-Sent Events of what has changed.
 # ruff: noqa: FAST003  (jobID is the alias in JobID)
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Any, Final
@@ -25,15 +24,12 @@ from orchestrator.api.deps import (
 from orchestrator.api.events.event import Event, Wanted
 from orchestrator.api.events.hub import Hub, Listener
 from orchestrator.api.events.reading import Ids, read_events
+from orchestrator.api.events.telling import KeyWatch, follow, respond, sent
 from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.threads import in_thread
 from orchestrator.api.schemas.common import NAME_MAX
 from orchestrator.db.unit_of_work import DATABASE_ERRORS
-from orchestrator.domain.errors import (
-    AuthenticationError,
-    BusyError,
-    PermissionDeniedError,
-)
+from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
 from orchestrator.queries import jobs
 
@@ -42,15 +38,6 @@ router = APIRouter(route_class=GuardedRoute, tags=["events"])
 JobID = Annotated[UUID, Path(alias="jobID")]
 
 _FILTERS_MAX: Final = 100
-
-#: Seconds from one comment to the next, by which a client knows that we are here.
-_COMMENT_SECONDS: Final = 15
-
-#: Seconds from one look whether the key still counts to the next.
-_KEY_SECONDS: Final = 60.0
-
-#: Seconds in which a client must have taken some of what it is sent.
-_SEND_SECONDS: Final = 10.0
 
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -82,7 +69,7 @@ async def get_events(  # noqa: PLR0913, PLR0917  (its filters)
         workers=frozenset(worker or ()),
     )
     listener = await hub.join(caller.viewer, wanted, last_id=last_event_id)
-    return _response(_follow(hub, listener, _Key(request)))
+    return respond(follow(hub, listener, _key(request)))
 
 
 @router.get(
@@ -102,39 +89,11 @@ async def get_job_events(
     except BaseException:
         hub.leave(listener)
         raise
-    return _response(_follow_job(hub, listener, present, read, _Key(request)))
+    return respond(_follow_job(hub, listener, present, read, _key(request)))
 
 
-def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    return EventSourceResponse(
-        events, ping=_COMMENT_SECONDS, sep="\n", send_timeout=_SEND_SECONDS
-    )
-
-
-class _Key:
-    """The key with which somebody came, looked at now and then."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._look_at = time.monotonic() + _KEY_SECONDS
-
-    @property
-    def seconds_left(self) -> float:
-        """Until it is to be looked at again."""
-        return max(0.0, self._look_at - time.monotonic())
-
-    async def counts(self) -> bool:
-        """Whether it still opens this; where nobody can say now, it does."""
-        if self.seconds_left:
-            return True
-        self._look_at = time.monotonic() + _KEY_SECONDS
-        try:
-            await in_thread(partial(admit_again, self._request, Role.VIEWER))
-        except (AuthenticationError, PermissionDeniedError):
-            return False
-        except (BusyError, *DATABASE_ERRORS):
-            pass
-        return True
+def _key(request: Request) -> KeyWatch:
+    return KeyWatch(partial(admit_again, request, Role.VIEWER))
 
 
 def _read_job(services: Services, job_id: UUID) -> list[Event]:
@@ -144,28 +103,16 @@ def _read_job(services: Services, job_id: UUID) -> list[Event]:
         return read_events(tx, Ids(jobs={job_id}), lease=lease)
 
 
-async def _follow(
-    hub: Hub, listener: Listener, key: _Key
-) -> AsyncIterator[ServerSentEvent]:
-    try:
-        while not listener.is_cut_off and await key.counts():
-            told = await listener.next(key.seconds_left)
-            if told is not None:
-                yield _sent(told.event, id_=told.id)
-    finally:
-        hub.leave(listener)
-
-
 async def _follow_job(
     hub: Hub,
     listener: Listener,
     present: list[Event],
     read: Callable[[], list[Event]],
-    key: _Key,
+    key: KeyWatch,
 ) -> AsyncIterator[ServerSentEvent]:
     try:
         for event in present:
-            yield _sent(event)
+            yield sent(event)
         is_over = any(event.is_over for event in present)
         since = max(event.read_at for event in present)
         while not (is_over or listener.is_cut_off) and await key.counts():
@@ -184,11 +131,7 @@ async def _follow_job(
             else:
                 missed = [told.event]
             for event in missed:
-                yield _sent(event, id_=told.id)
+                yield sent(event, id_=told.id)
                 is_over = is_over or event.is_over
     finally:
         hub.leave(listener)
-
-
-def _sent(event: Event, *, id_: str | None = None) -> ServerSentEvent:
-    return ServerSentEvent(event.data, event=event.kind, id=id_)
