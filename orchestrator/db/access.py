@@ -108,9 +108,12 @@ def check_job(tx: Reader, viewer: Viewer, job_id: UUID) -> None:
         select(job.c.customer_id).where(job.c.id == job_id)
     ).scalar_one_or_none()
     if owner is not None and not viewer.acts_for(owner):
-        raise PermissionDeniedError(
-            f"job {job_id} is another customer's", field="jobID"
-        )
+        raise foreign_job(job_id)
+
+
+def foreign_job(job_id: UUID) -> PermissionDeniedError:
+    """Return what who may not see a job is told."""
+    return PermissionDeniedError(f"job {job_id} is another customer's", field="jobID")
 
 
 def check_customer(viewer: Viewer, customer_id: UUID) -> None:

@@ -17,17 +17,18 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    exists,
     func,
     literal,
     or_,
     select,
     text,
     true,
+    tuple_,
 )
 
 from orchestrator.db.access import of_customers
 from orchestrator.db.bulk import one_of
-from orchestrator.db.states import OVER
 from orchestrator.db.tables import JOB_TIME, customer, job, job_task, sample, verdict
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import (
@@ -39,7 +40,17 @@ from orchestrator.db.users import (
 from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import JobState, TaskState
 from orchestrator.domain.viewer import Viewer
-from orchestrator.queries.lists import Listing, Order, Page, Paging, Period, fetch_page
+from orchestrator.queries.lists import (
+    COUNT_MAX,
+    Listing,
+    Order,
+    Page,
+    Paging,
+    Period,
+    count,
+    fetch_page,
+    order_by,
+)
 
 TimeField = Literal["enqueuedTimestamp", "startTimestamp", "endTimestamp"]
 TIME_FIELDS: tuple[TimeField, ...] = get_args(TimeField)
@@ -98,16 +109,6 @@ class JobView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChoiceView:
-    """What became of one worker when a job was created, and why."""
-
-    worker: str
-    selected: bool
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
     """
     Which jobs; an empty part does not filter.
@@ -124,6 +125,23 @@ class JobFilter:
     match_all_times: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seek:
+    """A place in the list of jobs, that of one of them; what is beyond it is wanted."""
+
+    enqueued_at: datetime
+    job_id: UUID
+    newer: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """Jobs one after the other; ``has_more``: beyond them, in the same direction."""
+
+    items: tuple[JobView, ...]
+    has_more: bool
+
+
 def list_jobs(
     tx: Transaction, wanted: JobFilter, paging: Paging, *, viewer: Viewer
 ) -> Page[JobView]:
@@ -136,6 +154,78 @@ def list_jobs(
     conditions = [*_conditions(tx, wanted), *_visible(viewer)]
     rows, total = fetch_page(tx, _JOBS, _jobs(), *conditions, paging=paging)
     return Page(items=tuple(_job(row) for row in rows), total=total)
+
+
+def seek_jobs(
+    tx: Transaction,
+    wanted: JobFilter,
+    *,
+    viewer: Viewer,
+    limit: int,
+    seek: Seek | None = None,
+) -> Stretch:
+    """
+    Return jobs that the viewer may see, the newest first, from some place on: however
+    far down the list that is, it costs the same.
+
+    Raises:
+        InvalidError: There is no such customer.
+    """
+    conditions = [*_conditions(tx, wanted), *_visible(viewer)]
+    key = tuple_(job.c.enqueued_at, job.c.id)
+    is_newer = seek is not None and seek.newer
+    if seek is not None:
+        place = tuple_(literal(seek.enqueued_at), literal(seek.job_id))
+        conditions.append(key > place if is_newer else key < place)
+    order = [column.asc() if is_newer else column.desc() for column in key]
+    statement = _jobs().where(*conditions).order_by(*order).limit(limit + 1)
+    rows = tx.connection.execute(statement).all()
+    items = [_job(row) for row in rows[:limit]]
+    return Stretch(
+        items=tuple(reversed(items) if is_newer else items),
+        has_more=len(rows) > limit,
+    )
+
+
+def count_jobs(tx: Transaction, wanted: JobFilter, *, viewer: Viewer) -> int:
+    """
+    Count the jobs that :func:`list_jobs` would list; -1 where that is too many.
+
+    Raises:
+        InvalidError: There is no such customer.
+    """
+    conditions = [*_conditions(tx, wanted), *_visible(viewer)]
+    matches = select(literal(1)).select_from(job).where(*conditions)
+    return count(tx, matches.order_by(*order_by((), _JOBS)), Paging())
+
+
+def find_retryable(
+    tx: Transaction, wanted: JobFilter, *, viewer: Viewer, limit: int
+) -> tuple[UUID, ...]:
+    """
+    Return jobs with a failed or timed-out task, among the newest that match.
+
+    Raises:
+        InvalidError: There is no such customer.
+    """
+    conditions = [*_conditions(tx, wanted), *_visible(viewer)]
+    newest = (
+        select(job.c.id, job.c.enqueued_at)
+        .where(*conditions)
+        .order_by(*order_by((), _JOBS))
+        .limit(COUNT_MAX)
+        .subquery("newest")
+    )
+    ended_badly = (TaskState.FAILED.value, TaskState.TIMEOUT.value)
+    failed = exists().where(
+        job_task.c.job_id == newest.c.id, job_task.c.state.in_(ended_badly)
+    )
+    statement = (
+        select(newest.c.id)
+        .where(failed)
+        .order_by(newest.c.enqueued_at.desc(), newest.c.id.desc())
+    )
+    return tuple(tx.connection.execute(statement.limit(limit)).scalars())
 
 
 def get_job(tx: Transaction, job_id: UUID) -> JobView:
@@ -155,56 +245,6 @@ def find_jobs(tx: Transaction, job_ids: Collection[UUID]) -> list[JobView]:
     """Return those of these jobs that are there."""
     rows = tx.connection.execute(_jobs().where(one_of(job.c.id, job_ids)))
     return [_job(row) for row in rows]
-
-
-def find_why_no_verdict(tx: Transaction, job_id: UUID) -> str | None:
-    """
-    Return why a job that is over rolled no verdict; ``None`` if it did, or is open.
-    """
-    states = tx.connection.execute(
-        text(
-            f"""
-            SELECT t.state, count(t.id) AS count
-              FROM job j LEFT JOIN job_task t ON t.job_id = j.id
-             WHERE j.id = :job AND j.state IN ({OVER})
-               AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.job_id = j.id)
-             GROUP BY t.state ORDER BY t.state
-            """
-        ),
-        {"job": job_id},
-    ).all()
-    if not states:
-        return None
-    counts = {row.state: row.count for row in states if row.state is not None}
-    if not counts:
-        return "no worker was selected"
-    if counts.keys() == {TaskState.CANCELLED}:
-        return "all its tasks were cancelled, and those count for nothing"
-    ended = ", ".join(f"{count} {state}" for state, count in counts.items())
-    return f"nothing counted ({ended}): no worker has an analysis of this sample"
-
-
-def get_selection(tx: Transaction, job_id: UUID) -> tuple[ChoiceView, ...]:
-    """
-    Return what selection said of every worker when the job was created.
-
-    Raises:
-        NotFoundError: There is no such job.
-    """
-    found = tx.connection.execute(
-        select(job.c.selection).where(job.c.id == job_id)
-    ).first()
-    if found is None:
-        raise NotFoundError(f"there is no job {job_id}", field="jobID")
-    return tuple(
-        ChoiceView(
-            worker=choice["worker"],
-            selected=choice["selected"],
-            reason=choice["reason"],
-            detail=choice["detail"],
-        )
-        for choice in found.selection
-    )
 
 
 def _jobs() -> Select[Any]:

@@ -1,8 +1,9 @@
 """
-Many orders in one request: each is placed, answered from before, or refused alone.
+Many orders, or changes of jobs, in one request: each is done, answered from before, or
+refused alone.
 
-A hundred at a time share a transaction, so that none is long; a request that is cut off
-may be sent again where its orders have keys.
+A hundred orders at a time share a transaction, so that none is long; a request that is
+cut off may be sent again where its orders have keys.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from typing import Final
+from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError
 
+from orchestrator.api.changes import Verb, change_many, look_at, match_jobs
 from orchestrator.api.deps import (
     BodyLimit,
     Caller,
@@ -36,7 +38,13 @@ from orchestrator.api.http.errors import (
     validation_messages,
 )
 from orchestrator.api.orders import read_order, view_job
-from orchestrator.api.schemas.bulk import ORDERS_MAX, BulkRequest, BulkResult
+from orchestrator.api.schemas.bulk import (
+    ORDERS_MAX,
+    BulkRequest,
+    BulkResult,
+    ChangeRequest,
+    ChangeResult,
+)
 from orchestrator.api.schemas.common import OPTIONS_MAX_BYTES
 from orchestrator.api.schemas.job import JobAddRequest
 from orchestrator.catalog.submissions import place_orders
@@ -79,6 +87,32 @@ def add_jobs(
         count=len(results),
         size=len(results),
         data=[results[place] for place in range(len(results))],
+    )
+
+
+@router.put("/job/bulk/{verb}")
+@needs(Role.USER)
+def change_jobs(
+    verb: Annotated[Verb, Path()],
+    asked: ChangeRequest,
+    caller: CallerDep,
+    services: ServicesDep,
+) -> ListEnvelope[ChangeResult]:
+    """Cancel, retry or reanalyse up to 500 jobs; each has a result of its own."""
+    with services.database.uow() as tx:
+        if asked.matching is None:
+            job_ids = tuple(dict.fromkeys(asked.jobs or ()))
+        else:
+            job_ids = match_jobs(tx, verb, asked.matching.filter(tx.now), caller)
+        changes = list(look_at(tx, job_ids, caller)) if asked.dry_run else []
+    if not asked.dry_run:
+        changes = list(change_many(verb, job_ids, caller, services))
+    results = [ChangeResult.of(each, dry_run=asked.dry_run) for each in changes]
+    return ListEnvelope(
+        response_code=HTTPStatus.OK,
+        count=len(results),
+        size=len(results),
+        data=results,
     )
 
 

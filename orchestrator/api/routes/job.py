@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 
+from orchestrator.api.changes import Verb, change
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import (
     Envelope,
@@ -36,9 +37,8 @@ from orchestrator.catalog.submissions import place_orders
 from orchestrator.db.access import check_sample
 from orchestrator.domain.errors import AssayError
 from orchestrator.domain.values import JobState, Role
-from orchestrator.flow.cancel import cancel_job
-from orchestrator.flow.retry import retry_job
 from orchestrator.queries import jobs
+from orchestrator.queries.choices import find_why_no_verdict, get_selection
 from orchestrator.queries.jobs import JobFilter
 from orchestrator.queries.samples import find_classification_of_job
 from orchestrator.queries.waiting import list_waiting
@@ -135,10 +135,7 @@ def put_cancel(
 ) -> Envelope[JobResponse]:
     """Cancel a job's open tasks; one that is over stays as it is."""
     with services.database.uow() as tx:
-        # A job without tasks is over, and has nothing that could be cancelled.
-        if jobs.get_job(tx, job_id).open_tasks:
-            cancel_job(tx, job_id, engine=services.engine, actor=caller.actor)
-        view = jobs.get_job(tx, job_id)
+        view = change(tx, Verb.CANCEL, job_id, caller, engine=services.engine)
     return single(JobResponse.of(view))
 
 
@@ -149,8 +146,7 @@ def put_retry(
 ) -> Envelope[JobResponse]:
     """Try a job's failed and timed-out tasks again."""
     with services.database.uow() as tx:
-        retry_job(tx, job_id, engine=services.engine, actor=caller.actor)
-        view = jobs.get_job(tx, job_id)
+        view = change(tx, Verb.RETRY, job_id, caller, engine=services.engine)
     return single(JobResponse.of(view))
 
 
@@ -162,9 +158,9 @@ def explain_job(job_id: JobID, services: ServicesDep) -> Envelope[JobExplanation
     """
     lease = services.engine.limits.lease
     with services.database.uow() as tx:
-        choices = jobs.get_selection(tx, job_id)
+        choices = get_selection(tx, job_id)
         kind = find_classification_of_job(tx, job_id)
-        no_verdict = jobs.find_why_no_verdict(tx, job_id)
+        no_verdict = find_why_no_verdict(tx, job_id)
         waiting = list_waiting(tx, job_id, lease=lease)
     explained = JobExplanation(
         classification=ClassificationResponse.of(kind) if kind else None,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
+from orchestrator.api.changes import reanalyse
 from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.body import (
     RAW_ANSWER,
@@ -49,9 +50,7 @@ from orchestrator.catalog.samples import (
 from orchestrator.db.quotas import count_upload
 from orchestrator.db.samples import get_sample_size
 from orchestrator.domain.values import Role
-from orchestrator.flow.order import JobOrder
-from orchestrator.flow.submit import create_job
-from orchestrator.queries import jobs, samples
+from orchestrator.queries import samples
 from orchestrator.queries import search_samples as search
 
 router = APIRouter(route_class=GuardedRoute, tags=["sample"])
@@ -184,16 +183,8 @@ def reanalyse_sample(
     sha256: Sha256Path, caller: CallerDep, services: ServicesDep
 ) -> Envelope[JobResponse]:
     """Analyse a sample again; a repeat within a minute answers the first one's job."""
-    owner = caller.owner
-    order = JobOrder(
-        sample_sha256=sha256,
-        submitter_id=owner.user_id,
-        customer_id=owner.customer_id,
-        reanalyse=True,
-    )
     with services.database.uow() as tx:
-        job = create_job(tx, order, engine=services.engine)
-        view = jobs.get_job(tx, job.job_id)
+        view = reanalyse(tx, sha256, caller, engine=services.engine)
     return single(JobResponse.of(view))
 
 

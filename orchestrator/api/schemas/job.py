@@ -29,9 +29,9 @@ from orchestrator.api.schemas.common import (
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.values import JobState, Reason, TaskState
 from orchestrator.flow.order import JobOrder, Said
+from orchestrator.queries.choices import ChoiceView
 from orchestrator.queries.jobs import (
     TIME_FIELDS,
-    ChoiceView,
     JobFilter,
     JobView,
     TimeField,
@@ -158,8 +158,8 @@ class JobAddRequest(Form):
         )
 
 
-class JobSearchRequest(Form):
-    """Criteria: all must match; within a list, one."""
+class JobCriteria(Form):
+    """Which jobs: all must match; within a list, one."""
 
     customer: Listed[CustomerRef] = ()
     sample_sha256: Listed[Sha256] = ()
@@ -168,15 +168,6 @@ class JobSearchRequest(Form):
     end_timestamp: StrictInt | StrictStr | None = None
     time_field_strategy: Listed[TimeField | Literal["all"]] = ("all",)
     time_match_strategy: Literal["any", "all"] = "any"
-    sort_by: Listed[StorableText] = ()
-    limit: Annotated[StrictInt, Field(ge=0, le=LIST_MAX)] = LIMIT_DEFAULT
-    offset: Annotated[StrictInt, Field(ge=0, le=OFFSET_MAX)] = 0
-
-    def paging(self) -> Paging:
-        """Return the part of the list that it asks for."""
-        return Paging(
-            limit=self.limit, offset=self.offset, order=read_order(self.sort_by)
-        )
 
     def filter(self, now: datetime) -> JobFilter:
         """
@@ -199,6 +190,20 @@ class JobSearchRequest(Form):
             period=period,
             times=TIME_FIELDS if every else tuple(named),
             match_all_times=self.time_match_strategy == "all",
+        )
+
+
+class JobSearchRequest(JobCriteria):
+    """Which jobs, in which order, and which part of them."""
+
+    sort_by: Listed[StorableText] = ()
+    limit: Annotated[StrictInt, Field(ge=0, le=LIST_MAX)] = LIMIT_DEFAULT
+    offset: Annotated[StrictInt, Field(ge=0, le=OFFSET_MAX)] = 0
+
+    def paging(self) -> Paging:
+        """Return the part of the list that it asks for."""
+        return Paging(
+            limit=self.limit, offset=self.offset, order=read_order(self.sort_by)
         )
 
 
