@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from orchestrator.contracts.alive import Canary
-from orchestrator.db import counters, sweeps
+from orchestrator.db import counters, pulse, sweeps
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.sql_errors import is_away, told
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database, Transaction
@@ -105,6 +105,7 @@ def tick(
             lambda: recover(database, engine=engine, depths=publisher.queue_depths),
         ),
         ("fold", lambda: _fold(database)),
+        ("pulse", lambda: _feel_pulse(database, engine=engine)),
         ("housekeeping", housekeeping.run),
     )
     for name, step in steps:
@@ -157,6 +158,11 @@ def send_canary(
 def _fold(database: Database) -> int:
     with database.uow() as tx:
         return counters.fold(tx) if sweeps.try_lock_sweep(tx, "fold") else 0
+
+
+def _feel_pulse(database: Database, *, engine: Engine) -> None:
+    with database.uow() as tx:
+        pulse.record(tx, lease=engine.limits.lease)
 
 
 def _expire(database: Database, *, engine: Engine) -> int:

@@ -12,7 +12,15 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api.http import errors
 from orchestrator.console.failing import failed
-from orchestrator.console.routes import login, overview, stream
+from orchestrator.console.routes import (
+    find,
+    job,
+    jobs,
+    login,
+    overview,
+    stream,
+    task,
+)
 from orchestrator.console.visitor import meet
 
 #: Whose paths begin so are programs: they are told in envelopes what went wrong.
@@ -29,7 +37,7 @@ _PROGRAMS: Final = (
 
 def install(app: FastAPI) -> None:
     """Add the console to *app*, which has the API's services."""
-    for module in (login, overview, stream):
+    for module in (find, job, jobs, login, overview, stream, task):
         app.include_router(module.router)
     app.mount(
         "/static", StaticFiles(packages=[("orchestrator.console", "static")]), "static"

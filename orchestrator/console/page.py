@@ -67,6 +67,7 @@ _PAGES: Final[Mapping[str, str]] = {
     "task": "/tasks/",
     "sample": "/jobs?sample=",
     "worker": "/#worker-",
+    "replica": "/#replica-",
 }
 
 #: Pages that belong to a part under whose path they are not.

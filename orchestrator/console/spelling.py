@@ -21,7 +21,7 @@ _TONES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("success", "done", "benign", "no_findings", "ok"), "good"),
     **dict.fromkeys(("failed", "malicious", "fail"), "bad"),
     **dict.fromkeys(("timeout", "suspicious", "warn"), "fair"),
-    **dict.fromkeys(("executing", "informational"), "busy"),
+    **dict.fromkeys(("executing", "running"), "busy"),
 }
 _SPOKEN: Final[Mapping[str, str]] = {"no_findings": "nothing found"}
 
@@ -77,6 +77,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "moment": moment,
     "exact": exact,
     "span": span,
+    "lasting": spell_duration,
     "size": spell_size,
     "age": age,
     "tone": tone,

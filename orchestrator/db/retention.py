@@ -136,6 +136,7 @@ _AGES = {
     "challenge": "expires_at",
     "console_session": "expires_at",
     "wrong_answer": "last_at",
+    "pulse": "at",
     "replica": "seen_at",
 }
 

@@ -763,6 +763,22 @@ counter = Table(
     _created(),
 )
 
+pulse = Table(
+    "pulse",
+    metadata,
+    #: A minute of the service in numbers, for a look back over the last hours.
+    Column("at", DateTime(timezone=True), primary_key=True),
+    #: Tasks that were created, that ended, and of those that failed or timed out: ever.
+    Column("enqueued", Double, nullable=False),
+    Column("ended", Double, nullable=False),
+    Column("failed", Double, nullable=False),
+    #: Of the tasks that were open then, when the oldest was enqueued.
+    _at("oldest_at"),
+    #: Of the replicas that lived then.
+    Column("slots", Integer, nullable=False),
+    _created(),
+)
+
 sample_access = Table(
     "sample_access",
     metadata,

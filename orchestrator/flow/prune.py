@@ -46,6 +46,7 @@ def prune(database: Database, kept: Retention) -> int:
         "challenge": _LEFTOVERS,
         "console_session": _LEFTOVERS,
         "wrong_answer": _WRONG_ANSWERS,
+        "pulse": _LEFTOVERS,
         "replica": _LEFTOVERS,
     }
     removed = _rounds(database, lambda tx: _prune_jobs(tx, kept.jobs), batch=_JOBS)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, literal, select, tuple_
 
 from orchestrator.db.access import visible_findings
 from orchestrator.db.bulk import one_of
@@ -142,6 +142,26 @@ def get_analysis(
             f"analysis {analysis_id} is not for this key", field="analysisID"
         )
     return _views(tx, rows)[0]
+
+
+def find_previous(
+    tx: Transaction, newer: AnalysisView, *, viewer: Viewer
+) -> AnalysisView | None:
+    """Return what the same worker said of the same sample before, if it did."""
+    own = select(analysis.c.worker_id).where(analysis.c.id == newer.id)
+    place = tuple_(literal(newer.created_at), literal(newer.id))
+    rows = tx.connection.execute(
+        _analyses()
+        .where(
+            analysis.c.sample_sha256 == newer.sample_sha256,
+            analysis.c.worker_id == own.scalar_subquery(),
+            tuple_(analysis.c.created_at, analysis.c.id) < place,
+            visible_findings(analysis, viewer),
+        )
+        .order_by(analysis.c.created_at.desc(), analysis.c.id.desc())
+        .limit(1)
+    ).all()
+    return _views(tx, rows)[0] if rows else None
 
 
 def summarise_analyses(

@@ -76,6 +76,22 @@ def diagnose(database: Database, *, lease: timedelta) -> Iterator[Finding]:
     Args:
         lease: How long a silent replica counts as alive.
     """
+    yield from diagnose_service(database, lease=lease)
+    with database.engine.connect() as connection:
+        if find_unusable(connection):
+            return
+    with database.uow() as tx:
+        yield from _workers(tx, lease=lease)
+        yield from _clocks(tx, lease=lease)
+
+
+def diagnose_service(database: Database, *, lease: timedelta) -> Iterator[Finding]:
+    """
+    Look at what is not of single workers and replicas.
+
+    Args:
+        lease: As of :func:`diagnose`.
+    """
     with database.engine.connect() as connection:
         yield _version(connection)
         unusable = find_unusable(connection)
@@ -87,18 +103,16 @@ def diagnose(database: Database, *, lease: timedelta) -> Iterator[Finding]:
     yield ok("migrations", "the newest are in")
     with database.uow() as tx:
         yield _service_time(tx.connection)
-        yield from _look(tx, lease=lease)
+        yield from _service(tx, lease=lease)
 
 
-def _look(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
+def _service(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
     missing = {part.what: part for part in look(tx, lease=lease).missing}
     reports, dispatch = missing.get("reports"), missing.get("dispatcher")
     yield _process(tx, "consumer", works=reports is None)
     yield _as_finding("reports", reports, healthy=_canary_age(tx))
     yield _process(tx, "dispatcher", works=dispatch is None)
     yield _as_finding("backlog", dispatch, healthy="is dispatched")
-    yield from _workers(tx, lease=lease)
-    yield from _clocks(tx, lease=lease)
     yield _poison(tx)
     yield _rejected(tx)
 

@@ -75,6 +75,7 @@ class TaskView:
     late: bool
     enqueued_at: datetime
     queued_at: datetime
+    not_before: datetime | None
     published_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -158,7 +159,31 @@ def get_task(
     if row is None:
         raise NotFoundError(f"job {job_id} has no task {task_id}", field="taskID")
     analyses = _analyses_of(tx, [task_id], viewer).get(task_id, ())
-    return _task(row, analyses, events=_events_of(tx, task_id))
+    events = find_events(tx, [task_id]).get(task_id, ())
+    return _task(row, analyses, events=events)
+
+
+def find_events(
+    tx: Transaction, task_ids: Collection[UUID]
+) -> dict[UUID, tuple[EventView, ...]]:
+    """Return what was out of the ordinary, of each of these tasks, oldest first."""
+    rows = tx.connection.execute(
+        select(task_event)
+        .where(one_of(task_event.c.task_id, task_ids))
+        .order_by(task_event.c.task_id, task_event.c.id)
+    )
+    found: dict[UUID, list[EventView]] = {}
+    for row in rows:
+        event = EventView(
+            kind=row.kind,
+            attempt=row.attempt,
+            reason=row.reason,
+            actor=row.actor,
+            message=row.message,
+            created_at=row.created_at,
+        )
+        found.setdefault(row.task_id, []).append(event)
+    return {task_id: tuple(events) for task_id, events in found.items()}
 
 
 def get_job_id(tx: Transaction, task_id: UUID) -> UUID:
@@ -243,25 +268,6 @@ def _link(row: Row[*tuple[Any, ...]]) -> AnalysisLink:
     )
 
 
-def _events_of(tx: Transaction, task_id: UUID) -> tuple[EventView, ...]:
-    rows = tx.connection.execute(
-        select(task_event)
-        .where(task_event.c.task_id == task_id)
-        .order_by(task_event.c.id)
-    )
-    return tuple(
-        EventView(
-            kind=row.kind,
-            attempt=row.attempt,
-            reason=row.reason,
-            actor=row.actor,
-            message=row.message,
-            created_at=row.created_at,
-        )
-        for row in rows
-    )
-
-
 def _task(
     row: Row[Any],
     analyses: tuple[AnalysisLink, ...],
@@ -282,6 +288,7 @@ def _task(
         late=row.late,
         enqueued_at=row.enqueued_at,
         queued_at=row.queued_at,
+        not_before=row.not_before,
         published_at=row.published_at,
         started_at=row.started_at,
         ended_at=row.ended_at,

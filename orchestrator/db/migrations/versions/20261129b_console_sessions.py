@@ -1,5 +1,5 @@
 """
-who has logged in to the console.
+who has logged in to the console, and what it shows of the last hours.
 """
 
 from __future__ import annotations
@@ -36,7 +36,25 @@ def upgrade() -> None:
         op.f("ix_console_session_expires_at"), "console_session", ["expires_at"]
     )
 
+    op.create_table(
+        "pulse",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("enqueued", sa.Double(), nullable=False),
+        sa.Column("ended", sa.Double(), nullable=False),
+        sa.Column("failed", sa.Double(), nullable=False),
+        sa.Column("oldest_at", sa.DateTime(timezone=True)),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("at", name=op.f("pk_pulse")),
+    )
+
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_table("pulse")
     op.drop_table("console_session")
