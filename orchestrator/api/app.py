@@ -43,6 +43,7 @@ from orchestrator.api.routes import (
     task,
     unsupported,
     verdict,
+    webhook,
     worker,
 )
 from orchestrator.catalog.logins import FailedLogins
@@ -108,6 +109,7 @@ def create_app(services: Services) -> FastAPI:
         worker,
         policy,
         find,
+        webhook,
     )
     for module in (*modules, poison, audit):
         app.include_router(

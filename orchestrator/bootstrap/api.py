@@ -38,6 +38,7 @@ def run_api(settings: Settings) -> None:
             store=services.store,
             engine=services.engine,
             classifier=classifier,
+            webhook_networks=settings.webhook_calls(),
         )
     )
     server = _Server(

@@ -136,6 +136,7 @@ _AGES = {
     "challenge": "expires_at",
     "wrong_answer": "last_at",
     "replica": "seen_at",
+    "webhook_delivery": "created_at",
 }
 
 _DELETE_JOBS = tuple(

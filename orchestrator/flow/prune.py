@@ -46,6 +46,7 @@ def prune(database: Database, kept: Retention) -> int:
         "challenge": _LEFTOVERS,
         "wrong_answer": _WRONG_ANSWERS,
         "replica": _LEFTOVERS,
+        "webhook_delivery": kept.events,
     }
     removed = _rounds(database, lambda tx: _prune_jobs(tx, kept.jobs), batch=_JOBS)
     removed += _rounds(database, _forget_keys, batch=_ROWS)
