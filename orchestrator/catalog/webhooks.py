@@ -7,7 +7,7 @@ Owns what a URL may be. What is told, and when, is ``flow/announce.py``; who cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -72,17 +72,14 @@ def add_webhook(
     Raises:
         InvalidError: The URL is none that can be called, or no occasion is named.
         PermissionDeniedError: The customer is not the viewer's.
-        ConflictError: The customer has too many.
+        ConflictError: The customer has too many, or one for this URL.
     """
     check_customer(viewer, order.customer_id)
     url = _checked(order.url, order.allowed)
     if not order.occasions:
         raise InvalidError("types: name at least one", field="types")
     tx.one_at_a_time(f"webhooks {order.customer_id}")
-    if webhooks.count_webhooks(tx, order.customer_id) >= WEBHOOKS_MAX:
-        raise ConflictError(
-            f"a customer has at most {WEBHOOKS_MAX} webhooks; remove one"
-        )
+    _check_others(webhooks.list_urls(tx, order.customer_id), url)
     occasions = tuple(dict.fromkeys(order.occasions))
     new = NewWebhook(
         id=uuid7(),
@@ -158,6 +155,18 @@ def redeliver(
         )
     tx.notify("deliver")
     return found
+
+
+def _check_others(others: Mapping[UUID, str], url: str) -> None:
+    same = [webhook_id for webhook_id, its_url in others.items() if its_url == url]
+    if same:
+        raise ConflictError(
+            f"webhook {same[0]} calls this URL already; remove it first", field="url"
+        )
+    if len(others) >= WEBHOOKS_MAX:
+        raise ConflictError(
+            f"a customer has at most {WEBHOOKS_MAX} webhooks; remove one", field="url"
+        )
 
 
 def _get(tx: Transaction, webhook_id: UUID, viewer: Viewer) -> RowMapping:

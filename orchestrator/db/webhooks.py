@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, insert, select, text, update
+from sqlalchemy import RowMapping, delete, insert, select, text, update
 
 from orchestrator.db.bulk import insert_rows, update_rows
 from orchestrator.db.tables import webhook, webhook_delivery
 from orchestrator.db.unit_of_work import Transaction
-from orchestrator.domain.webhooks import Occasion
+from orchestrator.domain.webhooks import RESTS_FROM, Occasion
 
 #: Whoever is told of this occasion, by customer.
 Listening = Mapping[tuple[Occasion, UUID], Sequence[UUID]]
@@ -123,10 +123,12 @@ def add_webhook(tx: Transaction, new: NewWebhook) -> None:
     )
 
 
-def count_webhooks(tx: Transaction, customer_id: UUID) -> int:
-    """Return how many a customer has, those that are off too."""
-    counted = select(func.count()).where(webhook.c.customer_id == customer_id)
-    return int(tx.connection.execute(counted).scalar_one())
+def list_urls(tx: Transaction, customer_id: UUID) -> dict[UUID, str]:
+    """Return what a customer has called, by id; what is off too."""
+    rows = tx.connection.execute(
+        select(webhook.c.id, webhook.c.url).where(webhook.c.customer_id == customer_id)
+    )
+    return {row.id: row.url for row in rows}
 
 
 def find_webhook_for_update(tx: Transaction, webhook_id: UUID) -> RowMapping | None:
@@ -165,7 +167,13 @@ def claim_deliveries(tx: Transaction, *, limit: int) -> list[Claimed]:
     """
     # Counted and taken by one at a time, or two would each take a webhook's last place.
     tx.one_at_a_time("deliver")
-    values = {"now": tx.now, "until": tx.now + LEASE, "most": limit, "each": EACH_MAX}
+    values = {
+        "now": tx.now,
+        "until": tx.now + LEASE,
+        "most": limit,
+        "each": EACH_MAX,
+        "few": RESTS_FROM,
+    }
     rows = tx.connection.execute(_CLAIM, values).mappings()
     return [
         Claimed(**{**row, "occasion": Occasion(row["occasion"])})
@@ -238,7 +246,7 @@ def redeliver(
 
 
 # Rows are counted apart from where they are taken: those of an aggregate can not be
-# locked. A webhook that fails is tried with one at a time.
+# locked. A webhook that rests now and then is tried with one at a time.
 _CLAIM = text(
     """
     WITH taken AS (
@@ -253,7 +261,7 @@ _CLAIM = text(
                   AND (due.occasion = 'webhook.test' OR w.off_at IS NULL
                        AND (w.rest_until IS NULL OR w.rest_until <= :now))
                 ORDER BY due.due_at, due.id
-                LIMIT greatest(0, CASE WHEN w.failures = 0 THEN :each ELSE 1 END
+                LIMIT greatest(0, CASE WHEN w.failures < :few THEN :each ELSE 1 END
                                   - sent.number)
                   FOR NO KEY UPDATE SKIP LOCKED) d
          ORDER BY d.due_at LIMIT :most

@@ -37,8 +37,9 @@ TRIES_MAX = len(_WAITS) + 1
 #: No receiver is believed that asks for more.
 _WAIT_MAX = _WAITS[-1]
 
-#: A webhook that fails is left alone for so long, doubled each time in a row: one that
-#: is dead costs a try now and then, however much waits for it.
+#: From so many failures in a row on a webhook is left alone for a while, doubled each
+#: time: one that is dead costs a try now and then, however much waits for it.
+RESTS_FROM = 3
 _REST_FIRST = timedelta(seconds=5)
 _REST_MAX = timedelta(minutes=5)
 
@@ -58,8 +59,10 @@ def next_wait(tries: int, *, asked: timedelta | None = None) -> timedelta | None
 
 def rest(failures: int, *, asked: timedelta | None = None) -> timedelta:
     """Return how long a webhook is left alone after so many *failures* in a row."""
+    if failures < RESTS_FROM:
+        return _bounded(asked)
     # Far below what an interval can hold.
-    doubled = _REST_FIRST * (1 << min(failures - 1, 10))
+    doubled = _REST_FIRST * (1 << min(failures - RESTS_FROM, 10))
     return max(min(doubled, _REST_MAX), _bounded(asked))
 
 

@@ -35,7 +35,7 @@ OURS = ENGINE | REPLICAS
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 #: Long-running, as the README's table has them; ``migrate`` ends.
-PROCESSES = {"api", "dispatch", "consume", "beat", "maintain", "flower"}
+PROCESSES = {"api", "dispatch", "consume", "beat", "maintain", "deliver", "flower"}
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

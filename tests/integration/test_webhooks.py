@@ -4,6 +4,7 @@ What a webhook is told of, and what becomes of it where the receiver is not well
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ import pytest
 
 from orchestrator.api.events.telling import tell
 from orchestrator.catalog.keys import KeyOrder, add_customer, create_key
+from orchestrator.catalog.webhooks import WEBHOOKS_MAX
 from orchestrator.deliver.process import Deliverer
 from orchestrator.deliver.sender import Call, Sender
 from orchestrator.domain.addresses import parse_networks
@@ -74,6 +77,11 @@ class Hooks:
             for each in self.deliveries(webhook)
             if each["tries"] == tries and each["error"] and not each["underWay"]
         ]
+
+    def resting(self, path: str) -> Any:
+        """Return a webhook once it rests."""
+        shown = self.api.admin.get(path).json()["data"]
+        return shown if shown["state"] == "resting" else None
 
     def now(self, webhook: Any) -> None:
         """Let the time pass for which the webhook, or its deliveries, wait."""
@@ -136,6 +144,8 @@ def test_a_jobs_end_is_told_with_all_that_the_api_says_and_signed(hooks: Hooks):
         eventually(lambda: hooks.deliveries(webhook, state="delivered"))
 
     message = told.verified(webhook["secret"])
+    assert _example_of_the_page()(told.headers, told.body, webhook["secret"])
+    assert not _example_of_the_page()(told.headers, told.body + " ", webhook["secret"])
     assert message["type"] == "job.done"
     assert message["data"] == hooks.api.admin.get(f"/job/{job['id']}").json()["data"]
     assert message["data"]["state"] == "done"
@@ -236,7 +246,7 @@ def test_what_is_not_taken_is_sent_again_the_same_and_given_up_after_the_last_tr
             assert first["error"].startswith(REFUSED[path])
             assert first["dueTimestamp"] > first["triedTimestamp"]
             shown = hooks.api.admin.get(f"/webhook/{webhook['id']}").json()["data"]
-            assert (shown["state"], shown["waiting"]) == ("resting", 1)
+            assert (shown["state"], shown["failures"], shown["waiting"]) == ("on", 1, 1)
         # Those between differ in nothing but how long they wait.
         hooks.api.run(
             "UPDATE webhook_delivery SET tries = :tries RETURNING 1",
@@ -319,6 +329,23 @@ def test_one_that_hangs_delays_nobody_else(hooks: Hooks):
     assert len(hooks.deliveries(dead, state="waiting")) == len(jobs)
 
 
+def test_one_that_fails_time_and_again_is_left_alone_for_a_while(hooks: Hooks):
+    webhook = hooks.add("/500", "job.done")
+    worker = hooks.api.add_worker()
+    jobs = [hooks.job(worker) for _ in range(10)]
+    path = f"/webhook/{webhook['id']}"
+
+    with hooks.delivering():
+        for job in jobs:
+            hooks.end(job)
+        eventually(lambda: hooks.deliveries(webhook, state="waiting"))
+        shown = eventually(lambda: hooks.resting(path))
+
+    # Three, and one beside the third.
+    assert shown["failures"] in {3, 4}
+    assert len(hooks.receiver.at("/500")) == shown["failures"]
+
+
 def test_what_somebody_took_who_died_is_anothers_after_the_lease(hooks: Hooks):
     webhook = hooks.add("/200", "job.done")
     hooks.end(hooks.job())
@@ -367,7 +394,22 @@ def test_what_is_wrong_with_a_webhook_is_said(
     assert words in message["message"]
 
 
-def test_a_key_is_shown_once_and_nobody_logs_the_url(api: API):
+def test_a_customer_has_one_webhook_for_a_url_and_twenty_in_all(hooks: Hooks):
+    hooks.add("/200/0")
+    form = {"url": f"{hooks.receiver.url}/200/0", "types": ["job.done"]}
+    client = hooks.api.as_(Role.USER)
+
+    same = client.post("/webhook", json=form)
+    for number in range(1, WEBHOOKS_MAX):
+        hooks.add(f"/200/{number}")
+    more = client.post("/webhook", json={**form, "url": f"{hooks.receiver.url}/200"})
+
+    assert same.status_code == more.status_code == 412
+    assert "remove" in same.json()["messages"][0]["message"]
+    assert "at most 20" in more.json()["messages"][0]["message"]
+
+
+def test_a_secret_is_shown_once_and_nobody_logs_the_url(api: API):
     form = {"url": "https://x.example/token-of-mine", "types": ["job.done"]}
     client = api.as_(Role.USER)
     added = client.post("/webhook", json=form).json()["data"]
@@ -380,8 +422,17 @@ def test_a_key_is_shown_once_and_nobody_logs_the_url(api: API):
     assert "secret" not in shown
     assert added["id"] in {row["object"] for row in audit}
     assert "token-of-mine" not in str(audit)
-    assert removed.status_code == 204
+    assert removed.json()["data"]["id"] == added["id"]
     assert client.get(f"/webhook/{added['id']}").status_code == 404
+
+
+def _example_of_the_page() -> Any:
+    """Return the function with which the page on webhooks has receivers check."""
+    page = (Path(__file__).parents[2] / "docs/http/webhook.md").read_text()
+    (code,) = re.findall(r"```python\n(import base64.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  (a page of ours)
+    return names["is_ours"]
 
 
 def _call(url: str) -> Call:

@@ -14,7 +14,8 @@ from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.sources import find_sources
 
 TOP = {"demo", "up", "submit", "api", "dispatch", "consume", "beat", "maintain"}
-GROUPS = {"job", "task", "worker", "verdict", "key", "db"}
+TOP |= {"deliver"}
+GROUPS = {"job", "task", "worker", "verdict", "key", "db", "webhook"}
 
 #: What only servers need, and what takes a client command's time.
 HEAVY = ("sqlalchemy", "celery", "kombu", "fastapi", "alembic", "supervisor")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 
 from orchestrator.api.deps import Caller, CallerDep, GuardedRoute, ServicesDep, needs
 from orchestrator.api.http.envelope import (
@@ -90,15 +90,16 @@ def get_webhook(
     return single(WebhookResponse.of(view, now=tx.now))
 
 
-@router.delete("/webhook/{webhookID}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/webhook/{webhookID}")
 @needs(Role.USER)
 def remove_webhook(
     webhook_id: WebhookID, caller: CallerDep, services: ServicesDep
-) -> Response:
+) -> Envelope[WebhookResponse]:
     """Call it no more, and throw away what waits for it."""
     with services.database.uow() as tx:
+        view = queries.get_webhook(tx, webhook_id, viewer=caller.viewer)
         catalog.remove_webhook(tx, webhook_id, viewer=caller.viewer, actor=caller.actor)
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    return single(WebhookResponse.of(view, now=tx.now))
 
 
 @router.post("/webhook/{webhookID}/test", status_code=HTTPStatus.CREATED)
