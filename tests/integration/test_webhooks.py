@@ -26,7 +26,9 @@ from orchestrator.deliver.sender import Call, Sender
 from orchestrator.domain.addresses import parse_networks
 from orchestrator.domain.values import Actor, Role
 from orchestrator.domain.webhooks import TOLD, TRIES_MAX
+from orchestrator.queries.diagnose import Finding, Level, diagnose
 from tests.fixtures.api import API, open_services, run_api
+from tests.fixtures.commands import Assay
 from tests.fixtures.receiver import Receiver, receiving
 from tests.fixtures.stack import DatabaseServer
 from tests.fixtures.waiting import eventually
@@ -424,6 +426,64 @@ def test_a_secret_is_shown_once_and_nobody_logs_the_url(api: API):
     assert "token-of-mine" not in str(audit)
     assert removed.json()["data"]["id"] == added["id"]
     assert client.get(f"/webhook/{added['id']}").status_code == 404
+
+
+def test_a_command_for_each_step_of_a_webhook(hooks: Hooks, tmp_path: Path):
+    assay = Assay(hooks.api, tmp_path)
+    url = f"{hooks.receiver.url}/200/cli"
+
+    added = assay("webhook", "add", url, "--on", "job.done,task.failed")
+    named, secret = (line.partition("=")[2] for line in added.stdout.splitlines())
+    end = named[-6:]
+    with hooks.delivering():
+        tested = assay("webhook", "test", end)
+        hooks.end(hooks.job(), "failed")
+        eventually(lambda: len(hooks.receiver.at("/200/cli")) == 3)
+        hooks.receiver.answers["/200/cli"] = 503
+        refused = assay("webhook", "test", end)
+    told = assay.json("webhook", "deliveries", end)
+    listed = assay("webhook", "list")
+    again = assay("webhook", "redeliver", end, told[-1]["id"])
+    parked = assay.json("webhook", "redeliver", end)
+    removed = assay("webhook", "remove", end)
+
+    assert secret.startswith("whsec_")
+    assert (tested.returncode, tested.stdout) == (0, "it was taken: 200\n")
+    assert refused.returncode == 1
+    assert "it was not taken: 503 Service Unavailable" in refused.stderr
+    types = ["webhook.test", "job.done", "task.failed", "webhook.test"]
+    assert [each["type"] for each in told] == types
+    assert "job.done, task.failed" in listed.stdout
+    assert again.stdout == "1 are sent again\n"
+    assert parked == {"redelivered": 0}
+    assert removed.stdout == f"removed {named}\n"
+    assert assay("webhook", "test", end).returncode == 1
+    assert "assay webhook list" in assay("webhook", "test", "ab").stderr
+
+
+def test_the_doctor_says_who_does_not_take_it_and_that_nobody_delivers(hooks: Hooks):
+    database = hooks.api.services.database
+
+    def found() -> dict[str, Finding]:
+        lease = timedelta(seconds=15)
+        return {each.what: each for each in diagnose(database, lease=lease)}
+
+    assert found()["webhooks"].detail == "nobody is to be told of anything"
+    webhook = hooks.add("/500", "job.done")
+    hooks.end(hooks.job())
+    hooks.api.run(
+        "UPDATE webhook_delivery SET due_at = now() - interval '1 h' RETURNING 1"
+    )
+    alone = found()
+    with hooks.delivering():
+        eventually(lambda: hooks.tried(webhook, tries=1))
+        tried = found()
+
+    assert alone["deliverers"].level is Level.FAIL
+    assert alone["deliverers"].remedy == "start one: assay deliver"
+    assert tried["deliverers"].level is Level.OK
+    assert tried["webhooks"].level is Level.WARN
+    assert webhook["id"][-8:] in tried["webhooks"].detail
 
 
 def _example_of_the_page() -> Any:
