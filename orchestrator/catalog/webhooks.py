@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.contracts.token import KeyRing
 from orchestrator.db import audit, webhooks
-from orchestrator.db.access import check_customer
+from orchestrator.db.access import check_customer, check_webhook
 from orchestrator.db.audit import Action
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.webhooks import NewWebhook
@@ -102,7 +102,8 @@ def remove_webhook(
     Call a webhook no more; what waits for it is thrown away.
 
     Raises:
-        NotFoundError: The viewer has no such webhook.
+        NotFoundError: There is no such webhook.
+        PermissionDeniedError: It is another customer's.
     """
     row = _get(tx, webhook_id, viewer)
     webhooks.delete_webhook(tx, webhook_id)
@@ -118,7 +119,8 @@ def test_webhook(tx: Transaction, webhook_id: UUID, *, viewer: Viewer) -> UUID:
         The id of the delivery.
 
     Raises:
-        NotFoundError: The viewer has no such webhook.
+        NotFoundError: There is no such webhook.
+        PermissionDeniedError: It is another customer's.
     """
     _get(tx, webhook_id, viewer)
     return announce_test(tx, webhook_id)
@@ -138,7 +140,8 @@ def redeliver(
         How many.
 
     Raises:
-        NotFoundError: The viewer has no such webhook, or it no such delivery.
+        NotFoundError: There is no such webhook, or it has no such delivery.
+        PermissionDeniedError: It is another customer's.
         IllegalTransitionError: Its receiver said that it is gone.
     """
     row = _get(tx, webhook_id, viewer)
@@ -171,8 +174,8 @@ def _check_others(others: Mapping[UUID, str], url: str) -> None:
 
 def _get(tx: Transaction, webhook_id: UUID, viewer: Viewer) -> RowMapping:
     row = webhooks.find_webhook_for_update(tx, webhook_id)
-    if row is None or not viewer.acts_for(row["customer_id"]):
-        raise NotFoundError(f"there is no webhook {webhook_id}", field="webhookID")
+    check_webhook(viewer, webhook_id, row["customer_id"] if row else None)
+    assert row is not None  # noqa: S101  (or it was refused)
     return row
 
 

@@ -849,8 +849,9 @@ webhook_delivery = Table(
     Column("error", Text),
     #: When somebody is to try it; null: never more.
     _at("due_at"),
-    #: So long it is with whoever tries it now.
+    #: So long it is with whoever tries it now, and as which of those taken with it.
     _at("taken_until"),
+    Column("taken_as", SmallInteger),
     _at("delivered_at"),
     _at("parked_at"),
     _created(),

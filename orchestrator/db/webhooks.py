@@ -8,7 +8,7 @@ by a lease, so that another takes it where the first one dies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,16 +18,18 @@ from sqlalchemy import RowMapping, delete, insert, select, text, update
 
 from orchestrator.db.bulk import insert_rows, update_rows
 from orchestrator.db.tables import webhook, webhook_delivery
-from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.unit_of_work import Transaction, json_text
 from orchestrator.domain.webhooks import RESTS_FROM, Occasion
 
 #: Whoever is told of this occasion, by customer.
 Listening = Mapping[tuple[Occasion, UUID], Sequence[UUID]]
 
-#: Of one webhook at a time: a slow one takes no more of those who call.
+#: Lanes of one webhook at a time: a slow one takes no more of those who call. And
+#: deliveries in a lane: a transaction for each would cost more than the calls.
 EACH_MAX = 2
+LANE_MAX = 16
 
-#: So long a try may take with all that surrounds it; then it is somebody else's.
+#: So long a lane may take with all that surrounds it; then it is somebody else's.
 LEASE = timedelta(seconds=30)
 
 
@@ -59,7 +61,12 @@ class NewDelivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """A delivery that is ours for a lease; ``body``: that of the first try."""
+    """
+    A delivery that is ours for a lease.
+
+    ``tries``: with the one that is to come. ``failures``: of its webhook, in a row.
+    ``body``: that of the first try.
+    """
 
     id: UUID
     webhook_id: UUID
@@ -75,24 +82,24 @@ class Claimed:
     body: str | None
 
 
+#: Deliveries of one webhook that are tried one after the other.
+Lane = Sequence[Claimed]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """
-    What became of a try. ``due_at``: of the next one; ``status``: of the answer.
+    What became of a delivery that was claimed.
 
-    ``rest_until``: so long the webhook is left alone, where it was its failure.
-    ``is_gone``: for good.
+    ``status`` and ``error``: of the try; without an error it is delivered.
+    ``due_at``: of the next try. ``is_tried``: or it is given back as it was.
     """
 
-    delivery_id: UUID
-    webhook_id: UUID
-    tries: int
-    delivered: bool
-    status: int | None
-    error: str | None
+    delivery: Claimed
+    is_tried: bool = True
+    status: int | None = None
+    error: str | None = None
     due_at: datetime | None = None
-    rest_until: datetime | None = None
-    is_gone: bool = False
 
 
 def list_listening(tx: Transaction) -> Listening:
@@ -160,25 +167,57 @@ def add_deliveries(tx: Transaction, new: Sequence[NewDelivery]) -> None:
     insert_rows(tx, webhook_delivery, rows)
 
 
-def claim_deliveries(tx: Transaction, *, limit: int) -> list[Claimed]:
+def claim_deliveries(tx: Transaction, *, lanes: int) -> list[Lane]:
     """
     Take what is due, the longest first, of each webhook as much as it may have at a
     time. Nobody else is given it before its lease ends.
+
+    Args:
+        lanes: How many may be taken.
     """
     # Counted and taken by one at a time, or two would each take a webhook's last place.
     tx.one_at_a_time("deliver")
     values = {
         "now": tx.now,
-        "until": tx.now + LEASE,
-        "most": limit,
         "each": EACH_MAX,
+        "long": LANE_MAX,
         "few": RESTS_FROM,
+        "most": lanes * LANE_MAX,
     }
-    rows = tx.connection.execute(_CLAIM, values).mappings()
-    return [
-        Claimed(**{**row, "occasion": Occasion(row["occasion"])})
-        for row in sorted(rows, key=lambda row: row["id"])
+    taken: list[Lane] = []
+    rows = tx.connection.execute(_DUE, values).mappings().all()
+    for free, due in _by_webhook(rows):
+        number = min(free, lanes - len(taken), len(due))
+        taken += [due[start::number][:LANE_MAX] for start in range(number)]
+    _take(tx, taken)
+    return taken
+
+
+def _by_webhook(rows: Sequence[RowMapping]) -> Iterable[tuple[int, list[Claimed]]]:
+    """Return of each webhook its free lanes and what is due, the longest due first."""
+    found: dict[UUID, tuple[int, list[Claimed]]] = {}
+    for row in rows:
+        values = {**row, "occasion": Occasion(row["occasion"])}
+        free = values.pop("free")
+        claimed = Claimed(**values)
+        found.setdefault(claimed.webhook_id, (free, []))[1].append(claimed)
+    return found.values()
+
+
+def _take(tx: Transaction, lanes: Sequence[Lane]) -> None:
+    until = tx.now + LEASE
+    rows = [
+        {
+            "id": claimed.id,
+            "tries": claimed.tries,
+            "due_at": until,
+            "taken_until": until,
+            "taken_as": number,
+        }
+        for number, lane in enumerate(lanes)
+        for claimed in lane
     ]
+    update_rows(tx, webhook_delivery, rows)
 
 
 def save_bodies(tx: Transaction, bodies: Mapping[UUID, str]) -> None:
@@ -189,35 +228,40 @@ def save_bodies(tx: Transaction, bodies: Mapping[UUID, str]) -> None:
 
 def save_outcomes(tx: Transaction, outcomes: Sequence[Outcome]) -> None:
     """
-    Write down what became of tries. One whose lease has ended, so that somebody else
-    has tried since, changes nothing.
+    Write down what became of deliveries. One whose lease has ended, so that somebody
+    else has taken it since, changes nothing.
     """
-    for outcome in outcomes:
-        values = {"now": tx.now, **_values(outcome)}
-        if tx.connection.execute(_SAVE, values).rowcount:
-            _save_webhook(tx, outcome)
+    if outcomes:
+        values = {"rows": json_text(list(map(_row, outcomes))), "now": tx.now}
+        tx.connection.execute(_SAVE, values)
 
 
-def _values(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome) -> dict[str, Any]:
     return {
-        "id": outcome.delivery_id,
-        "tries": outcome.tries,
-        "delivered": outcome.delivered,
+        "id": outcome.delivery.id,
+        "tries": outcome.delivery.tries,
+        "is_tried": outcome.is_tried,
         "status": outcome.status,
         "error": outcome.error,
         "due_at": outcome.due_at,
     }
 
 
-def _save_webhook(tx: Transaction, outcome: Outcome) -> None:
-    named = {"id": outcome.webhook_id, "now": tx.now}
-    if outcome.delivered:
-        tx.connection.execute(_WELL, named)
-    elif outcome.is_gone:
-        tx.connection.execute(_GONE, {**named, "error": outcome.error})
-        tx.connection.execute(_PARK, named)
-    elif outcome.rest_until is not None:
-        tx.connection.execute(_REST, {**named, "until": outcome.rest_until})
+def note_well(tx: Transaction, webhook_id: UUID) -> None:
+    """Note that a webhook takes what it is told: also where it was thought gone."""
+    tx.connection.execute(_WELL, {"id": webhook_id})
+
+
+def note_failure(tx: Transaction, webhook_id: UUID, *, rest_until: datetime) -> None:
+    """Note that a webhook did not take something, and leave it alone until then."""
+    tx.connection.execute(_REST, {"id": webhook_id, "until": rest_until})
+
+
+def switch_off(tx: Transaction, webhook_id: UUID, *, reason: str) -> None:
+    """Tell a webhook nothing more, and park what waits for it."""
+    named = {"id": webhook_id, "now": tx.now}
+    tx.connection.execute(_GONE, {**named, "reason": reason})
+    tx.connection.execute(_PARK, named)
 
 
 def redeliver(
@@ -247,46 +291,49 @@ def redeliver(
 
 # Rows are counted apart from where they are taken: those of an aggregate can not be
 # locked. A webhook that rests now and then is tried with one at a time.
-_CLAIM = text(
+_DUE = text(
     """
-    WITH taken AS (
-        SELECT d.id
-          FROM webhook w
-         CROSS JOIN LATERAL (
-               SELECT count(*) AS number FROM webhook_delivery s
-                WHERE s.webhook_id = w.id AND s.taken_until > :now) sent
-         CROSS JOIN LATERAL (
-               SELECT due.id, due.due_at FROM webhook_delivery due
-                WHERE due.webhook_id = w.id AND due.due_at <= :now
-                  AND (due.occasion = 'webhook.test' OR w.off_at IS NULL
-                       AND (w.rest_until IS NULL OR w.rest_until <= :now))
-                ORDER BY due.due_at, due.id
-                LIMIT greatest(0, CASE WHEN w.failures < :few THEN :each ELSE 1 END
-                                  - sent.number)
-                  FOR NO KEY UPDATE SKIP LOCKED) d
-         ORDER BY d.due_at LIMIT :most
-    )
-    UPDATE webhook_delivery d
-       SET due_at = :until, taken_until = :until, tries = d.tries + 1
-      FROM taken, webhook w
-     WHERE d.id = taken.id AND w.id = d.webhook_id
-    RETURNING d.id, d.webhook_id, w.customer_id, w.url, d.occasion, d.job_id,
-              d.task_id, d.verdict_id, d.created_at AS happened_at, d.tries, d.body,
-              w.failures
+    SELECT d.id, d.webhook_id, w.customer_id, w.url, d.occasion, d.job_id, d.task_id,
+           d.verdict_id, d.created_at AS happened_at, d.tries + 1 AS tries, d.body,
+           w.failures, lane.free
+      FROM webhook w
+     CROSS JOIN LATERAL (
+           SELECT CASE WHEN w.failures < :few THEN :each ELSE 1 END
+                  - count(DISTINCT (s.taken_until, s.taken_as)) AS free
+             FROM webhook_delivery s
+            WHERE s.webhook_id = w.id AND s.taken_until > :now) lane
+     CROSS JOIN LATERAL (
+           SELECT * FROM webhook_delivery due
+            WHERE due.webhook_id = w.id AND due.due_at <= :now
+              AND (due.occasion = 'webhook.test' OR w.off_at IS NULL
+                   AND (w.rest_until IS NULL OR w.rest_until <= :now))
+            ORDER BY due.due_at, due.id
+            LIMIT greatest(0, lane.free)
+                  * CASE WHEN w.failures < :few THEN :long ELSE 1 END
+              FOR NO KEY UPDATE SKIP LOCKED) d
+     ORDER BY d.due_at, d.id LIMIT :most
     """
 )
 _SAVE = text(
     """
-    UPDATE webhook_delivery
-       SET due_at = :due_at, taken_until = NULL, tried_at = :now, status = :status,
-           error = :error,
-           delivered_at = CASE WHEN :delivered THEN CAST(:now AS timestamptz) END,
-           parked_at = CASE WHEN NOT :delivered AND CAST(:due_at AS timestamptz) IS NULL
+    UPDATE webhook_delivery d
+       SET taken_until = NULL,
+           tries = CASE WHEN r.is_tried THEN d.tries ELSE d.tries - 1 END,
+           due_at = CASE WHEN r.is_tried THEN r.due_at ELSE :now END,
+           tried_at = CASE WHEN r.is_tried THEN :now ELSE d.tried_at END,
+           status = CASE WHEN r.is_tried THEN r.status ELSE d.status END,
+           error = CASE WHEN r.is_tried THEN r.error ELSE d.error END,
+           delivered_at = CASE WHEN r.is_tried AND r.error IS NULL
+                               THEN CAST(:now AS timestamptz) END,
+           parked_at = CASE WHEN r.is_tried AND r.error IS NOT NULL
+                                 AND r.due_at IS NULL
                             THEN CAST(:now AS timestamptz) END
-     WHERE id = :id AND tries = :tries AND taken_until IS NOT NULL
+      FROM json_to_recordset(CAST(:rows AS json)) AS r (
+           id uuid, tries int, is_tried boolean, status int, error text,
+           due_at timestamptz)
+     WHERE d.id = r.id AND d.tries = r.tries AND d.taken_until IS NOT NULL
     """
 )
-# Whoever takes a message is there: also where it was thought to be gone.
 _WELL = text(
     """
     UPDATE webhook SET failures = 0, rest_until = NULL, off_at = NULL, off_reason = NULL
@@ -300,7 +347,7 @@ _REST = text(
 )
 _GONE = text(
     """
-    UPDATE webhook SET off_at = :now, off_reason = :error
+    UPDATE webhook SET off_at = :now, off_reason = :reason
      WHERE id = :id AND off_at IS NULL
     """
 )

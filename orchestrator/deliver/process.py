@@ -26,13 +26,16 @@ from orchestrator.db import webhooks
 from orchestrator.db.sql_errors import told
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Database, Transaction
 from orchestrator.db.webhooks import Claimed, Outcome
+from orchestrator.deliver.results import Results, write
 from orchestrator.deliver.sender import Answer, Call, Sender
-from orchestrator.domain.webhooks import next_wait, rest
 
 log = structlog.get_logger()
 
-#: Calls at the same time.
+#: Lanes of calls at the same time.
 AT_ONCE = 16
+
+#: Seconds after which a lane calls no more: its lease is longer by two calls.
+_LANE_SECONDS = 10.0
 
 #: Seconds between two rounds at most: what is tried again is due by the clock alone.
 _TICK_SECONDS = 1.0
@@ -51,6 +54,9 @@ _END_SECONDS = 5.0
 #: Gives what deliveries tell of, as JSON; nothing of what is not kept any more.
 Tell = Callable[[Transaction, Sequence[Claimed]], Mapping[UUID, str]]
 
+#: Of a lane: what is sent, and as which delivery.
+Calls = Sequence[tuple[Claimed, Call]]
+
 _NOT_KEPT = "what it tells of is not kept any more"
 
 
@@ -68,7 +74,7 @@ class Deliverer:
         self._sender = sender
         self._tell = tell
         self._keys = keys
-        self._done: queue.SimpleQueue[tuple[Claimed, Answer]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Results] = queue.SimpleQueue()
         self._under_way = 0
         self._wake = threading.Event()
         self._callers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="assay-deliver")
@@ -78,7 +84,7 @@ class Deliverer:
         threading.Thread(
             target=self._listen, args=(stopping,), name="assay-listen", daemon=True
         ).start()
-        unwritten: list[tuple[Claimed, Answer]] = []
+        unwritten: list[Results] = []
         while not stopping.is_set():
             self._wake.wait(_TICK_SECONDS)
             self._wake.clear()
@@ -92,38 +98,43 @@ class Deliverer:
                 stopping.wait(_AGAIN_SECONDS)
         self._end(unwritten)
 
-    def _round(self, unwritten: list[tuple[Claimed, Answer]]) -> None:
+    def _round(self, unwritten: list[Results]) -> None:
         """Write down what came of calls, then make as many as there is room for."""
         self._gather(unwritten)
         room = AT_ONCE - self._under_way
         with self._database.uow() as tx:
-            self._write(tx, unwritten)
-            calls = self._claim(tx, room) if room else []
+            write(tx, unwritten)
+            lanes = self._claim(tx, room) if room else []
         unwritten.clear()
-        for claimed, call in calls:
+        for lane in lanes:
             self._under_way += 1
-            self._callers.submit(self._call, claimed, call)
+            self._callers.submit(self._call, lane)
 
-    def _gather(self, unwritten: list[tuple[Claimed, Answer]]) -> None:
+    def _gather(self, unwritten: list[Results]) -> None:
         with suppress(queue.Empty):
             while True:
                 unwritten.append(self._done.get_nowait())
                 self._under_way -= 1
 
-    def _claim(self, tx: Transaction, room: int) -> list[tuple[Claimed, Call]]:
-        claimed = webhooks.claim_deliveries(tx, limit=room)
-        new = [each for each in claimed if each.body is None]
+    def _claim(self, tx: Transaction, room: int) -> list[Calls]:
+        lanes = webhooks.claim_deliveries(tx, lanes=room)
+        new = [each for lane in lanes for each in lane if each.body is None]
         data = self._tell(tx, new) if new else {}
         bodies = {
             each.id: _body(each, data[each.id]) for each in new if each.id in data
         }
         webhooks.save_bodies(tx, bodies)
         lost = [each for each in new if each.id not in data]
-        webhooks.save_outcomes(tx, [_not_kept(each) for each in lost])
+        webhooks.save_outcomes(
+            tx, [Outcome(delivery=each, error=_NOT_KEPT) for each in lost]
+        )
         return [
-            (each, self._as_call(each, each.body or bodies[each.id], tx.now))
-            for each in claimed
-            if each not in lost
+            [
+                (each, self._as_call(each, each.body or bodies[each.id], tx.now))
+                for each in lane
+                if each not in lost
+            ]
+            for lane in lanes
         ]
 
     def _as_call(self, claimed: Claimed, body: str, now: datetime) -> Call:
@@ -135,24 +146,25 @@ class Deliverer:
             sent_at=now,
         )
 
-    def _call(self, claimed: Claimed, call: Call) -> None:
-        answer = Answer(error="it could not be called; see the log of assay deliver")
+    def _call(self, lane: Calls) -> None:
+        """Make the calls of a lane, up to the first that is not taken."""
+        results: list[tuple[Claimed, Answer | None]] = []
+        until = time.monotonic() + _LANE_SECONDS
+        goes_on = True
         try:
-            answer = self._sender.send(call)
+            for claimed, call in lane:
+                goes_on = goes_on and time.monotonic() < until
+                answer = self._sender.send(call) if goes_on else None
+                goes_on = answer is not None and answer.error is None
+                results.append((claimed, answer))
         except Exception:
-            log.exception("deliver.call_failed", webhook=str(claimed.webhook_id))
+            # The rest of it is somebody's after the lease.
+            log.exception("deliver.call_failed")
         finally:
-            self._done.put((claimed, answer))
+            self._done.put(results)
             self._wake.set()
 
-    def _write(self, tx: Transaction, done: Sequence[tuple[Claimed, Answer]]) -> None:
-        webhooks.save_outcomes(
-            tx, [_outcome(claimed, answer, tx.now) for claimed, answer in done]
-        )
-        for claimed, answer in done:
-            _report(claimed, answer)
-
-    def _end(self, unwritten: list[tuple[Claimed, Answer]]) -> None:
+    def _end(self, unwritten: list[Results]) -> None:
         until = time.monotonic() + _END_SECONDS
         self._gather(unwritten)
         while self._under_way and time.monotonic() < until:
@@ -160,7 +172,7 @@ class Deliverer:
             self._wake.clear()
             self._gather(unwritten)
         with suppress(*DATABASE_ERRORS), self._database.uow() as tx:
-            self._write(tx, unwritten)
+            write(tx, unwritten)
         self._callers.shutdown(wait=False, cancel_futures=True)
         self._sender.close()
 
@@ -197,40 +209,3 @@ def _body(claimed: Claimed, data: str) -> str:
     }
     # What is told is JSON already.
     return f'{json.dumps(about)[:-1]}, "data": {data}}}'
-
-
-def _outcome(claimed: Claimed, answer: Answer, now: datetime) -> Outcome:
-    wait = None
-    if answer.error is not None and not answer.is_gone:
-        wait = next_wait(claimed.tries, asked=answer.asked)
-    return Outcome(
-        delivery_id=claimed.id,
-        webhook_id=claimed.webhook_id,
-        tries=claimed.tries,
-        delivered=answer.error is None,
-        status=answer.status,
-        error=answer.error,
-        due_at=None if wait is None else now + wait,
-        rest_until=now + rest(claimed.failures + 1, asked=answer.asked),
-        is_gone=answer.is_gone,
-    )
-
-
-def _not_kept(claimed: Claimed) -> Outcome:
-    return Outcome(
-        delivery_id=claimed.id,
-        webhook_id=claimed.webhook_id,
-        tries=claimed.tries,
-        delivered=False,
-        status=None,
-        error=_NOT_KEPT,
-    )
-
-
-def _report(claimed: Claimed, answer: Answer) -> None:
-    # Without its URL: that may hold a secret of the receiver's.
-    ids = {"webhook": str(claimed.webhook_id), "delivery": str(claimed.id)}
-    if answer.error is None:
-        log.info("webhook.delivered", **ids, tries=claimed.tries)
-    else:
-        log.warning("webhook.refused", **ids, tries=claimed.tries, error=answer.error)

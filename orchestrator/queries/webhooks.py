@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, func, select
 
-from orchestrator.db.access import of_customers
+from orchestrator.db.access import check_webhook, of_customers
 from orchestrator.db.tables import customer, webhook, webhook_delivery
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.db.users import Customer, customer_columns, customer_view
@@ -110,13 +110,13 @@ def get_webhook(tx: Transaction, webhook_id: UUID, *, viewer: Viewer) -> Webhook
     Return one webhook.
 
     Raises:
-        NotFoundError: The viewer has no such webhook.
+        NotFoundError: There is no such webhook.
+        PermissionDeniedError: It is another customer's.
     """
-    query = _webhooks().where(webhook.c.id == webhook_id, of_customers(webhook, viewer))
-    row = tx.connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no webhook {webhook_id}", field="webhookID")
-    return _webhook(row)
+    query = _webhooks().where(webhook.c.id == webhook_id)
+    views = list(map(_webhook, tx.connection.execute(query)))
+    check_webhook(viewer, webhook_id, views[0].customer.id if views else None)
+    return views[0]
 
 
 def list_deliveries(
@@ -131,7 +131,8 @@ def list_deliveries(
     Return one page of a webhook's deliveries in these states, or all, newest first.
 
     Raises:
-        NotFoundError: The viewer has no such webhook.
+        NotFoundError: There is no such webhook.
+        PermissionDeniedError: It is another customer's.
     """
     get_webhook(tx, webhook_id, viewer=viewer)
     conditions = [webhook_delivery.c.webhook_id == webhook_id]
@@ -154,7 +155,8 @@ def get_delivery(
     Return one delivery.
 
     Raises:
-        NotFoundError: The viewer has no such webhook, or it no such delivery.
+        NotFoundError: There is no such webhook, or it has no such delivery.
+        PermissionDeniedError: It is another customer's.
     """
     get_webhook(tx, webhook_id, viewer=viewer)
     row = tx.connection.execute(

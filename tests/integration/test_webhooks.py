@@ -209,7 +209,7 @@ def test_a_customer_hears_of_its_own(hooks: Hooks):
         ("PUT", "/redeliver"),
     ):
         refused = other.request(method, f"/webhook/{mine['id']}{path}", json={})
-        assert refused.status_code == 404
+        assert refused.status_code == 403
 
 
 def test_what_is_rolled_back_is_not_told(hooks: Hooks):

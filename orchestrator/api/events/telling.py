@@ -25,14 +25,16 @@ def tell(tx: Transaction, deliveries: Sequence[Claimed]) -> dict[UUID, str]:
     Return what each delivery tells of, as it is now, as JSON; one whose row is not kept
     any more is left out.
     """
-    told: dict[UUID, str] = {}
+    told = {each.id: _test(each) for each in deliveries if _is_test(each)}
     for customer_id in {delivery.customer_id for delivery in deliveries}:
         own = [each for each in deliveries if each.customer_id == customer_id]
         viewer = viewer_of(customer_id)
-        told |= _of_jobs(tx, [each for each in own if _is_of_job(each)])
-        told |= _of_tasks(tx, [each for each in own if each.task_id], viewer)
-        told |= _of_verdicts(tx, [each for each in own if each.verdict_id], viewer)
-        told |= {each.id: _test(each) for each in own if _is_test(each)}
+        if of_jobs := [each for each in own if _is_of_job(each)]:
+            told |= _of_jobs(tx, of_jobs)
+        if of_tasks := [each for each in own if each.task_id]:
+            told |= _of_tasks(tx, of_tasks, viewer)
+        if of_verdicts := [each for each in own if each.verdict_id]:
+            told |= _of_verdicts(tx, of_verdicts, viewer)
     return told
 
 

@@ -64,6 +64,7 @@ def _create_deliveries() -> None:
         sa.Column("error", sa.Text()),
         _at("due_at"),
         _at("taken_until"),
+        sa.Column("taken_as", sa.SmallInteger()),
         _at("delivered_at"),
         _at("parked_at"),
         _created(),
