@@ -122,6 +122,7 @@ def test_replicas_have_no_way_to_the_database_or_out():
         n for n, service in everything.items() if "outside" in service["networks"]
     } == {
         "api",
+        "deliver",
         "flower",
     }
 
