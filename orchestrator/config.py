@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.contracts.broker_tls import check_broker_options, url_options
 from orchestrator.contracts.data_dir import data_directory, env_file, is_readable
 from orchestrator.contracts.token import KeyRing
+from orchestrator.domain.addresses import Network, parse_networks
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.limits import Limits, Retention
 from orchestrator.domain.values import Actor
@@ -103,6 +104,9 @@ class Settings(BaseSettings):
     retain_events_days: float = Field(default=30, gt=0)
     retain_rejected_days: float = Field(default=7, gt=0)
     retain_audit_days: float = Field(default=365, gt=0)
+    #: Networks (CIDR), with commas, in which webhooks may be called; otherwise those of
+    #: the public internet alone.
+    webhook_networks: str = ""
     #: Of one user; 0 is no limit.
     limit_open_tasks_per_user: int = Field(default=0, ge=0)
     limit_uploads_per_minute: int = Field(default=0, ge=0)
@@ -120,6 +124,12 @@ class Settings(BaseSettings):
         if url is not None:
             _check_database_options(url.get_secret_value())
         return url
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _check_networks(cls, networks: str) -> str:
+        parse_networks(networks)
+        return networks
 
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
@@ -172,6 +182,10 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ASSAY_SECRET_KEY: {error}", field="ASSAY_SECRET_KEY"
             ) from None
+
+    def webhook_calls(self) -> tuple[Network, ...]:
+        """Return the networks in which webhooks may be called."""
+        return parse_networks(self.webhook_networks)
 
     def direct_url(self) -> str | None:
         """Return the database's own address, where another leads to a pooler."""

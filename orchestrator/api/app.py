@@ -42,6 +42,7 @@ from orchestrator.api.routes import (
     task,
     unsupported,
     verdict,
+    webhook,
     worker,
 )
 from orchestrator.catalog.logins import FailedLogins
@@ -105,6 +106,7 @@ def create_app(services: Services) -> FastAPI:
         worker,
         policy,
         find,
+        webhook,
     )
     for module in (*modules, poison, audit):
         app.include_router(

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ from orchestrator.contracts.json_size import (
 from orchestrator.db import access
 from orchestrator.db.unit_of_work import Database, Reader
 from orchestrator.db.users import Key
+from orchestrator.domain.addresses import Network
 from orchestrator.domain.errors import (
     AuthenticationError,
     InvalidError,
@@ -85,13 +86,14 @@ class Services:
     What the API stands on; built by ``bootstrap``.
 
     ``classifier``: who is asked what a file is where our own rules are not sure, if
-    anybody is.
+    anybody is. ``webhook_networks``: which may be called beside the public internet.
     """
 
     database: Database
     store: SampleStore
     engine: Engine
     classifier: SecondOpinion | None = None
+    webhook_networks: Sequence[Network] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

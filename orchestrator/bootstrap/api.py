@@ -39,6 +39,7 @@ def run_api(settings: Settings) -> None:
             store=services.store,
             engine=services.engine,
             classifier=classifier,
+            webhook_networks=settings.webhook_calls(),
         )
     )
     console.install(app)

@@ -4,14 +4,12 @@ Runs the processes around the queues: dispatcher, consumer and maintenance.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
 
 from orchestrator import consumer, dispatcher
+from orchestrator.bootstrap.ending import stop_signal
 from orchestrator.bootstrap.services import Services
 from orchestrator.config import Settings
-from orchestrator.contracts.ending import end_within
 from orchestrator.maintenance import ClockWatch, Housekeeping, tick
 from orchestrator.messaging.control import Stopper
 from orchestrator.messaging.publisher import Publisher
@@ -58,16 +56,3 @@ def build_tick(settings: Settings) -> Callable[[], None]:
         tick(database, publisher, housekeeping, clock, engine=engine)
 
     return once
-
-
-def stop_signal() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set; soon after, the process is over."""
-    stopping = threading.Event()
-
-    def stop(_number: int, _frame: object) -> None:
-        end_within()
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return stopping

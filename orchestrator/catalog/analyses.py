@@ -29,6 +29,7 @@ from orchestrator.domain.verdict import (
     Verdict,
     VerdictStatus,
 )
+from orchestrator.flow.announce import announce_word
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +117,10 @@ def add_manual_verdict(
     repeat = verdicts.find_manual(tx, rolled, newer_than=REPEATED_WITHIN)
     if repeat is not None:
         return repeat
+    before = verdicts.find_current(tx, {sample_sha256}).get(sample_sha256)
     verdicts.add_verdicts(tx, [rolled])
     verdicts.point_sample_at(tx, sample_sha256, rolled.id)
+    announce_word(tx, sample_sha256, before)
     detail = {"verdict": str(rolled.id), "status": status_override.value}
     audit.record(tx, actor, Action.VERDICT_SET, sample_sha256, detail)
     tx.changed.samples.add(sample_sha256)

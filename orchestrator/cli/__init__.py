@@ -39,7 +39,10 @@ _TOP = {
     "submit": ("submit",),
     "audit": ("audit",),
     "doctor": ("doctor",),
-    "process": ("api", "dispatch", "consume", "beat", "maintain", "flower"),
+    "process": (
+        *("api", "dispatch", "consume", "beat", "maintain", "deliver"),
+        "flower",
+    ),
 }
 _GROUPS = (
     "job",
@@ -51,6 +54,7 @@ _GROUPS = (
     "verdict",
     "policy",
     "poison",
+    "webhook",
     "key",
     "customer",
     "broker",

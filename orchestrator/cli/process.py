@@ -45,6 +45,15 @@ def consume() -> None:
 
 
 @app.command()
+def deliver() -> None:
+    """Call webhooks with what has happened. Any number may run; needs no broker."""
+    from orchestrator.bootstrap.deliver import run_deliverer
+
+    configure("deliver")
+    run_deliverer(read_settings())
+
+
+@app.command()
 def flower(
     allow_control: Annotated[
         bool,

@@ -28,6 +28,7 @@ def up() -> None:
         settings.data_dir,
         api_port=settings.api_port,
         flower_port=settings.flower_port,
+        extra_env={"ASSAY_WEBHOOK_NETWORKS": settings.webhook_networks},
     )
     try:
         _run(stack)

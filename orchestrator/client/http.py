@@ -185,6 +185,10 @@ class Client:
         """Ask for a change that needs no words."""
         return self._call("PUT", path, json={})
 
+    def delete(self, path: str) -> None:
+        """Remove what is there."""
+        data_of(self._request("DELETE", path))
+
     def troubles(self) -> list[dict[str, str]]:
         """Return what the API says of itself that is not as it should be."""
         # It is not ready either while something is missing, and says both.

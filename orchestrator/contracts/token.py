@@ -82,6 +82,15 @@ class KeyRing:
         claim = f"broker\n{worker}\n{generation}"
         return tuple(_signature(key_id, key, claim) for key_id, key in self.keys)
 
+    def webhook_secrets(self, webhook_id: UUID) -> tuple[str, ...]:
+        """
+        Return the secrets that sign what a webhook is sent, the newest key's first, as
+        Standard Webhooks writes them.
+        """
+        claim = f"webhook\n{webhook_id}".encode()
+        digests = [hmac.digest(key, claim, "sha256") for _, key in self.keys]
+        return tuple(f"whsec_{base64.b64encode(each).decode()}" for each in digests)
+
     def _sign(self, claim: str) -> str:
         key_id, key = self.keys[0]
         return _signature(key_id, key, claim)

@@ -24,7 +24,7 @@ from orchestrator.db.tables import (
     verdict,
 )
 from orchestrator.db.unit_of_work import Reader, Transaction
-from orchestrator.domain.errors import PermissionDeniedError
+from orchestrator.domain.errors import NotFoundError, PermissionDeniedError
 from orchestrator.domain.policy import Tlp
 from orchestrator.domain.viewer import Viewer
 
@@ -114,6 +114,25 @@ def check_job(tx: Reader, viewer: Viewer, job_id: UUID) -> None:
 def foreign_job(job_id: UUID) -> PermissionDeniedError:
     """Return what who may not see a job is told."""
     return PermissionDeniedError(f"job {job_id} is another customer's", field="jobID")
+
+
+def check_webhook(viewer: Viewer, webhook_id: UUID, owner: UUID | None) -> None:
+    """
+    Refuse who may not see this webhook.
+
+    Args:
+        owner: Its customer, if it is there.
+
+    Raises:
+        NotFoundError: It is not there.
+        PermissionDeniedError: It is another customer's.
+    """
+    if owner is None:
+        raise NotFoundError(f"there is no webhook {webhook_id}", field="webhookID")
+    if not viewer.acts_for(owner):
+        raise PermissionDeniedError(
+            f"webhook {webhook_id} is another customer's", field="webhookID"
+        )
 
 
 def check_customer(viewer: Viewer, customer_id: UUID) -> None:

@@ -46,6 +46,8 @@ class Action(StrEnum):
     EVIDENCE_DOWNLOAD = "evidence.download"
     #: A person's word on what kind of file it is.
     SAMPLE_RECLASSIFY = "sample.reclassify"
+    WEBHOOK_ADD = "webhook.add"
+    WEBHOOK_REMOVE = "webhook.remove"
     #: A key that is not good, or not from there.
     LOGIN_FAIL = "login.fail"
 

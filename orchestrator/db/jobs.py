@@ -62,6 +62,7 @@ class JobRow:
 
     id: UUID
     sample_sha256: str
+    customer_id: UUID
     state: JobState
     started_at: datetime | None
     is_chosen: bool
@@ -175,6 +176,7 @@ def find_jobs(tx: Transaction, ids: Sequence[UUID]) -> list[JobRow]:
         JobRow(
             id=row.id,
             sample_sha256=row.sample_sha256,
+            customer_id=row.customer_id,
             state=JobState(row.state),
             started_at=row.started_at,
             is_chosen=row.is_chosen,
@@ -249,7 +251,7 @@ def exists(tx: Transaction, job_id: UUID) -> bool:
 
 _FIND = text(
     """
-    SELECT j.id, j.sample_sha256, j.state, j.started_at, j.is_chosen,
+    SELECT j.id, j.sample_sha256, j.customer_id, j.state, j.started_at, j.is_chosen,
            CASE WHEN j.is_chosen THEN j.selection END AS selection,
            (SELECT array_agg(DISTINCT concat_ws(' ', t.state, t.reason))
               FROM job_task t WHERE t.job_id = j.id) AS task_states

@@ -138,6 +138,7 @@ _AGES = {
     "wrong_answer": "last_at",
     "pulse": "at",
     "replica": "seen_at",
+    "webhook_delivery": "created_at",
 }
 
 _DELETE_JOBS = tuple(

@@ -834,6 +834,75 @@ submission = Table(
     ),
 )
 
+webhook = Table(
+    "webhook",
+    metadata,
+    _id(),
+    #: Whose jobs and samples it hears of.
+    _reference("customer_id", "customer.id"),
+    _reference("created_by", "api_user.id", nullable=True),
+    Column("url", Text, nullable=False),
+    #: What it is told of, as ``job.done``.
+    Column("occasions", ARRAY(Text), nullable=False),
+    #: Failures in a row, and until when it is left alone for them.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _at("rest_until"),
+    #: Its receiver said that it is gone for good.
+    _at("off_at"),
+    Column("off_reason", Text),
+    _created(),
+    Index(None, "customer_id"),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    _id(),
+    Column(
+        "webhook_id",
+        UUID(as_uuid=True),
+        ForeignKey("webhook.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("occasion", Text, nullable=False),
+    #: Of what it tells. They may be gone before it.
+    Column("job_id", UUID(as_uuid=True)),
+    Column("task_id", UUID(as_uuid=True)),
+    Column("verdict_id", UUID(as_uuid=True)),
+    #: What it says, from the first try on.
+    Column("body", Text),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    #: Of the last try: when, and what came of it.
+    _at("tried_at"),
+    Column("status", SmallInteger),
+    Column("error", Text),
+    #: When somebody is to try it; null: never more.
+    _at("due_at"),
+    #: So long it is with whoever tries it now, and as which of those taken with it.
+    _at("taken_until"),
+    Column("taken_as", SmallInteger),
+    _at("delivered_at"),
+    _at("parked_at"),
+    _created(),
+    CheckConstraint(
+        "num_nonnulls(due_at, delivered_at, parked_at) = 1", name="has_one_state"
+    ),
+    Index(None, "webhook_id", "created_at", "id"),
+    Index(
+        "ix_webhook_delivery_due",
+        "webhook_id",
+        "due_at",
+        "id",
+        postgresql_where=text("due_at is not null"),
+    ),
+    Index(
+        "ix_webhook_delivery_taken",
+        "webhook_id",
+        postgresql_where=text("taken_until is not null"),
+    ),
+    Index(None, "created_at"),
+)
+
 challenge = Table(
     "challenge",
     metadata,

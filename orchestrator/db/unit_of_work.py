@@ -36,7 +36,7 @@ from orchestrator.db.tables import SERVICE_TIME
 
 T = TypeVar("T")
 
-Channel = Literal["work", "stop", "changed"]
+Channel = Literal["work", "stop", "changed", "deliver"]
 
 #: On ``work``: there is a job that was not there. Without it: a slot is free, or the
 #: backlog has grown otherwise.

@@ -41,6 +41,21 @@ class Rolled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CurrentVerdict:
+    """What is said of a sample now; ``job_id``: ``None`` for one made by hand."""
+
+    id: UUID
+    job_id: UUID | None
+    score: int
+    status: str
+
+    def differs(self, before: CurrentVerdict | None) -> bool:
+        """Whether it says something else than the one before it, if there was one."""
+        said = before and (before.score, before.status)
+        return said != (self.score, self.status)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskOfJob:
     """A task as the verdict sees it; ``own``: its analyses, oldest first."""
 
@@ -127,6 +142,26 @@ def find_manual(
         rolled.created_by,
     )
     return newest.id if is_same else None
+
+
+def find_current(
+    tx: Transaction, sha256s: Collection[str]
+) -> dict[str, CurrentVerdict]:
+    """Return the current verdicts of those of these samples that have one."""
+    rows = tx.connection.execute(
+        text(
+            "SELECT s.sha256, v.id, v.job_id, v.score, v.status"
+            " FROM sample s JOIN verdict v ON v.id = s.verdict_id"
+            " WHERE s.sha256 = ANY(:ids) ORDER BY s.sha256"
+        ),
+        {"ids": list(sha256s)},
+    )
+    return {
+        row.sha256: CurrentVerdict(
+            id=row.id, job_id=row.job_id, score=row.score, status=row.status
+        )
+        for row in rows
+    }
 
 
 def add_verdicts(tx: Transaction, rolled: Sequence[Rolled]) -> None:

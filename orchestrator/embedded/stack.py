@@ -53,7 +53,7 @@ from orchestrator.embedded.supervisor import (
 from orchestrator.messaging.errors import BrokerUnavailableError
 from orchestrator.messaging.policy import account_url, apply_to_redis
 
-_ENGINE = ("api", "dispatch", "consume", "beat", "maintain")
+_ENGINE = ("api", "dispatch", "consume", "beat", "maintain", "deliver")
 
 #: Seconds for everything to be up; importing the analyzers takes most of it.
 _READY_SECONDS = 120

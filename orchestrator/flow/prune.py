@@ -48,6 +48,7 @@ def prune(database: Database, kept: Retention) -> int:
         "wrong_answer": _WRONG_ANSWERS,
         "pulse": _LEFTOVERS,
         "replica": _LEFTOVERS,
+        "webhook_delivery": kept.events,
     }
     removed = _rounds(database, lambda tx: _prune_jobs(tx, kept.jobs), batch=_JOBS)
     removed += _rounds(database, _forget_keys, batch=_ROWS)

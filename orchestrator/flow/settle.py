@@ -28,6 +28,11 @@ from orchestrator.domain.verdict import (
     WorkerResult,
     roll,
 )
+from orchestrator.flow.announce import (
+    announce_ends,
+    announce_verdicts,
+    verdicts_before,
+)
 from orchestrator.flow.tally import count_changes, count_verdicts
 
 #: Moves of the ordinary path, which cost no row of history.
@@ -49,7 +54,7 @@ def settle(tx: Transaction, changes: Sequence[Change], *, bands: Bands) -> None:
     _tell_holders(tx, changes)
     moved = {c.after.job_id for c in changes if c.before.state is not c.after.state}
     late = {c.after.job_id for c in changes if c.move is Move.LATE}
-    rolled = _settle_jobs(tx, moved | late, bands=bands)
+    rolled = _settle_jobs(tx, moved | late, changes, bands=bands)
     _count(tx, changes, rolled)
     if any(c.after.state is TaskState.ENQUEUED for c in changes) or moved:
         # A slot is free, or the backlog has grown.
@@ -62,11 +67,15 @@ def settle_jobs(tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands) -> No
 
     A finished job that is settled again (a late success) is rolled again.
     """
-    _count(tx, (), _settle_jobs(tx, job_ids, bands=bands))
+    _count(tx, (), _settle_jobs(tx, job_ids, (), bands=bands))
 
 
 def _settle_jobs(
-    tx: Transaction, job_ids: Iterable[UUID], *, bands: Bands
+    tx: Transaction,
+    job_ids: Iterable[UUID],
+    changes: Sequence[Change],
+    *,
+    bands: Bands,
 ) -> list[Rolled]:
     ids = sorted(set(job_ids))
     if not ids:
@@ -79,7 +88,9 @@ def _settle_jobs(
     changed = {row.id: derived[row.id] for row in rows if derived[row.id] != row.state}
     jobs.save_states(tx, changed)
     finished = [row for row in rows if derived[row.id].is_final]
-    return _roll(tx, finished, bands=bands)
+    rolled = _roll(tx, finished, bands=bands)
+    announce_ends(tx, rows, changed, changes)
+    return rolled
 
 
 def _count(
@@ -165,6 +176,7 @@ def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> list[
         return []
     samples = sorted({row.sample_sha256 for row in finished})
     verdicts.lock_samples(tx, samples)
+    before = verdicts_before(tx, finished)
     manual = verdicts.manual_overrides(tx, samples)
     results = _results(tx, finished)
     rolled: list[Rolled] = []
@@ -177,6 +189,7 @@ def _roll(tx: Transaction, finished: Sequence[JobRow], *, bands: Bands) -> list[
     verdicts.make_current(
         tx, {roll_up.job_id: roll_up.id for roll_up in rolled if roll_up.job_id}
     )
+    announce_verdicts(tx, finished, before)
     return rolled
 
 

@@ -16,7 +16,13 @@ from enum import StrEnum
 from sqlalchemy import Connection, func, select, text
 
 from orchestrator.db.service_clock import get_correction
-from orchestrator.db.tables import poison, rejected_report, stream
+from orchestrator.db.tables import (
+    poison,
+    rejected_report,
+    stream,
+    webhook,
+    webhook_delivery,
+)
 from orchestrator.db.unit_of_work import Database, Transaction
 from orchestrator.queries.health import Missing, find_unusable, look
 from orchestrator.queries.lists import Paging
@@ -27,9 +33,16 @@ from orchestrator.queries.workers import BACKLOG_MAX, WorkerView, list_workers
 _PROCESSES = {
     "consumer": ("assay consumer lock", "assay consume"),
     "dispatcher": ("assay dispatcher", "assay dispatch"),
+    "deliverer": ("assay deliver", "assay deliver"),
 }
 
 _POSTGRESQL_MIN = 15
+
+#: Two at a time are called of each webhook, ten seconds each at most; what waits for
+#: longer than this waits for somebody who calls.
+_DELIVERY_LATE = timedelta(minutes=2)
+#: Webhooks that one line names.
+_NAMED_MAX = 5
 
 #: How far back refused messages are of interest.
 _REJECTED_WITHIN = timedelta(hours=1)
@@ -115,6 +128,7 @@ def _service(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
     yield _as_finding("backlog", dispatch, healthy="is dispatched")
     yield _poison(tx)
     yield _rejected(tx)
+    yield from _webhooks(tx)
 
 
 def _service_time(connection: Connection) -> Finding:
@@ -220,6 +234,40 @@ def _poison(tx: Transaction) -> Finding:
         return ok("poison", "no worker dies of a sample")
     remedy = "see assay poison list; mend the worker, or assay poison clear"
     return warn("poison", f"{found} samples are kept from workers", remedy)
+
+
+def _webhooks(tx: Transaction) -> Iterator[Finding]:
+    hooks = tx.connection.execute(select(webhook)).all()
+    if not hooks:
+        yield ok("webhooks", "nobody is to be told of anything")
+        return
+    late = _oldest_due(tx)
+    yield _process(tx, "deliverer", works=late < _DELIVERY_LATE)
+    failing = [row for row in hooks if row.off_at is not None or row.failures]
+    if failing:
+        names = ", ".join(str(row.id)[-8:] for row in failing[:_NAMED_MAX])
+        remedy = "see assay webhook list, and assay webhook deliveries WEBHOOK"
+        detail = (
+            f"{len(failing)} of {len(hooks)} do not take what they are told: {names}"
+        )
+        yield warn("webhooks", detail, remedy)
+    else:
+        yield ok("webhooks", f"{len(hooks)} are told of what happens")
+
+
+def _oldest_due(tx: Transaction) -> timedelta:
+    """Return for how long something has waited for somebody to deliver it."""
+    rests = webhook.c.rest_until > tx.now
+    oldest = tx.connection.execute(
+        select(func.min(webhook_delivery.c.due_at))
+        .join_from(webhook_delivery, webhook)
+        .where(
+            webhook_delivery.c.due_at.is_not(None),
+            webhook.c.off_at.is_(None),
+            rests.is_not(True),
+        )
+    ).scalar_one()
+    return timedelta() if oldest is None else tx.now - oldest
 
 
 def _rejected(tx: Transaction) -> Finding:

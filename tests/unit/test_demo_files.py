@@ -26,6 +26,7 @@ from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.demo import files as demo_files
 from orchestrator.demo.files import DemoFile
 from orchestrator.demo.files.vba_project import compress
+from tests.fixtures.waiting import PATIENCE_SECONDS
 from workers import Analysis, Analyzer, Sample, Unsupported
 
 
@@ -261,7 +262,7 @@ def test_analyzers_work_in_a_forked_child_of_bounded_memory(tmp_path: Path, name
         [sys.executable, "-c", CHILD, name, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.replica import ROOT, write_module
+from tests.fixtures.waiting import PATIENCE_SECONDS
 
 LENGTH = """
 from workers import Analysis, Sample, analyzer
@@ -28,7 +29,7 @@ def workers(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -44,7 +45,7 @@ def test_a_new_worker_can_be_tried_and_its_test_passes(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert created.returncode == 0, created.stderr
@@ -111,7 +112,7 @@ def test_plain_celery_says_in_one_line_which_setting_is_missing(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert result.returncode == 2

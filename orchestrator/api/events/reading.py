@@ -59,7 +59,7 @@ def read_events(tx: Transaction, ids: Ids, *, lease: timedelta) -> list[Event]:
 def _of_jobs(
     tx: Transaction, views: Sequence[JobView], customer_id: UUID, read_at: float
 ) -> Iterator[Event]:
-    viewer = _viewer(customer_id)
+    viewer = viewer_of(customer_id)
     subjects = frozenset({customer_id})
     ids = [view.id for view in views]
     samples = {view.id: view.sample_sha256 for view in views}
@@ -136,7 +136,8 @@ def _of_workers(
         )
 
 
-def _viewer(customer_id: UUID) -> Viewer:
+def viewer_of(customer_id: UUID) -> Viewer:
+    """Return who sees what every user of a customer does."""
     return Viewer(
         user_id=_NOBODY,
         customer_id=customer_id,
