@@ -90,7 +90,28 @@ def resume(name: Name, as_json: AsJSON = False) -> None:
 
 
 @app.command()
-def register(name: Name, as_json: AsJSON = False) -> None:
+def remove(name: Name, as_json: AsJSON = False) -> None:
+    """Disable it for good and cancel its open tasks; its analyses stay."""
+    with connect() as client:
+        found = client.delete(f"/worker/{segment(name)}")
+    if as_json:
+        print_json(found)
+        return
+    print(
+        f"{found['shortName']} is removed; assay worker register {found['shortName']}"
+        " brings it back"
+    )
+
+
+@app.command()
+def register(
+    name: Name,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave it the secret that it has, if it has one."),
+    ] = False,
+    as_json: AsJSON = False,
+) -> None:
     """
     Enrol a worker: print its replicas' secret and their broker account, this once.
     """
@@ -101,7 +122,7 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     # Only this command needs the database; the others are HTTP clients.
     from orchestrator.bootstrap.enrolment import enrol  # noqa: PLC0415
 
-    done = enrol(name)
+    done = enrol(name, keep=keep)
     if as_json:
         print_json(
             {
@@ -114,11 +135,12 @@ def register(name: Name, as_json: AsJSON = False) -> None:
         return
     print(f"ASSAY_WORKER_SECRET={done.secret}")
     print(f"ASSAY_BROKER_URL={done.broker_url}")
+    if not keep:
+        errors.print("They are shown only now, and end those before them.")
     errors.print(
-        "They are shown only now, and end those before them. Set them, and"
-        " ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
+        "Set them, and ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
         " ASSAY_SAMPLE_HOSTS where they do not read samples from the API, then:"
-        f" assay worker run {name}"
+        " assay worker run MODULE, of which this is the worker"
     )
     if done.problem is not None:
         errors.print(f"The broker does not know the account yet: {done.problem}")

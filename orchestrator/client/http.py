@@ -185,6 +185,10 @@ class Client:
         """Ask for a change that needs no words."""
         return self._call("PUT", path, json={})
 
+    def delete(self, path: str) -> Any:
+        """Ask for the end of something."""
+        return self._call("DELETE", path)
+
     def troubles(self) -> list[dict[str, str]]:
         """Return what the API says of itself that is not as it should be."""
         # It is not ready either while something is missing, and says both.

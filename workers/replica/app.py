@@ -41,7 +41,7 @@ from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.node import refusals
 from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from workers.analyzer import Analyzer
-from workers.replica import broker, logs
+from workers.replica import broker, local, logs
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempts
 from workers.replica.celery_side import IntakeConsumer, Records
@@ -56,7 +56,11 @@ from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
 from workers.replica.runtime import Runtime
-from workers.replica.settings import Settings, SettingsError
+from workers.replica.settings import (
+    MissingSettingError,
+    Settings,
+    SettingsError,
+)
 from workers.replica.transfer import Transfer
 from workers.sandbox.inside.confinement import protect_process
 from workers.sandbox.sandbox import Sandbox
@@ -87,12 +91,16 @@ def celery_app(analyzer: Analyzer) -> Celery:
     ends the process with one line: there is nobody above who could do better.
     """
     _keep_importable(analyzer.module)
+    name = analyzer.name
     try:
-        return build_app(analyzer, Settings.read(os.environ, worker=analyzer.name))
+        told = local.completed(os.environ, worker=name)
+        return build_app(analyzer, Settings.read(told, worker=name))
+    except MissingSettingError as error:
+        complaint = f"{error}; {local.where_to_enrol(name)}"
     except SettingsError as error:
         complaint = str(error)
     except SchemaError as error:
-        complaint = f"schema of {analyzer.name}: {error.message}"
+        complaint = f"schema of {name}: {error.message}"
     print(complaint, file=sys.stderr)  # noqa: T201  (for the person who typed it)
     raise SystemExit(2)
 

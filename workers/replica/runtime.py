@@ -70,6 +70,9 @@ _KILL_SECONDS = 5.0
 _FLUSH_SECONDS = 7.0
 _LOOK_SECONDS = 0.1
 
+#: Characters of a failure's message in the log.
+_LOGGED_MAX = 500
+
 _REASONS: dict[type, FailureReason] = {
     Crashed: "crashed",
     OutOfMemory: "out_of_memory",
@@ -397,4 +400,8 @@ def _outcome(report: Report | None) -> dict[str, str]:
     if report is None:
         return {"outcome": "stopped"}
     reason = {"reason": report.reason} if report.reason else {}
-    return {"outcome": report.kind, **reason}
+    # Its first line: what follows are lines of a program, which the task shows.
+    lines = (report.message or "").splitlines()
+    has_failed = report.kind != "success" and bool(lines)
+    why = {"why": lines[0][:_LOGGED_MAX]} if has_failed else {}
+    return {"outcome": report.kind, **reason, **why}
