@@ -54,9 +54,10 @@ def show(name: Name, as_json: AsJSON = False) -> None:
     """Show a worker: what is set, and what of it runs."""
     with connect() as client:
         found = client.get(f"/worker/{segment(name)}")
-    if as_json:
-        print_json(found)
-        return
+        if as_json:
+            print_json(found)
+            return
+        replicas = client.get_all(f"/worker/{segment(name)}/replica")
     fields = dict(zip(WORKER_COLUMNS, worker_row(found), strict=True))
     run_seconds = found["runSeconds"]
     print_fields(
@@ -70,6 +71,7 @@ def show(name: Name, as_json: AsJSON = False) -> None:
             "window cap": found["windowCap"],
             "created": moment(found["createdTimestamp"]),
             "paused": moment(found["pausedTimestamp"]),
+            **{f"replica {one['id']}": _replica(one) for one in replicas},
             **{
                 f"aside {one['replica']}": _aside(one) for one in found.get("aside", ())
             },
@@ -87,6 +89,28 @@ def pause(name: Name, as_json: AsJSON = False) -> None:
 def resume(name: Name, as_json: AsJSON = False) -> None:
     """Dispatch its tasks again."""
     _command(name, "resume", "goes on", as_json=as_json)
+
+
+@app.command()
+def drain(
+    replica: Annotated[
+        str, typer.Argument(metavar="REPLICA", help="As worker show names it.")
+    ],
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let it take work again.")
+    ] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Have a replica finish what it has and take nothing more, until it is ended."""
+    with connect() as client:
+        verb = "undrain" if undo else "drain"
+        found = client.put(f"/replica/{segment(replica)}/{verb}")
+    if as_json:
+        print_json(found)
+    elif undo:
+        print(f"{found['id']} takes work again")
+    else:
+        print(f"{found['id']} drains: {found['holds']} in hand, nothing more comes")
 
 
 @app.command()
@@ -166,8 +190,16 @@ def worker_state(worker: Mapping[str, Any]) -> str:
         return "paused"
     if not worker["replicas"]:
         return "nobody home"
+    if len(worker.get("draining", ())) >= worker["replicas"]:
+        return "draining"
     all_aside = len(worker.get("aside", ())) >= worker["replicas"]
     return "aside" if all_aside else "live"
+
+
+def _replica(one: Mapping[str, Any]) -> str:
+    since = one["drainingTimestamp"]
+    drains = f", drains since {moment(since)}" if since else ""
+    return f"{one['holds']} in hand, {one['slots']} slots{drains}"
 
 
 def _aside(one: Mapping[str, Any]) -> str:

@@ -247,6 +247,34 @@ def _replicas(client: Client, name: str) -> int:
     return int(found.get(name, 0))
 
 
+def test_a_replica_is_drained_through_the_whole_stack(running: Up, tmp_path: Path):
+    (tmp_path / "sample.txt").write_text(f"while {tmp_path}")
+
+    def worker() -> Any:
+        found = running.world.json("worker", "list")
+        return next(each for each in found if each["shortName"] == "strings")
+
+    eventually(lambda: worker()["replicas"] == 1)
+    with running.client as client:
+        (replica,) = client.get("/worker/strings/replica")
+        drained = running.world.run("worker", "drain", replica["id"])
+        assert drained.stdout.startswith(f"{replica['id']} drains: "), drained.stderr
+        job = order(client, tmp_path / "sample.txt")
+        eventually(lambda: _others_are_over(client, job))
+        (waits,) = client.get(f"/job/{job['id']}/explain")["waiting"]
+        assert waits["detail"].startswith("every replica drains, ends in ")
+        assert worker()["draining"][0]["replica"] == replica["id"]
+
+        undone = running.world.run("worker", "drain", replica["id"], "--undo")
+        assert undone.stdout == f"{replica['id']} takes work again\n", undone.stderr
+        eventually(lambda: client.get(f"/job/{job['id']}")["state"] == "done")
+
+
+def _others_are_over(client: Client, job: dict[str, Any]) -> bool:
+    tasks = client.get(f"/job/{job['id']}/tasks")
+    return {task["worker"] for task in tasks if not task["endTimestamp"]} == {"strings"}
+
+
 def test_a_second_start_in_the_same_folder_is_refused_in_a_line(
     running: Up, tmp_path: Path
 ):
