@@ -190,7 +190,9 @@ class Dispatcher:
         ]
         try:
             secrets = self._secrets_of(told["replica"])
-            self._stopper.stop(told["replica"], attempts, secrets=secrets)
+            self._stopper.stop(
+                told["replica"], attempts, secrets=secrets, drain=told.get("drain")
+            )
         except BrokerError as error:
             # The next heartbeat that lists it brings the notice back.
             for task_id, attempt in attempts:

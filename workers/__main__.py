@@ -1,28 +1,29 @@
 """
-``python -m workers run | new | try | conform``: what an author of an analyzer types;
-and ``classify``, which the API starts.
+``python -m workers run | new | try | conform``: what an author of an analyzer types, as
+``assay worker …``; and ``classify``, which the API starts.
 
-Owns the command line. What the commands do is in ``replica.app`` and ``testing``.
+Owns the command line. What the commands do is in ``replica.app``, ``testing`` and
+``cli``.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
-from orchestrator.contracts import names
-from workers.analyzer import Analyzer
+from workers.cli.loading import get_analyzer
+from workers.cli.starting import write_worker
+from workers.cli.words import UsageError, say, visible
 
+_INTERRUPTED = 130
 
-class UsageError(Exception):
-    """What was typed can not be done; the message says why and what to type."""
+_NAME = "a bundled worker, a module, or a file such as my_worker.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,68 +36,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
     except UsageError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more; nor does the interpreter have to say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     return code
 
 
-def get_analyzer(name: str) -> Analyzer:
-    """
-    Return the analyzer *name*: of ``workers.analyzers``, or a module to import.
-
-    Raises:
-        UsageError: There is no such module, or not exactly one analyzer in it.
-    """
-    module = _import_any(f"workers.analyzers.{name}.analyzer", name)
-    found = {
-        id(value): value
-        for value in vars(module).values()
-        if isinstance(value, Analyzer) and value.module == module.__name__
-    }
-    if len(found) != 1:
-        raise UsageError(
-            f"{module.__name__} holds {len(found)} analyzers; a worker is a module "
-            "with exactly one function under @analyzer"
-        )
-    return next(iter(found.values()))
-
-
-def _import_any(*candidates: str) -> ModuleType:
-    for candidate in candidates:
-        try:
-            return importlib.import_module(candidate)
-        except ModuleNotFoundError as error:
-            # Only if it is the module itself that is missing, not one it imports.
-            if error.name is None or not candidate.startswith(error.name):
-                raise UsageError(
-                    f"{candidate} imports {error.name}: not found"
-                ) from error
-    bundled = ", ".join(names.BUNDLED_WORKERS)
-    raise UsageError(
-        f"{candidates[-1]}: neither a bundled analyzer ({bundled}) nor a module that"
-        " can be imported from here"
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    # Where replicas alone are installed there is no other command.
+    typed = "assay worker" if find_spec("typer") else "python -m workers"
+    parser = argparse.ArgumentParser(prog=typed, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a replica until it is told to stop")
-    run.add_argument("name", help="a bundled analyzer, or a module")
-    run.add_argument("--slots", type=int, help="analyses at a time")
+    run.add_argument("name", help=_NAME)
+    run.add_argument("--slots", type=int, metavar="N", help="analyses at a time")
     run.set_defaults(command=_run)
     new = commands.add_parser("new", help="write a worker to start from, with a test")
     new.add_argument("path", type=Path, help="for example my_worker.py")
     new.set_defaults(command=_new)
-    once = commands.add_parser("try", help="look at one file, in the real sandbox")
-    once.add_argument("name", help="a bundled analyzer, or a module")
-    once.add_argument("file", type=Path)
-    once.add_argument("--json", action="store_true", help="print one JSON document")
-    once.set_defaults(command=_try)
-    conform = commands.add_parser("conform", help="show it samples that are odd")
-    conform.add_argument("name", help="a bundled analyzer, or a module")
-    conform.add_argument("--json", action="store_true", help="print one JSON document")
-    conform.set_defaults(command=_conform)
+    _add_trials(commands)
     classify = commands.add_parser("classify", help="what the API starts for itself")
     classify.add_argument("--control", type=int, required=True, help="of a socket")
     classify.add_argument("--parent", type=int, required=True, help="pid of the API")
@@ -105,34 +68,78 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_trials(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    once = commands.add_parser("try", help="look at one file, in the real sandbox")
+    once.add_argument("name", help=_NAME)
+    once.add_argument("file", type=Path, help="the sample")
+    once.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for the analyzer, of JSON or a word; may be repeated",
+    )
+    once.add_argument(
+        "--switch",
+        choices=("crash", "hang", "oom", "garbage"),
+        help="what the analysis does instead, to see what becomes of it",
+    )
+    once.add_argument("--json", action="store_true", help="print one JSON document")
+    once.set_defaults(command=_try)
+    conform = commands.add_parser("conform", help="show it samples that are odd")
+    conform.add_argument("name", help=_NAME)
+    conform.add_argument("--json", action="store_true", help="print one JSON document")
+    conform.set_defaults(command=_conform)
+
+
 def _run(options: argparse.Namespace) -> int:
-    analyzer = get_analyzer(options.name)
+    # Where nobody watches every line is JSON: the replica's own.
+    analyzer = get_analyzer(options.name, note=say if sys.stderr.isatty() else _unsaid)
     from workers.replica.app import run_replica  # noqa: PLC0415  (Celery: only to run)
 
     return run_replica(analyzer, slots=options.slots)
 
 
+def _unsaid(_: str) -> None:
+    """Say nothing."""
+
+
 def _try(options: argparse.Namespace) -> int:
-    from workers.testing import Bench  # noqa: PLC0415  (as above)
+    from workers.cli import showing  # noqa: PLC0415  (as above)
 
     if not options.file.is_file():
         raise UsageError(f"{options.file}: no such file")
-    with Bench(get_analyzer(options.name)) as bench:
-        trial = bench.try_one(options.file)
-    print(json.dumps(asdict(trial), indent=None if options.json else 2, default=str))
+    given = dict(map(_pair, options.option))
+    with showing.bench(get_analyzer(options.name)) as bench:
+        trial = bench.try_one(options.file, options=given, switch=options.switch)
+    title = f"{options.file.name} ({showing.size(options.file.stat().st_size)})"
+    told = showing.as_json(trial) if options.json else showing.as_text(trial, title)
+    print(told, flush=True)
     return 0 if trial.ok else 1
 
 
-def _conform(options: argparse.Namespace) -> int:
-    from workers.testing import Bench, odd_samples  # noqa: PLC0415  (as above)
+def _pair(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--option: {text!r}: write KEY=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
-    with Bench(get_analyzer(options.name)) as bench:
+
+def _conform(options: argparse.Namespace) -> int:
+    from workers.cli import showing  # noqa: PLC0415  (as above)
+    from workers.odd_samples import odd_samples  # noqa: PLC0415
+
+    with showing.bench(get_analyzer(options.name)) as bench:
         trials = {name: bench.try_one(content) for name, content in odd_samples()}
     if options.json:
         print(json.dumps({name: asdict(trial) for name, trial in trials.items()}))
     else:
         for name, trial in trials.items():
-            print(f"{'ok  ' if trial.conforms else 'FAIL'} {name}: {trial.summary}")
+            mark = "ok  " if trial.conforms else "FAIL"
+            print(visible(f"{mark} {name}: {trial.summary}"))
     return 0 if all(trial.conforms for trial in trials.values()) else 1
 
 
@@ -144,50 +151,13 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    path: Path = options.path if options.path.suffix else options.path / "worker.py"
-    module = path.stem
-    test = path.with_name(f"test_{path.name}")
-    for target in (path, test):
-        if target.exists():
-            raise UsageError(f"{target} exists already; choose another name")
-    if not module.isidentifier():
-        raise UsageError(f"{module!r} is no name for a Python module; use a-z, 0-9, _")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_WORKER.format(module=module), encoding="utf-8")
-    test.write_text(_TEST.format(module=module), encoding="utf-8")
-    print(f"wrote {path} and {test}; next: python -m workers try {module} SOME_FILE")
+    path, test = write_worker(options.path)
+    print(f"wrote {path} and {test}; next:")
+    print(f"  assay worker try {path} SOME_FILE")
+    print(f"  assay worker run {path}")
+    print(f"  (cd {path.parent} && python -m pytest {test.name})")
     return 0
 
-
-_WORKER = '''\
-"""An analyzer: looks at one sample and says what it found."""
-
-from __future__ import annotations
-
-from workers import Analysis, Sample, analyzer
-
-
-@analyzer("{module}", version="1", accepts=["*"], run_seconds=30)
-def {module}(sample: Sample) -> Analysis:
-    """Say how long a sample is and how it begins."""
-    with sample.open() as content:
-        head = content.read(16)
-    return Analysis(score=-1, result={{"bytes": sample.size, "head": head.hex()}})
-'''
-
-_TEST = """\
-from __future__ import annotations
-
-from workers.testing import analyze
-
-from {module} import {module}
-
-
-def test_it_says_how_long_a_sample_is_and_how_it_begins() -> None:
-    analysis = analyze({module}, b"MZ")
-
-    assert analysis.result == {{"bytes": 2, "head": "4d5a"}}
-"""
 
 if __name__ == "__main__":
     raise SystemExit(main())

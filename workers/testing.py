@@ -8,23 +8,24 @@ For authors: run an analyzer in the real sandbox, without broker, API or databas
     def test_it_finds_the_header() -> None:
         assert analyze(my_analyzer, b"MZ...").score == 0
 
-Checks results as a replica does. Measures nothing and reports to nobody.
+Checks results as a replica does. Measures nothing and reports to nobody. The guide is
+``docs/workers/writing.md``.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import io
-import random
+import json
 import shutil
 import tempfile
 import threading
-import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from workers.analysis import JSON, Analysis, Classification, Detection, File, Tag
 from workers.analyzer import Analyzer
@@ -51,9 +52,15 @@ _NAMES: dict[type, str] = {
     TimedOut: "timed_out",
 }
 
-#: Of the noise among the odd samples; any other would do as well.
-_SEED = 20261123
-_MEBIBYTE = 1024 * 1024
+#: A fault that is put in the analyzer's place: to see what becomes of it.
+Switch = Literal["crash", "hang", "oom", "garbage"]
+
+#: Seconds after which what hangs is killed, where nobody says another time.
+_HANG_SECONDS = 0.5
+
+#: Of what an analysis prints, and lines of a difference, that are shown.
+_PRINTED_MAX_BYTES = 64 * 1024
+_DIFFERENCE_MAX = 60
 
 
 class AnalysisError(AssertionError):
@@ -77,7 +84,8 @@ class Trial:
 
     ``outcome``: ``success``, ``error``, ``unsupported``, ``crashed``,
     ``out_of_memory``, ``timed_out`` or ``bad_result``; ``message`` says more.
-    ``analysis``: the fields of a success.
+    ``analysis``: the fields of a success. ``printed``: what the analyzer printed, at
+    most 64 KiB of it.
     """
 
     outcome: str
@@ -85,6 +93,7 @@ class Trial:
     recoverable: bool = False
     analysis: Mapping[str, JSON] | None = None
     files: tuple[StoredFile, ...] = ()
+    printed: str = ""
     duration_seconds: float | None = None
 
     @property
@@ -113,18 +122,13 @@ class Bench:
         self._analyzer = analyzer
         self._check = ResultCheck(analyzer.schema)
         self._scratch = Path(tempfile.mkdtemp(prefix="assay-bench-"))
-        self._sandbox = Sandbox(
-            analyzer.module,
-            analyzer_name=analyzer.name,
-            slots=1,
-            scratch=self._scratch,
-            network=analyzer.network,
-            memory_bytes=analyzer.memory_bytes,
-            reuse_child=analyzer.reuse_child,
-        )
+        self._sandboxes: dict[Switch | None, Sandbox] = {}
+        self._leaving = ExitStack()
+        self._leaving.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+        self._leaving.callback(self._check.close)
 
     def __enter__(self) -> Self:
-        self._sandbox.start()
+        self._sandbox(None)
         return self
 
     def __exit__(
@@ -133,9 +137,7 @@ class Bench:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._sandbox.close()
-        self._check.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._leaving.close()
 
     def try_one(
         self,
@@ -145,8 +147,15 @@ class Bench:
         classification: Classification = Classification(),  # noqa: B008  (frozen)
         options: Mapping[str, JSON] | None = None,
         timeout_seconds: float | None = None,
+        switch: Switch | None = None,
     ) -> Trial:
-        """Run the analyzer on one sample; the fields as of :class:`workers.Sample`."""
+        """
+        Run the analyzer on one sample; the fields as of :class:`workers.Sample`.
+
+        Args:
+            switch: Have the child ``crash``, ``hang``, take all memory (``oom``) or
+                answer ``garbage`` in its place, within the limits that it has.
+        """
         content = sample if isinstance(sample, bytes) else sample.read_bytes()
         if file_name is None and isinstance(sample, Path):
             file_name = sample.name
@@ -157,16 +166,52 @@ class Bench:
             file_name=file_name,
             classification=classification,
             options=options or {},
-            timeout_seconds=timeout_seconds or self._analyzer.run_seconds,
+            timeout_seconds=timeout_seconds or self._run_seconds(switch),
         )
         files: list[StoredFile] = []
-        outcome = self._sandbox.run(
+        sandbox = self._sandbox(switch)
+        outcome = sandbox.run(
             0,
             run,
             stopped=threading.Event(),
             collect=lambda file, path: files.append(_stored(file, path)),
         )
-        return self._trial(outcome, tuple(files))
+        trial = self._trial(outcome, tuple(files))
+        # Of one that was killed the message has it.
+        if not isinstance(outcome, Finished | Raised | BadResult):
+            return trial
+        return replace(trial, printed=sandbox.printed(0, most_bytes=_PRINTED_MAX_BYTES))
+
+    def try_all(
+        self, folder: Path, *, options: Mapping[str, JSON] | None = None
+    ) -> dict[str, Trial]:
+        """Run it on every file below *folder*; by their paths from there, sorted."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {
+            path.relative_to(folder).as_posix(): self.try_one(path, options=options)
+            for path in files
+        }
+
+    def _sandbox(self, switch: Switch | None) -> Sandbox:
+        if switch not in self._sandboxes:
+            analyzer = self._analyzer
+            sandbox = Sandbox(
+                analyzer.module if switch is None else "workers.switches",
+                analyzer_name=switch or analyzer.name,
+                slots=1,
+                scratch=self._scratch / (switch or "analyzer"),
+                network=analyzer.network,
+                memory_bytes=analyzer.memory_bytes,
+                reuse_child=analyzer.reuse_child,
+            )
+            self._leaving.callback(sandbox.close)
+            sandbox.start()
+            self._sandboxes[switch] = sandbox
+        return self._sandboxes[switch]
+
+    def _run_seconds(self, switch: Switch | None) -> float:
+        seconds = self._analyzer.run_seconds
+        return min(seconds, _HANG_SECONDS) if switch == "hang" else seconds
 
     def _trial(self, outcome: Outcome, files: tuple[StoredFile, ...]) -> Trial:
         if isinstance(outcome, Finished):
@@ -229,31 +274,59 @@ def analyze(
     return Analysis(**fields, message=trial.message)
 
 
-def odd_samples() -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of samples that analyzers tend to trip over."""
-    noise = random.Random(_SEED).randbytes(_MEBIBYTE)  # noqa: S311  (no secret)
-    archive = _archive(noise[:4096])
-    yield "empty", b""
-    yield "one byte", b"\0"
-    yield "1 MiB of noise", noise
-    yield "1 MiB of zeros", bytes(_MEBIBYTE)
-    yield "one line of 1 MiB", b"A" * _MEBIBYTE
-    yield "text that is not UTF-8", "blåbærsyltetøy\r\n".encode("latin-1") * 100
-    yield "zip", archive
-    yield "zip, truncated", archive[: len(archive) // 2]
-    yield "zip, first bytes only", b"PK\x03\x04"
-    yield "program header only", b"MZ" + bytes(58) + b"\xff\xff\xff\x7f"
-    yield "ELF header, then noise", b"\x7fELF\x02\x01\x01" + noise[:2048]
-    yield "PDF header, then noise", b"%PDF-1.7\n" + noise[:2048] + b"\n%%EOF"
-    yield "OLE header, then noise", bytes.fromhex("d0cf11e0a1b11ae1") + noise[:4096]
+def check_golden(
+    analyzer: Analyzer,
+    samples: Path,
+    golden: Path,
+    *,
+    options: Mapping[str, JSON] | None = None,
+) -> None:
+    """
+    Compare what *analyzer* finds in each file below *samples* with what it found.
+
+    Args:
+        golden: The folder of the expected results, each called like its sample, with
+            ``.json`` behind. One that is not there is written, for its author to read;
+            to renew one, delete it.
+
+    Raises:
+        AnalysisError: Something is not as it was, was written just now, or is a result
+            without a sample; the message shows the differences.
+    """
+    with Bench(analyzer) as bench:
+        trials = bench.try_all(samples, options=options)
+    wrong = [
+        complaint
+        for name, trial in trials.items()
+        if (complaint := _compared(golden / f"{name}.json", trial))
+    ]
+    wrong += [
+        f"{path}: there is no such sample any more; delete it"
+        for path in sorted(golden.rglob("*.json"))
+        if path.relative_to(golden).as_posix().removesuffix(".json") not in trials
+    ]
+    if wrong:
+        raise AnalysisError("\n".join(wrong))
 
 
-def _archive(content: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("one.bin", content)
-        archive.writestr("../two.txt", "a name that points outside")
-    return out.getvalue()
+def _compared(path: Path, trial: Trial) -> str | None:
+    fields = asdict(trial)
+    # How long it took, and what it printed, is no result.
+    del fields["duration_seconds"], fields["printed"]
+    found = json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(found, encoding="utf-8")
+        return f"{path}: written now; read it, and run this again"
+    expected = path.read_text(encoding="utf-8")
+    return None if found == expected else _difference(path, expected, found)
+
+
+def _difference(path: Path, expected: str, found: str) -> str:
+    lines = difflib.unified_diff(
+        expected.splitlines(), found.splitlines(), str(path), "found now", lineterm=""
+    )
+    return "\n".join(list(lines)[:_DIFFERENCE_MAX])
 
 
 def _write(target: Path, content: bytes) -> None:

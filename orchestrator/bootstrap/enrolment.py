@@ -7,7 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from orchestrator.bootstrap.services import Services
-from orchestrator.catalog.workers import broker_accounts, enrol_worker
+from orchestrator.catalog.workers import (
+    broker_accounts,
+    enrol_worker,
+    keep_enrolled,
+)
 from orchestrator.config import Settings, console_actor, read_settings, require
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.domain.errors import ConfigurationError
@@ -34,12 +38,16 @@ class Enrolled:
     problem: str | None
 
 
-def enrol(name: str) -> Enrolled:
+def enrol(name: str, *, keep: bool = False) -> Enrolled:
     """
     Issue the worker *name* a new secret and a new account, ending those before them.
 
+    Args:
+        keep: Leave it those that it has, if it is enrolled.
+
     Raises:
         ConfigurationError: A setting is missing or malformed; nothing was done.
+        ConflictError: It was removed, and is to be kept.
         OperationalError: The database is away; nothing was done.
     """
     settings = read_settings()
@@ -47,7 +55,8 @@ def enrol(name: str) -> Enrolled:
     broker_url = require(settings.broker_url, "BROKER_URL")
     database = Services(settings).database
     with database.uow() as tx:
-        secret = enrol_worker(tx, name, keys=keys, actor=console_actor())
+        give = keep_enrolled if keep else enrol_worker
+        secret = give(tx, name, keys=keys, actor=console_actor())
         accounts = broker_accounts(tx, keys=keys)
     database.close()
     (own,) = [account for account in accounts if account.worker == name]

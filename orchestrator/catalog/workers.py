@@ -137,6 +137,27 @@ def enrol_worker(
     return keys.enrolment_secret(short_name, int(generation))
 
 
+def keep_enrolled(
+    tx: Transaction, short_name: str, *, keys: KeyRing, actor: Actor
+) -> str:
+    """
+    Return the present secret of a worker, enrolling it if it never was.
+
+    Raises:
+        ConflictError: It was removed: only a person brings it back.
+    """
+    found = tx.connection.execute(
+        select(worker.c.deleted_at).where(worker.c.short_name == short_name)
+    ).first()
+    if found is not None and found.deleted_at is not None:
+        raise ConflictError(
+            f"the worker {short_name} was removed; `assay worker register {short_name}`"
+            " brings it back",
+            field="NAME",
+        )
+    return ensure_enrolled(tx, short_name, keys=keys, actor=actor)
+
+
 def ensure_enrolled(
     tx: Transaction, short_name: str, *, keys: KeyRing, actor: Actor
 ) -> str:

@@ -54,9 +54,10 @@ def show(name: Name, as_json: AsJSON = False) -> None:
     """Show a worker: what is set, and what of it runs."""
     with connect() as client:
         found = client.get(f"/worker/{segment(name)}")
-    if as_json:
-        print_json(found)
-        return
+        if as_json:
+            print_json(found)
+            return
+        replicas = client.get_all(f"/worker/{segment(name)}/replica")
     fields = dict(zip(WORKER_COLUMNS, worker_row(found), strict=True))
     run_seconds = found["runSeconds"]
     print_fields(
@@ -70,6 +71,7 @@ def show(name: Name, as_json: AsJSON = False) -> None:
             "window cap": found["windowCap"],
             "created": moment(found["createdTimestamp"]),
             "paused": moment(found["pausedTimestamp"]),
+            **{f"replica {one['id']}": _replica(one) for one in replicas},
             **{
                 f"aside {one['replica']}": _aside(one) for one in found.get("aside", ())
             },
@@ -90,7 +92,50 @@ def resume(name: Name, as_json: AsJSON = False) -> None:
 
 
 @app.command()
-def register(name: Name, as_json: AsJSON = False) -> None:
+def drain(
+    replica: Annotated[
+        str, typer.Argument(metavar="REPLICA", help="As worker show names it.")
+    ],
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let it take work again.")
+    ] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Have a replica finish what it has and take nothing more, until it is ended."""
+    with connect() as client:
+        verb = "undrain" if undo else "drain"
+        found = client.put(f"/replica/{segment(replica)}/{verb}")
+    if as_json:
+        print_json(found)
+    elif undo:
+        print(f"{found['id']} takes work again")
+    else:
+        print(f"{found['id']} drains: {found['holds']} in hand, nothing more comes")
+
+
+@app.command()
+def remove(name: Name, as_json: AsJSON = False) -> None:
+    """Disable it for good and cancel its open tasks; its analyses stay."""
+    with connect() as client:
+        found = client.delete(f"/worker/{segment(name)}")
+    if as_json:
+        print_json(found)
+        return
+    print(
+        f"{found['shortName']} is removed; assay worker register {found['shortName']}"
+        " brings it back"
+    )
+
+
+@app.command()
+def register(
+    name: Name,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave it the secret that it has, if it has one."),
+    ] = False,
+    as_json: AsJSON = False,
+) -> None:
     """
     Enrol a worker: print its replicas' secret and their broker account, this once.
     """
@@ -101,7 +146,7 @@ def register(name: Name, as_json: AsJSON = False) -> None:
     # Only this command needs the database; the others are HTTP clients.
     from orchestrator.bootstrap.enrolment import enrol  # noqa: PLC0415
 
-    done = enrol(name)
+    done = enrol(name, keep=keep)
     if as_json:
         print_json(
             {
@@ -114,11 +159,12 @@ def register(name: Name, as_json: AsJSON = False) -> None:
         return
     print(f"ASSAY_WORKER_SECRET={done.secret}")
     print(f"ASSAY_BROKER_URL={done.broker_url}")
+    if not keep:
+        errors.print("They are shown only now, and end those before them.")
     errors.print(
-        "They are shown only now, and end those before them. Set them, and"
-        " ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
+        "Set them, and ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
         " ASSAY_SAMPLE_HOSTS where they do not read samples from the API, then:"
-        f" assay worker run {name}"
+        " assay worker run MODULE, of which this is the worker"
     )
     if done.problem is not None:
         errors.print(f"The broker does not know the account yet: {done.problem}")
@@ -144,8 +190,16 @@ def worker_state(worker: Mapping[str, Any]) -> str:
         return "paused"
     if not worker["replicas"]:
         return "nobody home"
+    if len(worker.get("draining", ())) >= worker["replicas"]:
+        return "draining"
     all_aside = len(worker.get("aside", ())) >= worker["replicas"]
     return "aside" if all_aside else "live"
+
+
+def _replica(one: Mapping[str, Any]) -> str:
+    since = one["drainingTimestamp"]
+    drains = f", drains since {moment(since)}" if since else ""
+    return f"{one['holds']} in hand, {one['slots']} slots{drains}"
 
 
 def _aside(one: Mapping[str, Any]) -> str:

@@ -185,9 +185,9 @@ class Client:
         """Ask for a change that needs no words."""
         return self._call("PUT", path, json={})
 
-    def delete(self, path: str) -> None:
-        """Remove what is there."""
-        data_of(self._request("DELETE", path))
+    def delete(self, path: str) -> Any:
+        """Ask for the end of something."""
+        return self._call("DELETE", path)
 
     def troubles(self) -> list[dict[str, str]]:
         """Return what the API says of itself that is not as it should be."""

@@ -116,6 +116,8 @@ class Alive(Wire):
     ``manifest`` comes in the first and then once a minute. ``leaving`` is true in the
     last one of a replica that stops: it wants no more work. ``aside`` is why it takes
     none for now, and what to do about it; of more than 500 characters these count.
+    ``draining``: it takes none any more, since a stop said so, and stays until it is
+    told to end.
     ``skew_seconds`` is by how much its host's clock is ahead of the API's, for people.
     """
 
@@ -129,6 +131,7 @@ class Alive(Wire):
     holds: Annotated[tuple[Held, ...], Field(max_length=_HELD_MAX), FailFast()] = ()
     manifest: Manifest | None = None
     leaving: bool = False
+    draining: bool = False
     aside: _Told = None
     skew_seconds: _Skew = None
 

@@ -34,9 +34,17 @@ def assignment_signature(
     return _hmac(secret, f"assignment\n{celery_id}\n{token}\n".encode() + body)
 
 
-def stop_signature(secret: str, *, replica: str, attempts: Iterable[str]) -> str:
-    """Return the signature of the command that ends *attempts* of *replica*."""
-    return _hmac(secret, "\n".join(["stop", replica, *attempts]).encode())
+def stop_signature(
+    secret: str, *, replica: str, attempts: Iterable[str], drain: bool | None = None
+) -> str:
+    """
+    Return the signature of the command that ends *attempts* of *replica*.
+
+    Args:
+        drain: Whether it shall take nothing more; ``None`` where it is not said.
+    """
+    said = [] if drain is None else [f"drain={str(drain).lower()}"]
+    return _hmac(secret, "\n".join(["stop", replica, *attempts, *said]).encode())
 
 
 def attempt_proof(secret: str, token: str) -> str:

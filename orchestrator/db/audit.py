@@ -31,6 +31,9 @@ class Action(StrEnum):
     WORKER_DELETE = "worker.delete"
     WORKER_PAUSE = "worker.pause"
     WORKER_RESUME = "worker.resume"
+    #: A replica shall take nothing more, or may again.
+    REPLICA_DRAIN = "replica.drain"
+    REPLICA_UNDRAIN = "replica.undrain"
     POLICY_UPDATE = "policy.update"
     RULE_ADD = "rule.add"
     RULE_UPDATE = "rule.update"

@@ -74,7 +74,10 @@ class Claim:
 
 
 def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
-    """Return the workers with a live replica and a backlog, that are not paused."""
+    """
+    Return the workers with a backlog and a live replica that is not to take nothing
+    more, that are not paused.
+    """
     rows = tx.connection.execute(
         text(
             f"""
@@ -84,6 +87,7 @@ def find_desks(tx: Transaction, *, alive_after: datetime) -> list[Desk]:
               FROM worker w
               JOIN replica r ON r.worker_id = w.id
                AND r.seen_at >= :alive_after AND NOT r.leaving
+               AND r.draining_at IS NULL
               LEFT JOIN worker_version v ON v.worker_id = w.id AND v.version = w.version
              WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
                AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id

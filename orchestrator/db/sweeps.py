@@ -66,8 +66,8 @@ def update_homes(tx: Transaction, *, alive_after: datetime) -> None:
             """
             WITH seen AS (
                 SELECT w.id, w.nobody_home_since, max(r.seen_at) AS seen_at,
-                       coalesce(bool_or(r.seen_at >= :alive_after AND NOT r.leaving),
-                                false) AS is_home
+                       coalesce(bool_or(r.seen_at >= :alive_after AND NOT r.leaving
+                                        AND r.draining_at IS NULL), false) AS is_home
                   FROM worker w LEFT JOIN replica r ON r.worker_id = w.id
                  WHERE w.version IS NOT NULL
                  GROUP BY w.id

@@ -319,6 +319,8 @@ replica = Table(
     #: Why it takes no work, and since when it says so.
     Column("aside", Text),
     _at("aside_at"),
+    #: Since when it shall take nothing more; null: it may.
+    _at("draining_at"),
     #: By how much its host's clock is ahead of the API's, as it says.
     Column("skew_seconds", Double),
     _created(),

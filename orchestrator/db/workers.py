@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from orchestrator.contracts.alive import Alive, Manifest
 from orchestrator.db.tables import worker, worker_version
 from orchestrator.db.unit_of_work import Transaction
+from orchestrator.domain.errors import NotFoundError
 
 #: Of one worker, within a day: what each of them says is read at every tick.
 REPLICAS_MAX = 500
@@ -183,12 +184,19 @@ class Heartbeat:
     skew_seconds: float | None = None
 
 
-def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """What is wanted of a replica that was heard. ``drain``: that it takes no more."""
+
+    drain: bool
+
+
+def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> Saved | None:
     """
     Remember a replica's heartbeat beside the one before it.
 
     Returns:
-        ``False`` if nothing was written: its sequence is not above the last one's, or
+        ``None`` if nothing was written: its sequence is not above the last one's, or
         its worker has as many replicas as one may have.
     """
     saved = tx.connection.execute(
@@ -215,7 +223,7 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
                    seen_at = excluded.seen_at, holds = excluded.holds
              WHERE replica.sequence < excluded.sequence
                AND replica.worker_id = excluded.worker_id
-            RETURNING id
+            RETURNING draining_at IS NOT NULL AS drain
             """
         ),
         {
@@ -232,7 +240,34 @@ def save_heartbeat(tx: Transaction, heartbeat: Heartbeat) -> bool:
             "most": REPLICAS_MAX,
         },
     )
-    return saved.first() is not None
+    row = saved.first()
+    return None if row is None else Saved(drain=row.drain)
+
+
+def set_draining(tx: Transaction, replica: str, *, drain: bool) -> tuple[UUID, bool]:
+    """
+    Let a replica take nothing more, or work again; the first time stands.
+
+    Returns:
+        The id of its worker, and whether anything has changed.
+
+    Raises:
+        NotFoundError: There is no such replica.
+    """
+    row = tx.connection.execute(
+        text(
+            "SELECT worker_id, draining_at IS NOT NULL AS drains FROM replica"
+            " WHERE id = :id FOR NO KEY UPDATE"
+        ),
+        {"id": replica},
+    ).first()
+    if row is None:
+        raise NotFoundError(f"there is no replica '{replica}'", field="replica")
+    if row.drains != drain:
+        since = tx.now if drain else None
+        statement = text("UPDATE replica SET draining_at = :since WHERE id = :id")
+        tx.connection.execute(statement, {"since": since, "id": replica})
+    return row.worker_id, row.drains != drain
 
 
 def has_room_for_replica(tx: Transaction, short_name: str, replica: str) -> bool:

@@ -53,6 +53,14 @@ def free_port() -> int:
     return _bind(0)
 
 
+def kept_port(port: int | None) -> int | None:
+    """Return a port that was ours the last time, unless somebody else has it now."""
+    try:
+        return _bind(port) if port else None
+    except OSError:
+        return None
+
+
 def _bind(port: int) -> int:
     with closing(socket.socket()) as probe:
         # As servers do: what lingers of the last one's connections is nobody.

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, cast
+from urllib.parse import urlsplit
 
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -41,7 +42,7 @@ from orchestrator.embedded.places import (
     private_file,
     remove_transient,
 )
-from orchestrator.embedded.ports import check_port, free_port
+from orchestrator.embedded.ports import check_port, free_port, kept_port
 from orchestrator.embedded.ready import api_client, missing_parts
 from orchestrator.embedded.session import wait_until_empty
 from orchestrator.embedded.supervisor import (
@@ -137,7 +138,7 @@ class Stack:
             check_port(self._flower_port, "ASSAY_FLOWER_PORT")
         on_progress("starting PostgreSQL and Redis")
         database = postgres.prepare(self._places)
-        broker = redis.prepare(self._places, port=free_port())
+        broker = redis.prepare(self._places, port=self._broker_port())
         stores = programs.stores(
             self._places, database=database.command, broker=broker.command
         )
@@ -265,9 +266,17 @@ class Stack:
         private_file(info.env_file, _lines(self._environment(info)), None)
         return info
 
+    def _broker_port(self) -> int:
+        """Return that of the last start: replicas beside ours come back to it."""
+        url = self._known().get("ASSAY_BROKER_URL", "")
+        return kept_port(urlsplit(url).port) or free_port()
+
+    def _known(self) -> dict[str, str]:
+        return read_lines(self._places.data_dir / "env")
+
     def _api_key(self, tx: Transaction) -> str:
         """Return the key of the last start if it is still good, else a new one."""
-        kept = read_lines(self._places.data_dir / "env").get("ASSAY_API_KEY")
+        kept = self._known().get("ASSAY_API_KEY")
         try:
             authenticate(tx, kept, address=None)
         except AuthenticationError:

@@ -6,6 +6,7 @@ A heartbeat touches no task. One of a worker that nobody has registered is rejec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -31,6 +32,7 @@ def apply_heartbeats(
     """
     rejected: list[Rejected] = []
     newest: dict[str, Alive] = {}
+    wanted: dict[str, bool] = {}
     for alive in alives:
         known = roster.by_name.get(alive.worker)
         if known is None:
@@ -38,13 +40,25 @@ def apply_heartbeats(
             body = alive.model_dump_json().encode()
             rejected.append(Rejected(reason=reason, body=body))
             continue
-        if _save(tx, known.id, alive):
+        saved = _save(tx, known.id, alive)
+        if saved is not None:
             newest[alive.replica] = alive
+            wanted[alive.replica] = saved.drain
         elif not workers.is_known_replica(tx, alive.replica):
             reason = f"too_many_replicas: {alive.worker} has {workers.REPLICAS_MAX}"
             body = alive.model_dump_json().encode()
             rejected.append(Rejected(reason=reason, body=body))
+    for alive in newest.values():
+        # Until it says that it has heard: the stop that told it may be lost.
+        if alive.draining != wanted[alive.replica] and not alive.leaving:
+            notify_drain(tx, alive.replica, drain=wanted[alive.replica])
     return list(newest.values()), rejected
+
+
+def notify_drain(tx: Transaction, replica: str, *, drain: bool) -> None:
+    """Ask the dispatchers to tell a replica to take nothing more, or to work again."""
+    told = {"replica": replica, "attempts": [], "drain": drain}
+    tx.notify("stop", json.dumps(told))
 
 
 def stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
@@ -67,7 +81,7 @@ def stop_what_is_over(tx: Transaction, alives: Iterable[Alive]) -> None:
         notify_stop(tx, replica, attempts)
 
 
-def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> bool:
+def _save(tx: Transaction, worker_id: UUID, alive: Alive) -> workers.Saved | None:
     saved = workers.save_heartbeat(
         tx,
         workers.Heartbeat(

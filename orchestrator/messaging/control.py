@@ -1,5 +1,6 @@
 """
-Tells a replica which attempts are over, by a Celery control command.
+Tells a replica which attempts are over, and whether it shall take more, by a Celery
+control command.
 
 Best effort by design: a lost one costs a heartbeat, so nothing is stored or repeated.
 """
@@ -44,6 +45,7 @@ class Stopper:
         attempts: Sequence[tuple[UUID, int]],
         *,
         secrets: Sequence[str],
+        drain: bool | None = None,
     ) -> None:
         """
         Send the command to the node *replica*; wait for no answer.
@@ -51,6 +53,7 @@ class Stopper:
         Args:
             attempts: ``(task_id, attempt)`` of what the replica should let go.
             secrets: The enrolment secrets of its worker, one for each of our keys.
+            drain: Whether it shall take nothing more; ``None`` says nothing of it.
 
         Raises:
             BrokerUnavailableError: Not sent; the replica's next heartbeat asks again.
@@ -58,9 +61,11 @@ class Stopper:
         """
         ids = [celery_id(task_id, attempt) for task_id, attempt in attempts]
         signature = joined(
-            stop_signature(secret, replica=replica, attempts=ids) for secret in secrets
+            stop_signature(secret, replica=replica, attempts=ids, drain=drain)
+            for secret in secrets
         )
-        arguments = {"attempts": ids, "signature": signature}
+        said = {} if drain is None else {"drain": drain}
+        arguments = {"attempts": ids, **said, "signature": signature}
         try:
             self._send(arguments, node=replica)
         except BrokerUnavailableError:

@@ -150,7 +150,8 @@ def _waiting_workers(tx: Transaction, *, lease: timedelta) -> list[str]:
             SELECT w.short_name FROM worker w
              WHERE w.paused_at IS NULL AND w.deleted_at IS NULL
                AND EXISTS (SELECT 1 FROM replica r WHERE r.worker_id = w.id
-                            AND r.seen_at >= :alive_after AND NOT r.leaving)
+                            AND r.seen_at >= :alive_after AND NOT r.leaving
+                            AND r.draining_at IS NULL)
                AND EXISTS (SELECT 1 FROM job_task t WHERE t.worker_id = w.id
                             AND t.state = {ENQUEUED} AND t.published_at IS NULL
                             AND (t.not_before IS NULL OR t.not_before <= :now))

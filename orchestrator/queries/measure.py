@@ -195,7 +195,9 @@ _WORKERS = text(
              WHERE t.worker_id = w.id AND t.state IN ({OPEN})
              ORDER BY t.enqueued_at LIMIT 1) AS oldest_enqueued_at
       FROM worker w,
-           LATERAL (SELECT count(*) AS replicas, coalesce(sum(slots), 0) AS slots
+           LATERAL (SELECT count(*) AS replicas,
+                           coalesce(sum(slots) FILTER (WHERE draining_at IS NULL), 0)
+                           AS slots
                       FROM replica r
                      WHERE r.worker_id = w.id AND r.seen_at >= :alive_after
                        AND NOT r.leaving) home,

@@ -116,7 +116,8 @@ def _sentence(row: Row[Any], because: Because, now: datetime) -> str:
         case Because.PAUSED:
             return f"the worker is paused, ends in {left}"
         case Because.NO_REPLICA:
-            return f"no replica alive, ends in {left}"
+            why = "every replica drains" if row.drain else "no replica alive"
+            return f"{why}, ends in {left}"
         case Because.ASIDE:
             return f"every replica stands aside: {row.aside}"
         case Because.DELIVERED:
@@ -150,7 +151,7 @@ def _span(length: timedelta) -> str:
 _OPEN = text(
     f"""
     SELECT t.id, w.short_name, t.state, t.attempt, t.published_at, t.not_before,
-           t.due_at, t.started_at, t.holder, w.paused_at, r.alive, r.aside,
+           t.due_at, t.started_at, t.holder, w.paused_at, r.alive, r.drain, r.aside,
            CASE WHEN t.published_at IS NULL AND t.state = {ENQUEUED} THEN
                 (SELECT count(*) FROM (
                         SELECT FROM job_task o
@@ -162,8 +163,10 @@ _OPEN = text(
       FROM job_task t
       JOIN worker w ON w.id = t.worker_id
       CROSS JOIN LATERAL (
-           SELECT count(*) AS alive,
-                  CASE WHEN count(aside) = count(*) THEN min(aside) END AS aside
+           SELECT count(*) FILTER (WHERE draining_at IS NULL) AS alive,
+                  bool_or(draining_at IS NOT NULL) AS drain,
+                  CASE WHEN bool_and(aside IS NOT NULL OR draining_at IS NOT NULL)
+                       THEN min(aside) END AS aside
              FROM replica WHERE worker_id = w.id AND NOT leaving
               AND seen_at >= :alive_after) r
      WHERE t.job_id = :job AND t.state IN ({OPEN})

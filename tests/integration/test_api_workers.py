@@ -215,6 +215,39 @@ def test_replicas_that_stand_aside_say_since_when_and_why(api: API):
     assert aside["sinceTimestamp"] > worker["createdTimestamp"]
 
 
+def test_a_replica_that_drains_is_seen_and_counts_no_slots(api: API):
+    name = api.add_worker()
+    for number in (1, 2):
+        api.run(
+            "INSERT INTO replica (id, worker_id, version, slots, sequence, seen_at,"
+            " holds) SELECT :id, id, '1', 4, 1, now(), '{a.1}' FROM worker"
+            " WHERE short_name = :worker",
+            id=f"{name}-{number}@host",
+            worker=name,
+        )
+    drained = f"/replica/{name}-1@host"
+
+    told = api.admin.put(f"{drained}/drain").json()["data"]
+    shown = api.admin.get(f"/worker/{name}").json()["data"]
+    living = api.admin.get(f"/worker/{name}/replica").json()["data"]
+    again = api.admin.put(f"{drained}/undrain").json()["data"]
+
+    assert (told["id"], told["holds"]) == (f"{name}-1@host", 1)
+    assert shown["draining"] == [
+        {
+            "replica": f"{name}-1@host",
+            "sinceTimestamp": told["drainingTimestamp"],
+            "holds": 1,
+        }
+    ]
+    assert (shown["replicas"], shown["slots"]) == (2, 4)
+    assert {each["id"] for each in living} == {f"{name}-1@host", f"{name}-2@host"}
+    assert again["drainingTimestamp"] is None
+    assert api.admin.get(f"/worker/{name}").json()["data"]["slots"] == 8
+    assert api.admin.put("/replica/nobody/drain").status_code == 404
+    assert api.as_(Role.ANALYZER).put(f"{drained}/drain").status_code == 403
+
+
 def test_a_worker_whose_name_looks_like_an_id_goes_by_its_name(api: API):
     name = api.add_worker(secrets.token_hex(16))
     worker_id = api.admin.get(f"/worker/{name}").json()["data"]["id"]

@@ -4,12 +4,15 @@ The backlog: its order, its fairness, its window, and what the broker refuses.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
+from orchestrator.catalog.replicas import drain_replica
 from orchestrator.contracts.assignment import Assignment
 from orchestrator.db import users
 from orchestrator.db.users import Customer
@@ -19,7 +22,7 @@ from orchestrator.domain.errors import (
     NotFoundError,
     UnknownWorkerError,
 )
-from orchestrator.domain.values import Role
+from orchestrator.domain.values import Actor, Role
 from orchestrator.domain.window import window
 from orchestrator.flow.submit import create_job
 from tests.fixtures.engine import Rig
@@ -72,6 +75,46 @@ def test_a_replica_that_leaves_gets_nothing_more(rig: Rig):
     rig.heartbeat("alpha-1@host", leaving=True)
 
     assert rig.dispatch() == []
+
+
+def test_a_replica_that_drains_gets_nothing_and_is_told_until_it_knows(rig: Rig):
+    replica = rig.worker("alpha")
+    rig.job()
+    with rig.database.raw_connection(application_name="ear") as ear:
+        ear.execute("LISTEN stop")
+
+        _drain(rig, replica, drain=True)
+        assert rig.dispatch() == []
+        # It was lost, then it came; and the other way round.
+        rig.heartbeat(replica)
+        assert _told(rig, ear) == [True, True]
+        rig.heartbeat(replica, draining=True)
+        assert _told(rig, ear) == []
+        _drain(rig, replica, drain=False)
+        rig.heartbeat(replica, draining=True)
+        assert _told(rig, ear) == [False, False]
+        rig.heartbeat(replica)
+        assert _told(rig, ear) == []
+
+    assert len(rig.dispatch()) == 1
+
+
+def _drain(rig: Rig, replica: str, *, drain: bool) -> None:
+    with rig.database.uow() as tx:
+        drain_replica(tx, replica, drain=drain, actor=Actor("test"))
+
+
+def _told(rig: Rig, ear: psycopg.Connection) -> list[bool]:
+    """Return what was said of draining since the last time."""
+    mark = uuid4().hex
+    with rig.database.uow() as tx:
+        tx.notify("stop", mark)
+    heard: list[bool] = []
+    for notice in ear.notifies(timeout=30):
+        if notice.payload == mark:
+            return heard
+        heard.append(json.loads(notice.payload)["drain"])
+    raise AssertionError("the mark did not come")
 
 
 def test_priority_overtakes_and_ages(rig: Rig):

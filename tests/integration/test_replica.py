@@ -315,6 +315,30 @@ def test_a_stop_kills_what_runs_and_drops_what_waits(actor: Stage):
     eventually(lambda: actor.desk.heartbeats()[-1].holds == ())
 
 
+def test_a_replica_that_drains_ends_what_runs_and_stays_until_it_may_work(
+    scene: Stage,
+):
+    scene.run(ACTOR, ASSAY_WORKER_SLOTS="1")
+    running = scene.desk.assign("actor", options={"sleep": 1})
+    replica = scene.desk.wait_for_state(running, "running").replica
+    waiting = scene.desk.assign("actor", options={"give": None})
+    scene.desk.wait_for_state(waiting, "received")
+
+    scene.desk.stop(replica, drain=True, secret="of somebody else")
+    scene.desk.stop(replica, drain=True)
+
+    assert scene.desk.end_of(waiting).kind == "released"
+    assert scene.desk.end_of(running).kind == "success"
+    later = scene.desk.assign("actor", options={"give": None})
+    eventually(lambda: scene.desk.heartbeats()[-1].draining)
+    beats = len(scene.desk.heartbeats())
+    eventually(lambda: len(scene.desk.heartbeats()) > beats + 3)
+    assert scene.desk.reports(later) == []
+    scene.desk.stop(replica, drain=False)
+    assert scene.desk.end_of(later).kind == "success"
+    eventually(lambda: not scene.desk.heartbeats()[-1].draining)
+
+
 def test_on_a_signal_to_stop_what_runs_may_end_and_the_rest_is_released(scene: Stage):
     replica = scene.run(ACTOR, ASSAY_STOP_GRACE_SECONDS="1", ASSAY_WORKER_SLOTS="2")
     short = scene.desk.assign("actor", options={"sleep": 0.8})

@@ -10,9 +10,9 @@ import time
 from dataclasses import replace
 
 from orchestrator.contracts.names import BUNDLED_WORKERS
-from workers.__main__ import get_analyzer
 from workers.analysis import Analysis
 from workers.analyzer import Analyzer, Function
+from workers.cli.loading import get_analyzer
 from workers.sample import Sample
 
 

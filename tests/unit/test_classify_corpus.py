@@ -21,7 +21,7 @@ import pytest
 from orchestrator.classify import classify
 from orchestrator.classify.labels import _BINARIES, _TEXTS
 from orchestrator.store import HEAD_BYTES, TAIL_BYTES
-from workers.__main__ import get_analyzer
+from workers.cli.loading import get_analyzer
 
 
 def _zip(*names: str, content: bytes = b"x") -> bytes:

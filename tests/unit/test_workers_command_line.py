@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,11 @@ def workers(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "workers", *arguments],
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(ROOT)},
+        env={
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "ASSAY_DATA_DIR": str(folder / "nothing"),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -70,6 +75,74 @@ def test_trying_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path):
     assert (result.returncode, result.stderr) == (2, "nothing: no such file\n")
 
 
+def test_a_try_reads_what_came_of_it_and_what_was_printed(tmp_path: Path):
+    source = """
+    from workers import Analysis, Detection, Sample, analyzer
+
+    @analyzer("looker", version="1")
+    def looker(sample: Sample) -> Analysis:
+        print("depth is", sample.options["depth"] + 1, "\\x1b[31m")
+        found = Detection(name="odd", assessment="malicious")
+        return Analysis(score=75, result={"bytes": sample.size}, detections=[found])
+    """
+    write_module(tmp_path, source)
+    (tmp_path / "sample").write_bytes(b"MZ")
+
+    result = workers(
+        "try", "./my_worker.py", "sample", "--option", "depth=3", folder=tmp_path
+    )
+
+    first, *rest = result.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"sample \(2 bytes\): success, 0\.\d+ s", first)
+    assert rest == [
+        "score 75: malicious",
+        "detection odd: malicious",
+        "result:",
+        "  {",
+        '    "bytes": 2',
+        "  }",
+        "printed:",
+        "  depth is 4 \N{REPLACEMENT CHARACTER}[31m",
+    ]
+
+
+def test_a_traceback_is_of_the_authors_lines_alone(tmp_path: Path):
+    source = LENGTH.replace("sample.size}", "missing(sample)}")
+    write_module(tmp_path, "def missing(sample):\n    {}['key']\n" + source)
+    (tmp_path / "sample").write_bytes(b"MZ")
+
+    raised = workers("try", "my_worker", "sample", folder=tmp_path)
+    write_module(tmp_path, "1 / 0\n" + source)
+    broken = workers("try", "my_worker", "sample", folder=tmp_path)
+
+    assert raised.returncode == 1
+    assert re.findall(r'File "(.+)", line \d+, in (\w+)', raised.stdout) == [
+        ("my_worker.py", "length"),
+        ("my_worker.py", "missing"),
+    ]
+    assert "  KeyError: 'key'" in raised.stdout
+    assert broken.returncode == 2
+    assert broken.stderr.splitlines()[:2] == [
+        "my_worker can not be imported: ZeroDivisionError: division by zero",
+        '  File "my_worker.py", line 1, in <module>',
+    ]
+
+
+def test_who_hides_behind_a_bundled_workers_name_is_told(tmp_path: Path):
+    write_module(tmp_path, LENGTH.replace('"length"', '"yara"'), "strings")
+    (tmp_path / "sample").write_bytes(b"MZ")
+
+    bundled = workers("try", "strings", "sample", folder=tmp_path)
+    mine = workers("try", "./strings.py", "sample", "--json", folder=tmp_path)
+
+    hint = "strings is the bundled worker; for strings.py type ./strings.py\n"
+    assert bundled.stderr == hint
+    assert "entropy" in bundled.stdout
+    assert json.loads(mine.stdout)["analysis"]["result"] == {"bytes": 2}
+    assert "has the name of the bundled worker" in mine.stderr
+
+
 def test_conform_fails_for_an_analyzer_that_trips_over_an_empty_sample(tmp_path: Path):
     source = LENGTH.replace("sample.size}", "1 // sample.size}")
     write_module(tmp_path, source)
@@ -108,7 +181,11 @@ def test_plain_celery_says_in_one_line_which_setting_is_missing(tmp_path: Path):
     result = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "my_worker", "worker"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "ASSAY_DATA_DIR": str(tmp_path / "nothing"),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -117,3 +194,4 @@ def test_plain_celery_says_in_one_line_which_setting_is_missing(tmp_path: Path):
 
     assert result.returncode == 2
     assert result.stderr.startswith("ASSAY_BROKER_URL is not set")
+    assert "`assay worker register length`, where the service runs" in result.stderr

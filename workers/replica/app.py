@@ -39,13 +39,15 @@ from orchestrator.contracts.broker_tls import kombu_tls
 from orchestrator.contracts.broker_words import words
 from orchestrator.contracts.ending import end_within
 from orchestrator.contracts.node import refusals
-from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
+from orchestrator.contracts.silence import CONNECT_SECONDS
 from workers.analyzer import Analyzer
-from workers.replica import broker, logs
+from workers.replica import broker, local, logs
 from workers.replica.aside import Aside
 from workers.replica.attempts import Attempts
+from workers.replica.celery_settings import celery_settings
 from workers.replica.celery_side import IntakeConsumer, Records
 from workers.replica.door import Door
+from workers.replica.drain import Drain
 from workers.replica.enrolment import Enrolment, Watch
 from workers.replica.gate import Gate, Message
 from workers.replica.identity import Identity
@@ -56,7 +58,11 @@ from workers.replica.probe import Probe
 from workers.replica.reporting import Line, Reporter
 from workers.replica.results import ResultCheck
 from workers.replica.runtime import Runtime
-from workers.replica.settings import Settings, SettingsError
+from workers.replica.settings import (
+    MissingSettingError,
+    Settings,
+    SettingsError,
+)
 from workers.replica.transfer import Transfer
 from workers.sandbox.inside.confinement import protect_process
 from workers.sandbox.sandbox import Sandbox
@@ -87,12 +93,16 @@ def celery_app(analyzer: Analyzer) -> Celery:
     ends the process with one line: there is nobody above who could do better.
     """
     _keep_importable(analyzer.module)
+    name = analyzer.name
     try:
-        return build_app(analyzer, Settings.read(os.environ, worker=analyzer.name))
+        told = local.completed(os.environ, worker=name)
+        return build_app(analyzer, Settings.read(told, worker=name))
+    except MissingSettingError as error:
+        complaint = f"{error}; {local.where_to_enrol(name)}"
     except SettingsError as error:
         complaint = str(error)
     except SchemaError as error:
-        complaint = f"schema of {analyzer.name}: {error.message}"
+        complaint = f"schema of {name}: {error.message}"
     print(complaint, file=sys.stderr)  # noqa: T201  (for the person who typed it)
     raise SystemExit(2)
 
@@ -115,7 +125,7 @@ def build_app(analyzer: Analyzer, settings: Settings) -> Celery:
     """
     app = _App(f"assay.{analyzer.name}", set_as_current=False, amqp=_Amqp, loader="app")
     app.replica = _Replica(analyzer, settings)
-    app.conf.update(_configuration(analyzer, settings))
+    app.conf.update(celery_settings(analyzer.name, settings, consumer=_Consumer))
     app.steps["worker"].add(_ReplicaStep)
     # Here: not every process that has loaded this module is a replica.
     control_command(name=names.STOP_COMMAND)(_stop_attempts)
@@ -182,6 +192,7 @@ class _Replica:
         self._records = Records(self.name)
         self._intake: Intake | None = None
         self._door: Door | None = None
+        self._drain: Drain | None = None
         self._check = ResultCheck(analyzer.schema)
         self._runtime: Runtime | None = None
         self._leftovers = ExitStack()
@@ -221,6 +232,7 @@ class _Replica:
         )
         self._door = door = Door(self._intake.set_open)
         door.set(_CELERY, is_open=False)
+        self._drain = drain = Drain(door)
         watch = Watch(
             enrolment.ask,
             lambda may_work: door.set("enrolment", is_open=may_work),
@@ -230,7 +242,7 @@ class _Replica:
         if self._asked_to_stop:
             raise WorkerShutdown(0)
         try:
-            self._start(slots, enrolment, door)
+            self._start(slots, enrolment, door, drain)
             self._watch = watch
             watch.start()
             self._intake.start()
@@ -239,7 +251,9 @@ class _Replica:
             self._leftovers.close()
             raise
 
-    def _start(self, slots: int, enrolment: Enrolment, door: Door) -> None:
+    def _start(
+        self, slots: int, enrolment: Enrolment, door: Door, drain: Drain
+    ) -> None:
         identity = Identity(replica=self.name, analyzer=self.analyzer, slots=slots)
         scratch = Path(tempfile.mkdtemp(prefix="assay-replica-"))
         self._leftovers.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -247,7 +261,9 @@ class _Replica:
         aside = Aside()
         reporter = Reporter(
             _line(self.settings),
-            partial(identity.alive, self.attempts, aside, enrolment.skew),
+            lambda **said: identity.alive(
+                self.attempts, aside, enrolment.skew, draining=drain.is_on, **said
+            ),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             capacity=4 * slots + _SPARE_REPORTS,
         )
@@ -293,6 +309,11 @@ class _Replica:
             self._records.listen(consumer)
         if self._door is not None:
             self._door.set(_CELERY, is_open=consumer is not None)
+
+    def set_draining(self, *, on: bool) -> None:
+        """Finish what runs, give back what waits and take nothing more; or do again."""
+        if self._drain is not None and self._drain.set(on=on) and on:
+            self.runtime.release_unstarted()
 
     def received(self, message: Message) -> None:
         self.attempts.receive(*message.key, message.token)
@@ -419,13 +440,20 @@ signals.worker_init.connect(_force_what_a_replica_needs, weak=False)
 
 
 def _stop_attempts(
-    panel: Any, attempts: object = (), signature: object = None, **_: object
+    panel: Any,
+    attempts: object = (),
+    signature: object = None,
+    drain: object = None,
+    **_: object,
 ) -> dict[str, object]:
-    """Drop or stop attempts that are over."""
+    """Drop or stop attempts that are over; take nothing more, or work again."""
     replica = panel.app.replica
     wanted = list(map(str, attempts)) if isinstance(attempts, list) else []
-    if not replica.gate.is_stop(replica.name, wanted, signature):
+    said = drain if isinstance(drain, bool) else None
+    if not replica.gate.is_stop(replica.name, wanted, signature, drain=said):
         return {"error": "refused: not signed with this worker's secret"}
+    if said is not None:
+        replica.set_draining(on=said)
     keys = [key for name in wanted if (key := parse_celery_id(name)) is not None]
     return {"stopped": replica.attempts.stop(keys)}
 
@@ -444,38 +472,3 @@ def _line(settings: Settings) -> Line:
         open_outbox=partial(open_outbox, connect, queue, rabbitmq=settings.rabbitmq),
         secret=settings.secret,
     )
-
-
-def _configuration(analyzer: Analyzer, settings: Settings) -> dict[str, Any]:
-    queue = names.worker_queue(analyzer.name, rabbitmq=settings.rabbitmq)
-    url, tls = kombu_tls(settings.broker_url)
-    return {
-        "broker_url": url,
-        "broker_use_ssl": tls.get("ssl"),
-        "broker_transport_options": settings.transport_options,
-        "broker_heartbeat": HEARTBEAT_SECONDS,
-        "broker_connection_timeout": CONNECT_SECONDS,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-        "broker_channel_error_retry": True,
-        "result_backend": None,
-        "task_ignore_result": True,
-        "task_serializer": "json",
-        "accept_content": ["json"],
-        "task_queues": [queue],
-        "task_default_queue": queue.name,
-        # Celery replaces the nameless exchange of a queue by this one.
-        "task_default_exchange": "",
-        "task_default_routing_key": queue.name,
-        "task_create_missing_queues": False,
-        "worker_pool": "threads",
-        "worker_consumer": _Consumer,
-        "worker_concurrency": settings.slots,
-        # Celery itself reads no task.
-        "worker_enable_prefetch_count_reduction": False,
-        # It concerns late acknowledgement, which is not ours; off, it warns each time.
-        "worker_cancel_long_running_tasks_on_connection_loss": True,
-        "worker_send_task_events": settings.events,
-        "worker_hijack_root_logger": False,
-        "worker_redirect_stdouts": False,
-    }

@@ -95,7 +95,16 @@ class Gate:
             parcel=parcel,
         )
 
-    def is_stop(self, replica: str, attempts: Sequence[str], signature: object) -> bool:
-        """Whether the orchestrator told *replica* to let these attempts go."""
-        expected = stop_signature(self._secret, replica=replica, attempts=attempts)
+    def is_stop(
+        self,
+        replica: str,
+        attempts: Sequence[str],
+        signature: object,
+        *,
+        drain: bool | None,
+    ) -> bool:
+        """Whether the orchestrator told *replica* to let these attempts go, or so."""
+        expected = stop_signature(
+            self._secret, replica=replica, attempts=attempts, drain=drain
+        )
         return is_one_of(signature, [expected])

@@ -62,7 +62,7 @@ class Identity:
             analysis=analysis,
         )
 
-    def alive(
+    def alive(  # noqa: PLR0913  (the fields of a heartbeat, by name)
         self,
         attempts: Attempts,
         aside: Aside,
@@ -71,6 +71,7 @@ class Identity:
         sequence: int,
         manifest: bool,
         leaving: bool,
+        draining: bool = False,
     ) -> Alive:
         """Return the heartbeat of this moment."""
         return Alive(
@@ -82,6 +83,7 @@ class Identity:
             holds=attempts.held(),
             manifest=manifest_of(self.analyzer) if manifest else None,
             leaving=leaving,
+            draining=draining,
             aside=aside.why(),
             skew_seconds=skew.seconds,
         )

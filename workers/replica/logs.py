@@ -70,7 +70,12 @@ class _Text(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        fields = [f"{name}={value}" for name, value in _fields(record).items()]
+        # Of a failure's message: what an analyzer says does nothing to a terminal.
+        fields = [
+            "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+            for name, value in _fields(record).items()
+            if (text := f"{name}={value}")
+        ]
         words = [f"{record.levelname.lower():8}", record.getMessage(), *fields]
         trace = [self.formatException(record.exc_info)] if record.exc_info else []
         return "\n".join([" ".join(words), *trace])

@@ -70,6 +70,9 @@ _KILL_SECONDS = 5.0
 _FLUSH_SECONDS = 7.0
 _LOOK_SECONDS = 0.1
 
+#: Characters of a failure's message in the log.
+_LOGGED_MAX = 500
+
 _REASONS: dict[type, FailureReason] = {
     Crashed: "crashed",
     OutOfMemory: "out_of_memory",
@@ -120,7 +123,7 @@ class Runtime:
             standing,
             probe,
             door,
-            release=self._release_unstarted,
+            release=self.release_unstarted,
             is_leaving=lambda: self._stopping,
         )
 
@@ -178,6 +181,12 @@ class Runtime:
         """Have nothing go on of what was analysed; for a slot that has no work."""
         self._sandbox.rest()
 
+    def release_unstarted(self, why: str | None = None) -> None:
+        """Give back what waits for a slot: others may have one."""
+        for attempt in self._attempts.drop_unstarted():
+            report = self._identity.report(attempt, "released", message=why)
+            self._reporter.put(report, lambda: None)
+
     def announce_stop(self, *, hurry: bool) -> None:
         """
         Take nothing up any more; with *hurry*, or called again, give no grace either.
@@ -194,18 +203,13 @@ class Runtime:
         Returns when the last heartbeat is out, or the broker stayed away too long.
         """
         self._stopping = True
-        self._release_unstarted(None)
+        self.release_unstarted()
         self._wait_for_the_running(grace_seconds)
         self._attempts.interrupt()
         if not self._attempts.wait_until_idle(_KILL_SECONDS):
             log.error("replica.stuck", extra={"why": "an analysis outlived its end"})
         self._reporter.close(_FLUSH_SECONDS)
         self._transfer.close()
-
-    def _release_unstarted(self, why: str | None) -> None:
-        for attempt in self._attempts.drop_unstarted():
-            report = self._identity.report(attempt, "released", message=why)
-            self._reporter.put(report, lambda: None)
 
     def _wait_for_the_running(self, grace_seconds: float) -> None:
         deadline = time.monotonic() + grace_seconds
@@ -397,4 +401,8 @@ def _outcome(report: Report | None) -> dict[str, str]:
     if report is None:
         return {"outcome": "stopped"}
     reason = {"reason": report.reason} if report.reason else {}
-    return {"outcome": report.kind, **reason}
+    # Its first line: what follows are lines of a program, which the task shows.
+    lines = (report.message or "").splitlines()
+    has_failed = report.kind != "success" and bool(lines)
+    why = {"why": lines[0][:_LOGGED_MAX]} if has_failed else {}
+    return {"outcome": report.kind, **reason, **why}

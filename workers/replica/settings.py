@@ -20,6 +20,9 @@ from orchestrator.contracts.broker_tls import check_broker_options
 from orchestrator.contracts.silence import broker_limits
 from workers.replica.sources import Host, Sources
 
+#: Whose replicas speak for a worker.
+SECRET = "ASSAY_WORKER_SECRET"  # noqa: S105  (its name)
+
 _MOST_SLOTS_BY_DEFAULT = 4
 
 _BETWEEN_PATHS = re.compile(r":(?=/)")
@@ -30,6 +33,10 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the message says which and how to set it."""
+
+
+class MissingSettingError(SettingsError):
+    """One is not set at all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +82,7 @@ class Settings:
             api_url=api_url,
             secret=_secret(
                 environment,
-                "ASSAY_WORKER_SECRET",
+                SECRET,
                 f"as `assay worker register {worker}` printed it",
             ),
             heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
@@ -105,7 +112,7 @@ class Settings:
 def _required(environment: Mapping[str, str], name: str, example: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
-        raise SettingsError(f"{name} is not set; set it, {example}")
+        raise MissingSettingError(f"{name} is not set; set it, {example}")
     return value
 
 

@@ -211,6 +211,10 @@ class Sandbox:
         with self._slots[slot].lock:
             return self._run(self._slots[slot], run, stopped, collect)
 
+    def printed(self, slot: int, *, most_bytes: int) -> str:
+        """Return the beginning of what the last analysis of a slot has printed."""
+        return self._slots[slot].directory.printed(most_bytes)
+
     def rest(self) -> None:
         """
         Stop the children that are kept, until they are asked again; for whoever has

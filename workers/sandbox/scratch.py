@@ -225,6 +225,14 @@ class SlotDirectory:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         return os.fdopen(os.open(self._log, flags, mode=0o600), "r+b", buffering=0)
 
+    def printed(self, most_bytes: int) -> str:
+        """Return the beginning of what the last child has printed."""
+        try:
+            with self._log.open("rb") as log:
+                return log.read(most_bytes).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def _put_away(self) -> None:
         # Of one at a time: else they would be left faster than they are removed.
         self._finish_removal()

@@ -18,7 +18,7 @@ from typing import IO, assert_never
 
 from workers.sandbox.control import LostError
 from workers.sandbox.inside.child import ANSWER_MAX_BYTES
-from workers.sandbox.inside.places import without_places
+from workers.sandbox.inside.places import without_ours, without_places
 from workers.sandbox.outcome import BadResult, Crashed, Outcome, Stopped, TimedOut
 from workers.sandbox.parents import Parent, Template, Zygote
 from workers.sandbox.scratch import SlotDirectory
@@ -113,7 +113,8 @@ class Slot:
         assert child is not None  # noqa: S101  (for the type checker: it just answered)
         if ended is Ended.TIMED_OUT:
             child.dump_stack()
-        tail = without_places(child.log_tail(), str(self.directory.directory))
+        said = without_places(child.log_tail(), str(self.directory.directory))
+        tail = without_ours(said).strip()
         status = self.discard()
         if ended is Ended.UNREADY:
             msg = f"a child could not confine itself: {tail or _describe(status)}"

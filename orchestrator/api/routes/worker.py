@@ -21,20 +21,24 @@ from orchestrator.api.http.envelope import (
 )
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.schemas.worker import (
+    ReplicaResponse,
     WorkerAddRequest,
     WorkerResponse,
     WorkerUpdateRequest,
 )
 from orchestrator.catalog import workers as catalog
+from orchestrator.catalog.replicas import drain_replica as drain_by_hand
 from orchestrator.db.access import check_unlimited
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import InvalidError
 from orchestrator.domain.values import Role
+from orchestrator.queries import replicas
 from orchestrator.queries import workers as queries
 
 router = APIRouter(route_class=GuardedRoute, tags=["worker"])
 
 Named = Annotated[str, Path(alias="idOrShortName")]
+ReplicaName = Annotated[str, Path(max_length=255)]
 
 
 @router.get("/worker")
@@ -67,6 +71,37 @@ def get_schema(named: Named, services: ServicesDep) -> dict[str, Any]:
     """Return the JSON schema of a worker's results, without an envelope."""
     with services.database.uow() as tx:
         return queries.get_schema(tx, named)
+
+
+@router.get("/worker/{idOrShortName}/replica")
+@needs(Role.VIEWER)
+def list_replicas(
+    named: Named, paging: PagingDep, services: ServicesDep
+) -> ListEnvelope[ReplicaResponse]:
+    """Return the living replicas of a worker, the oldest first."""
+    with services.database.uow() as tx:
+        found = queries.get_worker(tx, named, lease=_lease(services))
+        page = replicas.list_replicas(tx, found.id, paging, lease=_lease(services))
+    shaped = [ReplicaResponse.of(each) for each in page.items]
+    return listing(shaped, page=page, paging=paging)
+
+
+@router.put("/replica/{replica}/drain")
+@needs(Role.ADMINISTRATOR)
+def drain_replica(
+    replica: ReplicaName, caller: CallerDep, services: ServicesDep
+) -> Envelope[ReplicaResponse]:
+    """Give a replica nothing more; it finishes what it has, and stays until ended."""
+    return _set_draining(replica, caller, services, drain=True)
+
+
+@router.put("/replica/{replica}/undrain")
+@needs(Role.ADMINISTRATOR)
+def undrain_replica(
+    replica: ReplicaName, caller: CallerDep, services: ServicesDep
+) -> Envelope[ReplicaResponse]:
+    """Let a replica that drains work again."""
+    return _set_draining(replica, caller, services, drain=False)
 
 
 @router.post("/worker", status_code=HTTPStatus.CREATED)
@@ -145,6 +180,15 @@ def resume_worker(
         name = queries.get_short_name(tx, named)
         catalog.resume_worker(tx, name, actor=caller.actor)
         return _answer(tx, name, services)
+
+
+def _set_draining(
+    replica: str, caller: CallerDep, services: Services, *, drain: bool
+) -> Envelope[ReplicaResponse]:
+    check_unlimited(caller.viewer)
+    with services.database.uow() as tx:
+        drain_by_hand(tx, replica, drain=drain, actor=caller.actor)
+        return single(ReplicaResponse.of(replicas.get_replica(tx, replica)))
 
 
 def _answer(

@@ -24,6 +24,7 @@ from orchestrator.api.schemas.common import (
 from orchestrator.catalog.workers import WorkerFields
 from orchestrator.contracts.json_size import check_document
 from orchestrator.contracts.wire import ShortName
+from orchestrator.queries.replicas import Replica
 from orchestrator.queries.workers import WorkerView
 
 _ENGLISH = "english"
@@ -138,6 +139,41 @@ class AsideResponse(Shape):
     since_timestamp: Millis
 
 
+class DrainingResponse(Shape):
+    """A replica that takes nothing more; ``holds``: how many attempts it still has."""
+
+    replica: str
+    since_timestamp: Millis
+    holds: int
+
+
+class ReplicaResponse(Shape):
+    """A running process of a worker; ``holds``: how many attempts it has in hand."""
+
+    id: str
+    version: str
+    slots: int
+    holds: int
+    created_timestamp: Millis
+    seen_timestamp: Millis
+    aside: str | None
+    draining_timestamp: Millis | None
+
+    @classmethod
+    def of(cls, found: Replica) -> ReplicaResponse:
+        """Shape a replica."""
+        return cls(
+            id=found.id,
+            version=found.version,
+            slots=found.slots,
+            holds=found.holds,
+            created_timestamp=found.since,
+            seen_timestamp=found.seen_at,
+            aside=found.aside,
+            draining_timestamp=found.draining_since,
+        )
+
+
 class WorkerResponse(Shape):
     """A registered worker, and what runs of it now."""
 
@@ -163,6 +199,7 @@ class WorkerResponse(Shape):
     replicas: int
     slots: int
     aside: tuple[AsideResponse, ...]
+    draining: tuple[DrainingResponse, ...]
     backlog: int
 
     @classmethod
@@ -189,6 +226,13 @@ class WorkerResponse(Shape):
                     replica=one.replica, why=one.why, since_timestamp=one.since
                 )
                 for one in view.aside
+            ),
+            draining=tuple(
+                DrainingResponse(
+                    replica=one.id, since_timestamp=one.draining_since, holds=one.holds
+                )
+                for one in view.draining
+                if one.draining_since is not None
             ),
         )
 

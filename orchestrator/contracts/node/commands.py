@@ -34,7 +34,7 @@ ANSWERED: Final[Mapping[str, frozenset[str]]] = {
     "reserved": frozenset(),
     "revoked": frozenset(),
     "conf": frozenset({"with_defaults"}),
-    STOP_COMMAND: frozenset({"attempts", "signature"}),
+    STOP_COMMAND: frozenset({"attempts", "drain", "signature"}),
 }
 
 REFUSED: Final = (

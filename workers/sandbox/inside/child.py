@@ -16,7 +16,6 @@ import os
 import signal
 import struct
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +23,7 @@ from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
 from workers.sample import Sample
 from workers.sandbox.inside.confinement import Walls, tie
-from workers.sandbox.inside.places import without_places
+from workers.sandbox.inside.places import told, without_places
 
 #: What the sample is called in the directory of its slot.
 SAMPLE = "sample"
@@ -229,11 +228,8 @@ def _bad(message: str) -> Answer:
 
 
 def _describe(error: BaseException, sample: Sample) -> str:
-    head = "".join(traceback.format_exception_only(error)).strip()
-    head = without_places(head, str(sample.path.parent))[: MESSAGE_MAX // 2]
-    # The first frame is this module's.
-    frames = error.__traceback__.tb_next if error.__traceback__ else None
-    stack = without_places("".join(traceback.format_tb(frames, limit=-32)))
+    head, stack = told(error, str(sample.path.parent))
+    head = head[: MESSAGE_MAX // 2]
     return f"{head}\n{stack[-(MESSAGE_MAX - len(head) - 1) :]}".strip()
 
 

@@ -34,6 +34,7 @@ from workers.sandbox.inside.confinement import (
     missing_walls,
     protect_process,
 )
+from workers.sandbox.inside.places import told
 from workers.sandbox.inside.processes import children_of, kill_trees, kill_user
 from workers.sandbox.inside.zygote import FAILED, be_zygote
 
@@ -73,8 +74,9 @@ def main() -> NoReturn:
     control = socket.socket(fileno=settings.control)
     try:
         analyzer = _load(settings)
-    except BaseException:  # noqa: BLE001  (importing runs the author's code)
-        _reply(control, {"failed": traceback.format_exc(limit=-32)[-16384:]})
+    except BaseException as error:  # noqa: BLE001  (importing runs the author's code)
+        head, lines = told(error)
+        _reply(control, {"failed": f"{head[:8192]}\n{lines[-8192:]}".strip()})
         sys.exit(1)
     _reply(control, {"zygotes": has_scopes(), "warnings": _warnings()})
     # From here on the end is orderly: what analyses have started must go first.

@@ -1,0 +1,24 @@
+"""
+How an author's commands speak: plain lines, none of which does anything to a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+class UsageError(Exception):
+    """What was typed can not be done; the message says why and what to type."""
+
+
+def say(text: str) -> None:
+    """Say something on stderr, beside what was asked for."""
+    print(visible(text), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """Return text whose only control character is the end of a line."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for char in text.expandtabs()
+    )
