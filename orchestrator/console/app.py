@@ -13,13 +13,20 @@ from starlette.exceptions import HTTPException
 from orchestrator.api.http import errors
 from orchestrator.console.failing import failed
 from orchestrator.console.routes import (
+    admin,
+    failures,
     find,
     job,
     jobs,
     login,
     overview,
+    policy,
+    sample,
+    samples,
     stream,
     task,
+    webhooks,
+    workers,
 )
 from orchestrator.console.visitor import meet
 
@@ -37,7 +44,10 @@ _PROGRAMS: Final = (
 
 def install(app: FastAPI) -> None:
     """Add the console to *app*, which has the API's services."""
-    for module in (find, job, jobs, login, overview, stream, task):
+    for module in (
+        *(overview, find, login, stream, jobs, job, task, samples, sample),
+        *(workers, failures, policy, webhooks, admin),
+    ):
         app.include_router(module.router)
     app.mount(
         "/static", StaticFiles(packages=[("orchestrator.console", "static")]), "static"

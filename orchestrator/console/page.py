@@ -59,15 +59,21 @@ class Entry:
 NAV: Final = (
     Entry("Overview", "/", Role.VIEWER),
     Entry("Jobs", "/jobs", Role.VIEWER),
+    Entry("Samples", "/samples", Role.VIEWER),
+    Entry("Workers", "/workers", Role.VIEWER),
+    Entry("Failures", "/failures", Role.VIEWER),
+    Entry("Policy", "/policy", Role.ADMINISTRATOR),
+    Entry("Webhooks", "/admin/webhooks", Role.USER),
+    Entry("Admin", "/admin", Role.ADMINISTRATOR),
 )
 
 #: Of each kind of thing, to what its id or name is added for its page.
 _PAGES: Final[Mapping[str, str]] = {
     "job": "/jobs/",
     "task": "/tasks/",
-    "sample": "/jobs?sample=",
-    "worker": "/#worker-",
-    "replica": "/#replica-",
+    "sample": "/samples/",
+    "worker": "/workers/",
+    "replica": "/replicas/",
 }
 
 #: Pages that belong to a part under whose path they are not.

@@ -37,6 +37,12 @@ from orchestrator.api.http.parameters import (
 from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog.sessions import Session, check_form, recognise
 from orchestrator.console.failing import failed
+from orchestrator.console.uploads import (
+    FORM_TYPE,
+    UPLOADS,
+    close_upload,
+    read_upload,
+)
 from orchestrator.db.unit_of_work import DATABASE_ERRORS, Reader
 from orchestrator.domain.errors import AssayError, AuthenticationError, InvalidError
 from orchestrator.domain.values import Role
@@ -98,9 +104,12 @@ class PageRoute(APIRoute):
         async def visited(request: Request) -> Response:
             await in_thread(partial(_let_in, request, role))
             check_parameters(request, singles)
-            if request.method == "POST":
-                await _read_form(request)
-            return await handle(request)
+            try:
+                if request.method == "POST":
+                    await _read_form(request)
+                return await handle(request)
+            finally:
+                await close_upload(request)
 
         return _answering(visited)
 
@@ -198,10 +207,18 @@ async def _read_form(request: Request) -> None:
     session: Session = request.state.session
     sent = request.headers.get(CSRF_HEADER)
     if sent is None:
-        request.state.form = await read_fields(request)
+        request.state.form = await _form_of(request)
         sent = field(request.state.form, CSRF_FIELD)
     # Otherwise the script sends a file, and its route reads it.
     check_form(session, sent)
+
+
+async def _form_of(request: Request) -> Form:
+    kind = request.headers.get("Content-Type", "").partition(";")[0]
+    if kind == FORM_TYPE and request.url.path == UPLOADS:
+        limits = request.app.state.services.engine.limits
+        return await read_upload(request, limit_bytes=limits.sample_max_bytes)
+    return await read_fields(request)
 
 
 def _answering(

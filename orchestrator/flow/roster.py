@@ -54,6 +54,11 @@ def read_roster(tx: Transaction, engine: Engine) -> Roster:
     return tx.kept(("roster", limits), lambda tx: _read(tx, limits))
 
 
+def read_roster_anew(tx: Transaction, engine: Engine) -> Roster:
+    """Return it as this transaction has changed it."""
+    return _read(tx, engine.limits)
+
+
 def _read(tx: Transaction, limits: Limits) -> Roster:
     workers = list_workers(tx)
     return Roster(
