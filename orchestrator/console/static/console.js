@@ -75,7 +75,7 @@ function say() {
   const button = one("#live");
   const lost = live.source && live.source.readyState !== EventSource.OPEN;
   button.setAttribute("aria-pressed", String(!live.frozen));
-  button.classList.toggle("lost", Boolean(lost) && !live.frozen);
+  button.dataset.state = live.frozen ? "frozen" : lost ? "lost" : "live";
   button.textContent = live.frozen ? "frozen" : "live";
   button.title = live.frozen ? "go on, and show what came meanwhile" : "freeze what is shown";
   const came = live.missed === 1 ? "1 change meanwhile" : `${live.missed} changes meanwhile`;
