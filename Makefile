@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -q
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up fmt lint types imports test test-fast test-slow tour check faults soak bench migrate lock docs clean
+.PHONY: help setup demo up fmt lint types imports test test-fast test-slow tour pictures check faults soak bench migrate lock docs clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ faults: setup ## Kill and cut things, many times over: long rounds
 
 tour: ## Take a newcomer's first ten minutes on a fresh clone, by the README's words
 	@$(PYTHON) -m tests.tour
+
+pictures: setup ## Take the pictures of docs/console.md, with Chromium
+	@$(BIN)/python -m tests.console.pictures
 
 check: setup ## What CI runs
 	@# What uses one core beside what waits now and then; each says all of its own at once.

@@ -34,6 +34,8 @@ _LONGEST = (
     "e2e/test_demo.py",
     "faults/test_window.py",
     "broker/test_nodes.py",
+    "console/test_pages.py",
+    "console/test_live.py",
     "contracts/test_openapi.py",
     "e2e/test_doctor.py",
     "faults/test_frozen_links.py",

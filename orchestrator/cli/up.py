@@ -40,6 +40,7 @@ def _run(stack: Stack) -> None:
     info = stack.start(on_progress=tell)
     print_fields(
         {
+            "console": info.api_url,
             "API": info.api_url,
             "documentation": f"{info.api_url}/docs",
             "Flower": info.flower_url,

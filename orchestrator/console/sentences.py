@@ -44,6 +44,8 @@ def _state(state: WorkerState, now: datetime) -> Saying:
         text = f"every replica stands aside; {waiting}"
         return Saying("aside", Level.FAIL, text)
     doing = f"{measures.executing} run, {waiting}"
+    if not measures.published and not measures.backlog:
+        return Saying("idle", Level.OK, "nothing to do")
     if measures.backlog and measures.published >= measures.window:
         full = f"its window of {measures.window} is full: {doing}"
         remedy = f"start another replica where that takes too long: {_start(name)}"

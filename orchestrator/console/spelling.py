@@ -33,7 +33,7 @@ def moment(value: datetime) -> str:
 
 def exact(value: datetime) -> str:
     """Return a time in UTC, to the millisecond."""
-    return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03} UTC"
+    return f"{moment(value)}.{value.microsecond // 1000:03}"
 
 
 def span(length: timedelta) -> str:
@@ -70,7 +70,7 @@ def cut(text: str, most: int = NAME_MAX) -> str:
 
 def amount(number: float) -> str:
     """Return a number with its thousands apart."""
-    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{number:,.0f}"
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {

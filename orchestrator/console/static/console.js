@@ -5,9 +5,10 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 
-// What changes: a page is fetched again at most so often, and all the same now and then
-// where time alone changes what it says.
+// A page is fetched again after so long at least, and after so many times as long as that
+// took; and all the same now and then where time alone changes what it says.
 const PACE_MS = 400;
+const PACE_TIMES = 4;
 const AGAIN_MS = 10000;
 
 const live = {
@@ -19,6 +20,7 @@ const live = {
   missed: 0,
   timer: 0,
   busy: false,
+  took: 0,
 };
 
 function start() {
@@ -75,7 +77,7 @@ function say() {
   const button = one("#live");
   const lost = live.source && live.source.readyState !== EventSource.OPEN;
   button.setAttribute("aria-pressed", String(!live.frozen));
-  button.classList.toggle("lost", Boolean(lost) && !live.frozen);
+  button.dataset.state = live.frozen ? "frozen" : lost ? "lost" : "live";
   button.textContent = live.frozen ? "frozen" : "live";
   button.title = live.frozen ? "go on, and show what came meanwhile" : "freeze what is shown";
   const came = live.missed === 1 ? "1 change meanwhile" : `${live.missed} changes meanwhile`;
@@ -83,7 +85,7 @@ function say() {
 }
 
 function swapSoon() {
-  if (!live.timer && !live.busy) live.timer = setTimeout(swap, PACE_MS);
+  if (!live.timer && !live.busy) live.timer = setTimeout(swap, Math.max(PACE_MS, PACE_TIMES * live.took));
 }
 
 async function swap() {
@@ -91,6 +93,7 @@ async function swap() {
   if (live.frozen || document.hidden) return;
   live.busy = true;
   const kinds = new Set(live.waiting);
+  const began = performance.now();
   live.waiting.clear();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
@@ -104,6 +107,7 @@ async function swap() {
     setTimeout(() => concern("reset"), AGAIN_MS);
   } finally {
     live.busy = false;
+    live.took = performance.now() - began;
     if (live.waiting.size) swapSoon();
   }
 }
