@@ -100,6 +100,18 @@ def _play(stage: Stage) -> dict[str, str]:
         "waiting": f"/jobs/{waiting[-1]}",
         "task": f"/tasks/{rig.task(shown, 'executable').id}",
         "find": "/find?q=invoice",
+        "samples": "/samples",
+        "sample": f"/samples/{rig.sample(b'sample 99')}",
+        "workers": "/workers",
+        "worker": "/workers/yara",
+        "failures": "/failures",
+        "policy": "/policy",
+        "webhooks": "/admin/webhooks",
+        "keys": "/admin/keys",
+        "customers": "/admin/customers",
+        "poison": "/admin/poison",
+        "rejected": "/admin/rejected",
+        "audit": "/admin/audit",
     }
 
 
@@ -175,6 +187,7 @@ def _take(
     role = Role.ADMINISTRATOR if path else None
     folder.mkdir(parents=True, exist_ok=True)
     stage.rig.canary()
+    _live(stage.rig)
     stage.rig.execute("UPDATE stream SET dispatched_at = now()")
     with open_window(browser, stage, role, size=size, color_scheme=scheme) as visit:
         page = visit.open(path or "/login")

@@ -59,6 +59,35 @@ def _paths(stage: Stage, job: UUID) -> list[str]:
     return ["/", "/jobs", f"/jobs/{job}", f"/tasks/{task}", "/find?q=letter"]
 
 
+def _operators_paths(stage: Stage) -> list[str]:
+    """Return the pages of who looks after the service, with something on each."""
+    sample = stage.rig.sample(b"ended")
+    return [
+        *("/samples", f"/samples/{sample}", "/workers", "/workers/alpha"),
+        *("/failures", "/policy", "/admin/webhooks", "/admin/keys"),
+        *("/admin/customers", "/admin/poison", "/admin/rejected", "/admin/audit"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")]
+)
+def test_no_page_of_operators_keeps_anybody_out(
+    browser: Browser,
+    stage: Stage,
+    jobs: dict[str, UUID],
+    size: tuple[int, int],
+    scheme: str,
+):
+    stage.rig.heartbeat("alpha-1@host")
+    axe = Axe()
+    with open_window(
+        browser, stage, Role.ADMINISTRATOR, size=size, color_scheme=scheme
+    ) as visit:
+        for path in _operators_paths(stage):
+            _check(axe, visit.open(path), size)
+
+
 @pytest.mark.parametrize(
     ("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")]
 )
@@ -129,6 +158,39 @@ def test_pages_work_without_script(
         expect(page.locator("#head")).to_contain_text("done")
         page.click("text=Log out")
         expect(page.locator("h1")).to_have_text("Log in")
+
+
+def test_files_are_dropped_or_chosen_and_sent_with_progress(
+    browser: Browser, stage: Stage
+):
+    with open_window(browser, stage, Role.ADMINISTRATOR) as visit:
+        page = visit.open("/samples")
+        page.set_input_files(
+            "#file",
+            [
+                {"name": f"{n}.bin", "mimeType": "x/y", "buffer": b"chosen %d" % n}
+                for n in range(2)
+            ],
+        )
+        page.click("text=Send >> nth=-1")
+        expect(page.locator("h1")).to_contain_text("Job")
+        expect(page.locator("#facts")).to_contain_text("1.bin")
+
+
+def test_a_worker_is_paused_and_its_replica_drained(browser: Browser, stage: Stage):
+    if not stage.rig.secrets:
+        stage.rig.worker("alpha")
+    stage.rig.heartbeat("alpha-1@host")
+    with open_window(browser, stage, Role.ADMINISTRATOR) as visit:
+        page = visit.open("/workers/alpha")
+        page.click("#pause")
+        expect(page.locator("#head")).to_contain_text("paused")
+        page.click("#resume")
+        expect(page.locator("#head")).not_to_contain_text("paused")
+        page.click("#replica-1 button >> text=Drain")
+        expect(page.locator("#replica-1")).to_contain_text("draining")
+        page.click("#replica-1 button >> text=Let it work")
+        expect(page.locator("#replica-1")).not_to_contain_text("draining")
 
 
 def test_rows_are_ticked_and_changed_together(stage: Stage, user: Visit):
