@@ -1,6 +1,6 @@
 """
 What has failed lately, the same faults together: by worker, version, reason and the
-first line of what it said.
+first line of what it said; of a traceback the last, which says what was raised.
 """
 
 from __future__ import annotations
@@ -106,14 +106,18 @@ _KINDS = text(
     WITH ended AS (
         SELECT w.id AS worker_id, w.short_name AS worker, t.id, t.job_id, t.state,
                t.reason, t.ended_at,
-               left(split_part(btrim(coalesce(t.message, ''), :blank), :newline, 1),
-                    :length) AS line
+               left(CASE WHEN said.text LIKE 'Traceback (%' THEN said.last
+                         ELSE said.first END, :length) AS line
           FROM worker w
          CROSS JOIN LATERAL (
                SELECT * FROM job_task t
                 WHERE t.worker_id = w.id AND t.ended_at > :since
                   AND t.state IN ({FAILED}, {TIMEOUT})
                 ORDER BY t.ended_at DESC LIMIT :most) t
+         CROSS JOIN LATERAL (
+               SELECT text, split_part(text, :newline, 1) AS first,
+                      split_part(text, :newline, -1) AS last
+                 FROM btrim(coalesce(t.message, ''), :blank) AS text) said
           JOIN job j ON j.id = t.job_id
          WHERE :all OR j.customer_id = ANY(CAST(:customers AS uuid[]))
          ORDER BY t.ended_at DESC LIMIT :most

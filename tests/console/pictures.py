@@ -31,7 +31,14 @@ MODES: dict[str, tuple[tuple[int, int], str]] = {
     "dark": (SIZE, "dark"),
     "narrow": (NARROW, "light"),
 }
-KEPT = {"overview-light", "jobs-light", "job-light", "job-dark", "task-light"}
+KEPT = {
+    "overview-light",
+    "jobs-light",
+    "job-light",
+    "job-dark",
+    "task-light",
+    "failures-light",
+}
 
 _WORKERS = ("document", "executable", "strings", "yara")
 _FILES = ("invoice-0311.docm", "setup.exe", "report.pdf", "letter.docx", "photo.jpg")

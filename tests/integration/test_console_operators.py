@@ -80,6 +80,9 @@ def test_failures_alike_stand_together_and_are_retried_together(api: API, admin:
         job=[job["id"] for job in failed],
     )
 
+    traced = f"Traceback (most recent call last):\n  File 1\nValueError: {line}"
+    _fail(api, traced, worker)
+    assert f"ValueError: {line} 1 task" in text_of(admin.get("/failures").text)
     found = re.search(rf"{worker} failed error {line} 3 tasks first .* last", said)
     assert found, said
     assert "Retry 3 jobs?" in text_of(sure.text)
