@@ -412,6 +412,7 @@ def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(
         environment_file = home / ".local/share/assay/env"
 
         assert up.said["API"] == f"http://127.0.0.1:{newcomer.env['ASSAY_API_PORT']}"
+        assert next(iter(up.said.items())) == ("console", up.said["API"])
         assert up.said["documentation"] == f"{up.said['API']}/docs"
         assert up.said["settings"] == str(environment_file)
         assert stat.S_IMODE(environment_file.stat().st_mode) == 0o600

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,8 +17,9 @@ from orchestrator.catalog.keys import KeyOrder, create_key
 from orchestrator.domain.limits import Retention
 from orchestrator.domain.values import Actor, Role
 from orchestrator.flow.prune import prune
-from tests.fixtures.api import API
+from tests.fixtures.api import API, open_services, run_api
 from tests.fixtures.console import log_in, send, text_of, visit, word_of
+from tests.fixtures.stack import DatabaseServer
 
 
 def _key(api: API, **limits: Any) -> str:
@@ -195,6 +197,27 @@ def test_who_asks_for_no_page_that_there_is_sees_one_that_says_so(api: API):
     assert answer.status_code == 404
     assert 'aria-label="Parts of the console"' in answer.text
     assert program.json()["responseCode"] == 404
+
+
+def test_a_database_that_is_away_is_said_on_a_page(
+    database_server: DatabaseServer, tmp_path: Path
+):
+    name = database_server.create()
+    url = database_server.url_of(name)
+    with (
+        open_services(url, tmp_path) as services,
+        run_api(services, tmp_path) as own,
+        visit(own, own.key(Role.VIEWER)) as browser,
+    ):
+        database_server.drop(name)
+        answer = browser.get("/")
+        at_login = log_in(browser, own.key(Role.VIEWER))
+
+    assert (answer.status_code, at_login.status_code) == (503, 503)
+    assert answer.headers["Retry-After"] == "1"
+    assert "the database did not answer; nothing was done, try again" in text_of(
+        answer.text
+    )
 
 
 def test_a_form_is_a_form_and_no_larger_than_one(api: API):

@@ -49,6 +49,7 @@ def show_job(
         verdicts = find_newest_of_jobs(tx, [job_id], viewer=caller.viewer)
         now = tx.now
     states = Counter(task.state for task in tasks)
+    sha256 = job.sample_sha256
     return page(
         request,
         "job.html",
@@ -77,9 +78,9 @@ def show_job(
                 f"assay job retry {job_id}", "PUT", f"/job/{job_id}/retry"
             ),
             Verb.REANALYSE: hint(
-                f"assay sample get {job.sample_sha256} && assay submit FILE",
+                f"assay sample get {sha256} && assay submit {sha256}",
                 "PUT",
-                f"/sample/{job.sample_sha256}/reanalyse",
+                f"/sample/{sha256}/reanalyse",
             ),
         },
     )
