@@ -247,8 +247,7 @@ class Desk:
         self._stopper.close()
 
     def _publisher(self) -> AbstractContextManager[Publisher]:
-        # A new one each time: nobody speaks on it from one rule to the next, and RabbitMQ
-        # gives up who is silent.
+        # A new one each time: RabbitMQ gives up who says nothing for a while.
         return closing(Publisher(self._broker_url))
 
     @property
