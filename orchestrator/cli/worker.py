@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -168,6 +169,39 @@ def register(
     )
     if done.problem is not None:
         errors.print(f"The broker does not know the account yet: {done.problem}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def check(
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="-- COMMAND…", help="The program, with its words."),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The worker's short name, as it is told."),
+    ] = "check",
+    sample: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What it looks at, if any text will not do."),
+    ] = None,
+    broker_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="An empty RabbitMQ, instead of a Redis of its own."
+        ),
+    ] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """
+    See whether a program of any language keeps the rules of docs/messages.md.
+    """
+    # What it stands on is the service's.
+    from orchestrator.cli.checking import check_program  # noqa: PLC0415
+
+    check_program(
+        command, name=name, sample=sample, broker_url=broker_url, as_json=as_json
+    )
 
 
 def worker_row(worker: Mapping[str, Any]) -> tuple[object, ...]:

@@ -150,7 +150,8 @@ class Stack:
         info = self._introduce(database.url, broker.url)
         on_progress("starting the API, the dispatcher, the consumer and the workers")
         self._configure([*stores, *self._engine(info), *self._replicas(info)])
-        self._start_groups("engine", "workers")
+        # A group of none is none.
+        self._start_groups("engine", *["workers"][: len(self._workers)])
         self._wait_until_ready(info)
         return info
 

@@ -112,6 +112,8 @@ def test_only_the_edges_read_the_environment():
     }
 
     assert reading <= {
+        # Of which next to nothing is handed to the program that is looked at.
+        "orchestrator/check/program.py",
         # What a shell wants completed.
         "orchestrator/cli/__init__.py",
         "orchestrator/client/settings.py",

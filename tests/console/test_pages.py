@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from orchestrator.domain.values import Role
 from tests.fixtures.browser import NARROW, WIDE, Stage, Visit, open_window
@@ -165,13 +165,11 @@ def test_files_are_dropped_or_chosen_and_sent_with_progress(
 ):
     with open_window(browser, stage, Role.ADMINISTRATOR) as visit:
         page = visit.open("/samples")
-        page.set_input_files(
-            "#file",
-            [
-                {"name": f"{n}.bin", "mimeType": "x/y", "buffer": b"chosen %d" % n}
-                for n in range(2)
-            ],
-        )
+        chosen: list[FilePayload] = [
+            {"name": f"{n}.bin", "mimeType": "x/y", "buffer": b"chosen %d" % n}
+            for n in range(2)
+        ]
+        page.set_input_files("#file", chosen)
         page.click("text=Send >> nth=-1")
         expect(page.locator("h1")).to_contain_text("Job")
         expect(page.locator("#facts")).to_contain_text("1.bin")

@@ -81,6 +81,7 @@ def _look_around(clone: Path, home: Path, environment: Mapping[str, str]) -> Non
             for line in _commands(clone):
                 _run(line, clone, environment, promise=_promise(line))
             _ask_flower(log.read_text(), home)
+            _write_a_worker(clone, home, environment)
         finally:
             print("\n^C", flush=True)
             # As a terminal does it: to all that make has started.
@@ -92,6 +93,27 @@ def _look_around(clone: Path, home: Path, environment: Mapping[str, str]) -> Non
     ).stdout.split()
     if left:
         _fail(f"processes are left: {' '.join(left)}")
+
+
+def _write_a_worker(clone: Path, home: Path, environment: Mapping[str, str]) -> None:
+    """Do what an author does: the README's worker, tried, run and given a job."""
+    text = (clone / "README.md").read_text()
+    block = text.partition("## A worker in eight lines")[2].partition("```python\n")[2]
+    (home / "my_worker.py").write_text(block.partition("```")[0])
+    assay = f"{clone}/.venv/bin/assay"
+    letter = "Downloads/letter.txt"
+    tried = f"{assay} worker try my_worker.py {letter}"
+    _run(tried, home, environment, promise="success")
+    line = f"{assay} worker run my_worker.py"
+    print(f"\n$ {line} &", flush=True)
+    with subprocess.Popen(line.split(), cwd=home, env=environment) as replica:
+        try:
+            _wait_until(f"{assay} worker list", home, environment, "length +live")
+            ordered = f"{assay} submit {letter} --worker length --wait"
+            _run(ordered, home, environment, promise="done")
+        finally:
+            replica.terminate()
+    _run(f"{assay} worker remove length", home, environment, promise="is removed")
 
 
 def _promise(line: str) -> str:
@@ -127,6 +149,28 @@ def _run(
         _fail(f"it ended with {done.returncode}")
     if not re.search(promise, done.stdout):
         _fail(f"it said nothing of: {promise}")
+
+
+def _wait_until(
+    line: str, folder: Path, environment: Mapping[str, str], promise: str
+) -> None:
+    """Type a command until it says what it should."""
+    deadline = time.monotonic() + _UP_SECONDS
+    while True:
+        said = subprocess.run(
+            line.split(),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        if re.search(promise, said):
+            print(f"\n$ {line}\n{said}", flush=True)
+            return
+        if time.monotonic() > deadline:
+            _fail(f"{line} said nothing of {promise}:\n{said}")
+        time.sleep(0.5)
 
 
 def _ask_flower(said: str, home: Path) -> None:
