@@ -70,6 +70,7 @@ def test_who_is_not_logged_in_is_led_back_after_the_login(api: API):
         "/login?next=%2F%3Fstate%3Ddone%26state%3Dtimeout"
     )
     assert answer.headers["Location"] == "/?state=done&state=timeout"
+    assert led.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
