@@ -172,6 +172,11 @@ def test_every_page_is_read_by_get_and_head_and_says_what_a_browser_may_do(api: 
                 assert answer.headers["Cache-Control"] == "no-store"
                 assert answer.headers["Referrer-Policy"] == "no-referrer"
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (
+            browser.head("/stream")
+            .headers["Content-Type"]
+            .startswith("text/event-stream")
+        )
 
 
 def _plain_paths(api: API) -> list[str]:
