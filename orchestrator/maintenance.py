@@ -104,8 +104,7 @@ def tick(
             "recover",
             lambda: recover(database, engine=engine, depths=publisher.queue_depths),
         ),
-        ("fold", lambda: _fold(database)),
-        ("pulse", lambda: _feel_pulse(database, engine=engine)),
+        ("fold", lambda: _fold(database, engine=engine)),
         ("housekeeping", housekeeping.run),
     )
     for name, step in steps:
@@ -155,14 +154,10 @@ def send_canary(
     publisher.publish_report_body(body, {})
 
 
-def _fold(database: Database) -> int:
-    with database.uow() as tx:
-        return counters.fold(tx) if sweeps.try_lock_sweep(tx, "fold") else 0
-
-
-def _feel_pulse(database: Database, *, engine: Engine) -> None:
+def _fold(database: Database, *, engine: Engine) -> int:
     with database.uow() as tx:
         pulse.record(tx, lease=engine.limits.lease)
+        return counters.fold(tx) if sweeps.try_lock_sweep(tx, "fold") else 0
 
 
 def _expire(database: Database, *, engine: Engine) -> int:

@@ -37,6 +37,7 @@ from orchestrator.api.http.parameters import (
 from orchestrator.api.http.threads import in_thread
 from orchestrator.catalog.sessions import Session, check_form, recognise
 from orchestrator.console.failing import failed
+from orchestrator.console.page import HEADERS
 from orchestrator.console.uploads import (
     FORM_TYPE,
     UPLOADS,
@@ -148,7 +149,7 @@ def admit_visitor_again(request: Request, role: Role) -> None:
 
 def see(address: str) -> Response:
     """Lead to the page that shows what a form has done."""
-    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER, headers=dict(HEADERS))
 
 
 def field(form: Form, name: str) -> str | None:

@@ -60,6 +60,18 @@ def test_a_job_moves_without_reloading(stage: Stage, user: Visit):
     assert _is_same(page)
 
 
+def test_what_is_as_it_was_is_not_swapped(stage: Stage, user: Visit):
+    job = _order(stage, "stays")
+    page = user.open(f"/jobs/{job}")
+    _is_live(page)
+    page.evaluate("document.querySelector('#actions').kept = true")
+
+    _run(stage, job, "executing")
+    expect(page.locator("#waterfall")).to_contain_text("running for")
+
+    assert page.evaluate("document.querySelector('#actions').kept") is True
+
+
 def test_a_job_is_cancelled_and_another_retried_by_a_click(stage: Stage, user: Visit):
     first, second = _order(stage, "to cancel"), _order(stage, "to retry")
     user.open(f"/jobs/{first}").click("#cancel")

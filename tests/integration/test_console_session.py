@@ -70,6 +70,7 @@ def test_who_is_not_logged_in_is_led_back_after_the_login(api: API):
         "/login?next=%2F%3Fstate%3Ddone%26state%3Dtimeout"
     )
     assert answer.headers["Location"] == "/?state=done&state=timeout"
+    assert led.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,11 @@ def test_every_page_is_read_by_get_and_head_and_says_what_a_browser_may_do(api: 
                 assert answer.headers["Cache-Control"] == "no-store"
                 assert answer.headers["Referrer-Policy"] == "no-referrer"
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (
+            browser.head("/stream")
+            .headers["Content-Type"]
+            .startswith("text/event-stream")
+        )
 
 
 def _plain_paths(api: API) -> list[str]:

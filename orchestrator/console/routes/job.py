@@ -13,13 +13,14 @@ from fastapi import Path, Request, Response
 
 from orchestrator.api.changes import Verb, change
 from orchestrator.api.deps import CallerDep, ServicesDep, needs
-from orchestrator.console.hints import hint
+from orchestrator.console.hints import Hint, hint
 from orchestrator.console.page import page
 from orchestrator.console.visitor import READ, SEND, pages, see
 from orchestrator.console.waterfall import WIDTH, draw
 from orchestrator.domain.values import Role, TaskState
 from orchestrator.queries import jobs
 from orchestrator.queries.choices import find_why_no_verdict, get_selection
+from orchestrator.queries.jobs import JobView
 from orchestrator.queries.lists import Paging
 from orchestrator.queries.samples import find_classification_of_job
 from orchestrator.queries.tasks import find_events, list_tasks
@@ -49,7 +50,6 @@ def show_job(
         verdicts = find_newest_of_jobs(tx, [job_id], viewer=caller.viewer)
         now = tx.now
     states = Counter(task.state for task in tasks)
-    sha256 = job.sample_sha256
     return page(
         request,
         "job.html",
@@ -58,7 +58,6 @@ def show_job(
         lanes=draw(tasks, events, start=job.enqueued_at, end=job.ended_at or now),
         width=WIDTH,
         tasks={task.worker: task for task in tasks},
-        states=states,
         waiting={each.task_id: each for each in waiting},
         choices=sorted(choices, key=lambda choice: not choice.selected),
         kind=kind,
@@ -66,23 +65,7 @@ def show_job(
         verdict=verdicts.get(job_id),
         may_change=caller.role.includes(Role.USER),
         may_retry=bool(states[TaskState.FAILED] + states[TaskState.TIMEOUT]),
-        hints={
-            "show": hint(f"assay job show {job_id}", "GET", f"/job/{job_id}"),
-            "explain": hint(
-                f"assay job explain {job_id}", "GET", f"/job/{job_id}/explain"
-            ),
-            Verb.CANCEL: hint(
-                f"assay job cancel {job_id}", "PUT", f"/job/{job_id}/cancel"
-            ),
-            Verb.RETRY: hint(
-                f"assay job retry {job_id}", "PUT", f"/job/{job_id}/retry"
-            ),
-            Verb.REANALYSE: hint(
-                f"assay sample get {sha256} && assay submit {sha256}",
-                "PUT",
-                f"/sample/{sha256}/reanalyse",
-            ),
-        },
+        hints=_hints(job),
     )
 
 
@@ -95,3 +78,21 @@ def change_job(
     with services.database.uow() as tx:
         view = change(tx, verb, job_id, caller, engine=services.engine)
     return see(f"/jobs/{view.id}")
+
+
+def _hints(job: JobView) -> dict[str, Hint]:
+    sha256 = job.sample_sha256
+    done = {
+        verb.value: hint(f"assay job {verb} {job.id}", "PUT", f"/job/{job.id}/{verb}")
+        for verb in (Verb.CANCEL, Verb.RETRY)
+    }
+    return {
+        **done,
+        "show": hint(f"assay job show {job.id}", "GET", f"/job/{job.id}"),
+        "explain": hint(f"assay job explain {job.id}", "GET", f"/job/{job.id}/explain"),
+        "reanalyse": hint(
+            f"assay sample get {sha256} && assay submit {sha256}",
+            "PUT",
+            f"/sample/{sha256}/reanalyse",
+        ),
+    }

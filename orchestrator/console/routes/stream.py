@@ -8,8 +8,7 @@ from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import Header, Query, Request
-from sse_starlette import EventSourceResponse
+from fastapi import Header, Query, Request, Response
 
 from orchestrator.api.deps import CallerDep, needs
 from orchestrator.api.events.event import Wanted
@@ -27,7 +26,7 @@ _FILTERS_MAX: Final = 100
 Name = Annotated[StorableText, Query(max_length=NAME_MAX)]
 
 
-@router.api_route("/stream", methods=READ, response_class=EventSourceResponse)
+@router.api_route("/stream", methods=READ)
 @needs(Role.VIEWER)
 async def stream(
     request: Request,
@@ -36,8 +35,11 @@ async def stream(
     sample: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
     worker: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
     last_event_id: Annotated[str | None, Header(max_length=NAME_MAX)] = None,
-) -> EventSourceResponse:
+) -> Response:
     """Tell a page what changes."""
+    if request.method == "HEAD":
+        # There is no end for which anybody could wait.
+        return Response(media_type="text/event-stream")
     hub: Hub = request.app.state.hub
     wanted = Wanted(
         jobs=frozenset(job or ()),

@@ -34,9 +34,9 @@ function start() {
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => { if (event.persisted) open(); });
   if (!document.hidden) open();
-  if (one("[data-live~=clock]")) {
-    setInterval(() => { if (!document.hidden && !live.frozen) concern("clock"); }, AGAIN_MS);
-  }
+  setInterval(() => {
+    if (!document.hidden && !live.frozen && one("[data-live~=clock]")) concern("clock");
+  }, AGAIN_MS);
 }
 
 function open() {
@@ -124,9 +124,10 @@ function replace(old, fresh, kinds) {
   if (!found) return;
   const next = document.importNode(found, true);
   keep(old, next);
+  delete old.dataset.changed;
   if (old.isEqualNode(next)) return;
   const focused = old.contains(document.activeElement) ? place(document.activeElement) : "";
-  if (old.id !== "as-of") next.classList.add("changed");
+  if (old.id !== "as-of") next.dataset.changed = "";
   old.replaceWith(next);
   dress(next);
   if (focused) { const again = one(focused, next); if (again) again.focus({ preventScroll: true }); }
