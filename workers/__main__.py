@@ -14,12 +14,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 
 from workers.cli.loading import get_analyzer
 from workers.cli.starting import write_worker
-from workers.cli.words import UsageError, say, visible
+from workers.cli.words import TYPED, UsageError, say, visible
 
 _INTERRUPTED = 130
 
@@ -48,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Where replicas alone are installed there is no other command.
-    typed = "assay worker" if find_spec("typer") else "python -m workers"
-    parser = argparse.ArgumentParser(prog=typed, description=__doc__)
+    parser = argparse.ArgumentParser(prog=TYPED, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a replica until it is told to stop")
     run.add_argument("name", help=_NAME)
@@ -153,9 +150,11 @@ def _classify(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     path, test = write_worker(options.path)
     print(f"wrote {path} and {test}; next:")
-    print(f"  assay worker try {path} SOME_FILE")
-    print(f"  assay worker run {path}")
-    print(f"  (cd {path.parent} && python -m pytest {test.name})")
+    print(f"  {TYPED} try {path} SOME_FILE")
+    print(f"  {TYPED} run {path}")
+    print(f"and in {path.parent.absolute()}:")
+    print(f"  python -m pytest {test.name}")
+    print(f"  celery -A {path.stem} worker")
     return 0
 
 

@@ -264,20 +264,19 @@ class Stack:
             env_file=self._places.data_dir / "env",
             flower_url=f"http://127.0.0.1:{port}" if port else None,
         )
-        private_file(info.env_file, _lines(self._environment(info)), None)
+        told = self._environment(info).items()
+        lines = "".join(f"{name}={value}\n" for name, value in told)
+        private_file(info.env_file, lines, None)
         return info
 
     def _broker_port(self) -> int:
         """Return that of the last start: replicas beside ours come back to it."""
-        url = self._known().get("ASSAY_BROKER_URL", "")
+        url = read_lines(self._places.data_dir / "env").get("ASSAY_BROKER_URL", "")
         return kept_port(urlsplit(url).port) or free_port()
-
-    def _known(self) -> dict[str, str]:
-        return read_lines(self._places.data_dir / "env")
 
     def _api_key(self, tx: Transaction) -> str:
         """Return the key of the last start if it is still good, else a new one."""
-        kept = self._known().get("ASSAY_API_KEY")
+        kept = read_lines(self._places.data_dir / "env").get("ASSAY_API_KEY")
         try:
             authenticate(tx, kept, address=None)
         except AuthenticationError:
@@ -398,10 +397,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     # Where it was killed, its children die with it, but not before it.
     wait_until_empty(process.pid, seconds=_KILLED_SECONDS)
-
-
-def _lines(values: Mapping[str, str]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 def _bare_environment() -> dict[str, str]:

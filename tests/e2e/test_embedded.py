@@ -238,6 +238,9 @@ def test_a_worker_of_ones_own_needs_no_settings(
             # Nobody is to wait for it.
             removed = running.world.run("worker", "remove", name)
     assert removed.stdout.startswith(f"{name} is removed"), removed.stderr
+    again = running.world.run("worker", "register", name, "--keep")
+    assert "`assay worker register" in again.stderr
+    assert again.returncode == 1
     assert (name, "success") in {(task["worker"], task["state"]) for task in tasks}
     assert process.returncode == 0
 
@@ -264,10 +267,22 @@ def test_a_replica_is_drained_through_the_whole_stack(running: Up, tmp_path: Pat
         (waits,) = client.get(f"/job/{job['id']}/explain")["waiting"]
         assert waits["detail"].startswith("every replica drains, ends in ")
         assert worker()["draining"][0]["replica"] == replica["id"]
+        assert replica["id"] in _in_flower(running)
 
         undone = running.world.run("worker", "drain", replica["id"], "--undo")
         assert undone.stdout == f"{replica['id']} takes work again\n", undone.stderr
         eventually(lambda: client.get(f"/job/{job['id']}")["state"] == "done")
+
+
+def _in_flower(running: Up) -> set[str]:
+    said = read_lines(running.data_dir / "env")
+    answer = httpx.get(
+        f"{running.said['Flower']}/api/workers",
+        params={"refresh": True},
+        auth=(said["ASSAY_FLOWER_USER"], said["ASSAY_FLOWER_PASSWORD"]),
+        timeout=30,
+    )
+    return set(answer.raise_for_status().json())
 
 
 def _others_are_over(client: Client, job: dict[str, Any]) -> bool:

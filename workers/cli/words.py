@@ -5,6 +5,11 @@ How an author's commands speak: plain lines, none of which does anything to a te
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+from typing import Final
+
+#: What authors type: where replicas alone are installed there is no other command.
+TYPED: Final = "assay worker" if find_spec("typer") else "python -m workers"
 
 
 class UsageError(Exception):
