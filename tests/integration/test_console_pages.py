@@ -318,9 +318,9 @@ def test_one_hit_is_shown_at_once_and_several_are_listed(api: API, user: Any):
     assert led(job["id"]) == f"/jobs/{job['id']}"
     assert led(job["id"][-10:]) == f"/jobs/{job['id']}"
     assert led(task["id"]) == f"/tasks/{task['id']}"
-    assert led(sha256) == f"/jobs?sample={sha256}"
+    assert led(sha256) == f"/samples/{sha256}"
     assert led(f"{name}-1") == f"/jobs/{job['id']}"
-    assert led(task["worker"]) == f"/#worker-{task['worker']}"
+    assert led(task["worker"]) == f"/workers/{task['worker']}"
     api.add_job(fileName=f"{name}-2.bin")
     listed = user.get("/find", params={"q": name})
     assert listed.status_code == 200

@@ -38,12 +38,6 @@ Word = Annotated[StorableText, Query(max_length=256)]
 
 
 @router.api_route("/admin", methods=READ)
-@needs(Role.ADMINISTRATOR)
-def lead_on() -> Response:
-    """Lead to the first of these pages."""
-    return see("/admin/keys")
-
-
 @router.api_route("/admin/keys", methods=READ)
 @needs(Role.ADMINISTRATOR)
 def show_keys(request: Request, caller: CallerDep, services: ServicesDep) -> Response:
