@@ -117,7 +117,6 @@ def test_only_the_edges_read_the_environment():
         # What a shell wants completed.
         "orchestrator/cli/__init__.py",
         # What any program needs: where others are, and who it is.
-        "orchestrator/check/program.py",
         "orchestrator/client/settings.py",
         "orchestrator/config.py",
         "orchestrator/contracts/data_dir.py",
