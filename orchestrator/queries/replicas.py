@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, func, select
 
+from orchestrator.contracts.assignment import AttemptKey, parse_celery_id
 from orchestrator.db.tables import replica
 from orchestrator.db.unit_of_work import Transaction
 from orchestrator.domain.errors import NotFoundError
@@ -23,7 +24,8 @@ class Replica:
     """
     One that was heard within a lease and does not leave.
 
-    ``holds``: how many attempts it has in hand. ``aside``: why it takes no work, in its
+    ``holds``: how many attempts it has in hand; ``held``: which, as its last heartbeat
+    listed them. ``aside``: why it takes no work, in its
     own words. ``draining_since``: since when it shall take nothing more.
     """
 
@@ -32,6 +34,7 @@ class Replica:
     version: str
     slots: int
     holds: int
+    held: tuple[AttemptKey, ...]
     since: datetime
     seen_at: datetime
     aside: str | None
@@ -106,6 +109,7 @@ def _replica(row: Row[Any]) -> Replica:
         version=row.version,
         slots=row.slots,
         holds=row.in_hand,
+        held=tuple(filter(None, map(parse_celery_id, row.holds))),
         since=row.created_at,
         seen_at=row.seen_at,
         aside=row.aside,

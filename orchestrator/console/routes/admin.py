@@ -33,6 +33,8 @@ _ROWS: Final = 100
 _OFFSET_MAX: Final = 100_000
 _DAYS_MAX: Final = 36_500
 
+_NOT_OVER_HTTP: Final = "# on the service's machine: keys are not made over HTTP"
+
 Offset = Annotated[int, Query(ge=0, le=_OFFSET_MAX)]
 Word = Annotated[StorableText, Query(max_length=256)]
 
@@ -196,7 +198,8 @@ def _keys_page(
         customers=customers,
         roles=tuple(Role),
         issued=issued,
-        hint=Hint("assay key create USER --role user", "# on the service's machine"),
+        hint=Hint("assay key create USER --role user", _NOT_OVER_HTTP),
+        revoke_hint=lambda prefix: Hint(f"assay key revoke {prefix}", _NOT_OVER_HTTP),
     )
 
 
