@@ -16,6 +16,7 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect, segment
+from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.wire import SHORT_NAME_PATTERN
 from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.output import (
@@ -162,10 +163,12 @@ def register(
     print(f"ASSAY_BROKER_URL={done.broker_url}")
     if not keep:
         errors.print("They are shown only now, and end those before them.")
+    # A module's name need not be that of the analyzer in it.
+    module = name if name in BUNDLED_WORKERS else f"MODULE, the one that holds {name}"
     errors.print(
         "Set them, and ASSAY_API_URL, where the replicas run, and ASSAY_SAMPLE_ROOT or"
         " ASSAY_SAMPLE_HOSTS where they do not read samples from the API, then:"
-        " assay worker run MODULE, of which this is the worker"
+        f" assay worker run {module}"
     )
     if done.problem is not None:
         errors.print(f"The broker does not know the account yet: {done.problem}")

@@ -590,7 +590,7 @@ def test_a_worker_is_enrolled_and_its_credentials_are_shown_once(
 
     told = dict(line.split("=", 1) for line in first.stdout.splitlines())
     assert set(told) == {"ASSAY_WORKER_SECRET", "ASSAY_BROKER_URL"}
-    assert f"assay worker run {name}" in first.stderr
+    assert f"assay worker run MODULE, the one that holds {name}" in first.stderr
     renewed = json.loads(second.stdout)
     assert renewed["secret"] not in first.stdout
     assert renewed["brokerKnows"] is True
