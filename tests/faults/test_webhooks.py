@@ -28,7 +28,7 @@ from tests.fixtures.receiver import Receiver, receiving
 from tests.fixtures.rounds import IS_LONG
 from tests.fixtures.waiting import PATIENCE_SECONDS, eventually
 
-JOBS = 10_000 if IS_LONG else 200
+JOBS = 10_000 if IS_LONG else 100
 #: Of a worker that nobody runs: they do not end.
 OPEN = JOBS // 20
 SAMPLES = 50

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.fixtures.brokers import RabbitMQHost, rabbitmq, rabbitmq_hosts
 from tests.fixtures.check import WORKERS, broken_rules
+from tests.fixtures.rounds import only_long
 
 __all__ = ["rabbitmq", "rabbitmq_hosts"]
 
@@ -31,6 +32,7 @@ def test_a_worker_on_kombu_keeps_the_rules():
     assert broken_rules(sys.executable, KOMBU) == {}
 
 
+@only_long
 def test_a_worker_on_kombu_keeps_the_rules_on_rabbitmq(rabbitmq: RabbitMQHost):
     assert broken_rules(sys.executable, KOMBU, broker_url=rabbitmq.url) == {}
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fixtures.brokers import RabbitMQHost, rabbitmq, rabbitmq_hosts
 from tests.fixtures.check import WORKERS, broken_rules
+from tests.fixtures.rounds import only_long
 
 __all__ = ["rabbitmq", "rabbitmq_hosts"]
 
@@ -36,6 +37,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "worker.js"
 
 
+@only_long
 def test_a_worker_in_javascript_keeps_the_rules(worker: Path):
     assert broken_rules("node", worker) == {}
 
