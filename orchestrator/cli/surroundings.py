@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 from orchestrator.client.loopback import is_loopback
 from orchestrator.config import Settings
@@ -88,9 +88,9 @@ def _proxy(api_url: str) -> Finding:
         host = parts.hostname or ""
     except ValueError:
         return ok("proxy", "is asked for nothing")
-    proxies = getproxies_environment()
+    proxies = getproxies()
     name = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
-    if name is None or is_loopback(host) or proxy_bypass_environment(host):
+    if name is None or is_loopback(host) or proxy_bypass(host):
         return ok("proxy", "none is asked for ASSAY_API_URL")
     detail = f"{name.upper()}_PROXY is asked for ASSAY_API_URL by the command line"
     return warn("proxy", detail, f"where it does not reach that: NO_PROXY={host}")

@@ -96,7 +96,7 @@ def test_a_pod_has_a_command_that_there_is_and_no_rights(name: str):
     word, *rest = container["args"]
 
     if container["image"] == "assay-worker":
-        assert _parser().parse_args([word, *rest])
+        assert _parser().parse_args([word, *rest]).name == rest[0]
     else:
         cli._compose(word)
         group: Any = get_command(cli.app)
@@ -135,6 +135,8 @@ def test_the_scaler_asks_as_the_page_says_for_metrics_that_there_are():
 
     assert written is not None
     assert asked == written[1]
+    # There promtool runs it.
+    assert f" {asked}\n" in (OPERATIONS / "alerts.test.yml").read_text()
     assert set(metrics_of(asked)) == {"assay_tasks_open", "assay_worker_paused"}
     assert set(metrics_of(asked)) <= known
     assert SCALED["spec"]["scaleTargetRef"]["name"] in PODS
