@@ -38,7 +38,12 @@ _TESTS = f"{PREFIX}TEST_"
 
 #: What replicas alone read.
 _REPLICAS = f"{PREFIX}WORKER_"
-_OF_REPLICAS = frozenset({f"{PREFIX}SAMPLE_ROOT", f"{PREFIX}SAMPLE_HOSTS"})
+_OF_REPLICAS = frozenset(
+    f"{PREFIX}{name}" for name in ("SAMPLE_ROOT", "SAMPLE_HOSTS", "ENROLMENT_SECONDS")
+)
+
+#: What ``docker-compose.yml`` alone reads.
+_OF_CONTAINERS = frozenset({f"{PREFIX}SECRETS", f"{PREFIX}ENGINE_MEMORY"})
 
 
 class Settings(BaseSettings):
@@ -297,7 +302,8 @@ def _secret_names() -> list[str]:
 
 def unknown_settings() -> list[str]:
     """Return variables that look like settings and are not: misspelt, or of old."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OF_REPLICAS
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= _OF_REPLICAS | _OF_CONTAINERS
     known |= {f"{PREFIX}{name.upper()}_FILE" for name in _secret_names()}
     return sorted(
         name

@@ -86,7 +86,8 @@ def run_flower(settings: Settings, *, allow_control: bool) -> None:
     port = _listen(flower, settings)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    log.info("flower.started", port=port, read_only=not allow_control)
+    url = f"http://{settings.api_host}:{port}"
+    log.info("flower.started", url=url, read_only=not allow_control)
     flower.start()
 
 

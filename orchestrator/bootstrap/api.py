@@ -4,9 +4,11 @@ Runs the HTTP API.
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from types import FrameType
 
+import structlog
 import uvicorn
 from typing_extensions import override
 
@@ -18,6 +20,8 @@ from orchestrator.classify import SecondOpinion
 from orchestrator.config import Settings
 from orchestrator.console import app as console
 from orchestrator.contracts.ending import end_within
+
+log = structlog.get_logger()
 
 #: Threads of the API; each may hold one database connection.
 _API_CONNECTIONS = 20
@@ -63,6 +67,14 @@ def run_api(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            log.info("api.started", url=url, console=f"{url}/", docs=f"{url}/docs")
+
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # It waits for threads, and they for the database.

@@ -8,6 +8,7 @@ Each check answers with findings, however broken what it looks at is. It prints 
 from __future__ import annotations
 
 import stat
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,9 @@ _GROUPS = {
 }
 _NEEDED = "server"
 
+#: Where ``pyproject.toml`` is, if Assay was not installed as a package.
+_TREE = Path(__file__).parents[2]
+
 #: This host's clock against the database's. Nothing in Assay decides by a host's clock;
 #: signed URLs and TLS do, and people who read logs.
 _SKEW_FAIL = timedelta(minutes=5)
@@ -65,9 +69,7 @@ def check_packages() -> Iterator[Finding]:
     try:
         needed = metadata.requires("assay") or []
     except metadata.PackageNotFoundError:
-        remedy = "install it as a package, then its versions can be checked"
-        yield warn("packages", "Assay runs from a source tree", remedy)
-        return
+        needed = _needed_by_tree(_TREE)
     installed = {
         str(canonicalize_name(distribution.name)): distribution.version
         for distribution in metadata.distributions()
@@ -83,6 +85,21 @@ def check_packages() -> Iterator[Finding]:
         detail = f"{purpose} lacks {', '.join(wrong[group])}"
         remedy = f"pip install 'assay[{group}]'"
         yield level(f"packages {group}", detail, remedy)
+
+
+def _needed_by_tree(tree: Path) -> list[str]:
+    """Return what a source tree needs, in the words of an installed package."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = list(project["dependencies"])
+    for group, lines in project["optional-dependencies"].items():
+        for line in lines:
+            # Its own extras, each of which has its turn.
+            if Requirement(line).name == project["name"]:
+                continue
+            what, _, marker = line.partition(";")
+            own = f"({marker.strip()}) and " if marker else ""
+            needed.append(f'{what.strip()}; {own}extra == "{group}"')
+    return needed
 
 
 def unmet(

@@ -18,7 +18,7 @@ import typer
 from pydantic import SecretStr
 from rich.text import Text
 
-from orchestrator.cli import checks
+from orchestrator.cli import checks, surroundings
 from orchestrator.cli.options import AsJSON
 from orchestrator.config import Settings, read_settings
 from orchestrator.domain.errors import ConfigurationError
@@ -73,6 +73,8 @@ def examine() -> Iterator[Finding]:
         ("broker", checks.check_broker),
         ("samples", checks.check_store),
         ("api", checks.check_api),
+        ("links", surroundings.check_links),
+        ("space", surroundings.check_space),
     )
     for what, check in steps:
         for finding in patiently(what, partial(check, settings)):

@@ -21,36 +21,50 @@ app = typer.Typer()
 def api() -> None:
     """Serve the HTTP API. Any number may run."""
     from orchestrator.bootstrap.api import run_api
+    from orchestrator.bootstrap.awaiting import tell_of_database
 
     configure("api")
-    run_api(read_settings())
+    settings = read_settings()
+    tell_of_database(settings)
+    run_api(settings)
 
 
 @app.command()
 def dispatch() -> None:
     """Move tasks from the backlog to the broker. Any number may run."""
+    from orchestrator.bootstrap.awaiting import await_broker, await_database
     from orchestrator.bootstrap.processes import run_dispatcher
 
     configure("dispatcher")
-    run_dispatcher(read_settings())
+    settings = read_settings()
+    await_database(settings)
+    await_broker(settings)
+    run_dispatcher(settings)
 
 
 @app.command()
 def consume() -> None:
     """Apply the workers' reports. One is active, any number stand by."""
+    from orchestrator.bootstrap.awaiting import await_broker, await_database
     from orchestrator.bootstrap.processes import run_consumer
 
     configure("consumer")
-    run_consumer(read_settings())
+    settings = read_settings()
+    await_database(settings)
+    await_broker(settings)
+    run_consumer(settings)
 
 
 @app.command()
 def deliver() -> None:
     """Call webhooks with what has happened. Any number may run; needs no broker."""
+    from orchestrator.bootstrap.awaiting import await_database
     from orchestrator.bootstrap.deliver import run_deliverer
 
     configure("deliver")
-    run_deliverer(read_settings())
+    settings = read_settings()
+    await_database(settings)
+    run_deliverer(settings)
 
 
 @app.command()
@@ -64,28 +78,37 @@ def flower(
     ] = False,
 ) -> None:
     """Serve Flower: what replicas run, and how it ended. Read-only."""
+    from orchestrator.bootstrap.awaiting import tell_of_broker
     from orchestrator.flower_app import run_flower
 
     configure("flower")
-    run_flower(read_settings(), allow_control=allow_control)
+    settings = read_settings()
+    tell_of_broker(settings)
+    run_flower(settings, allow_control=allow_control)
 
 
 @app.command()
 def beat() -> None:
     """Send the ticks of maintenance. Any number may run."""
+    from orchestrator.bootstrap.awaiting import await_broker
     from orchestrator.celery_app import run_beat
 
     configure("beat")
-    run_beat(read_settings())
+    settings = read_settings()
+    await_broker(settings)
+    run_beat(settings)
 
 
 @app.command()
 def maintain() -> None:
     """Enforce every deadline, tick by tick. Any number may run."""
+    from orchestrator.bootstrap.awaiting import await_broker, await_database
     from orchestrator.bootstrap.processes import build_tick
     from orchestrator.celery_app import run_maintenance
 
     configure("maintenance")
     settings = read_settings()
+    await_database(settings)
+    await_broker(settings)
     tick = build_tick(settings)
     raise typer.Exit(run_maintenance(settings, tick))

@@ -44,6 +44,8 @@ def _run(stack: Stack) -> None:
             "API": info.api_url,
             "documentation": f"{info.api_url}/docs",
             "Flower": info.flower_url,
+            "Flower user": info.flower_user,
+            "Flower password": info.flower_password,
             "admin key": info.api_key,
             "settings": info.env_file,
         }

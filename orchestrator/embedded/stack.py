@@ -77,6 +77,8 @@ class StackInfo:
     broker_url: str = field(repr=False)
     env_file: Path
     flower_url: str | None
+    flower_user: str
+    flower_password: str = field(repr=False)
 
 
 class Stack:
@@ -263,6 +265,8 @@ class Stack:
             broker_url=broker_url,
             env_file=self._places.data_dir / "env",
             flower_url=f"http://127.0.0.1:{port}" if port else None,
+            flower_user="admin",
+            flower_password=ensure_secret(self._places.data_dir / "flower.password"),
         )
         told = self._environment(info).items()
         lines = "".join(f"{name}={value}\n" for name, value in told)
@@ -303,10 +307,8 @@ class Stack:
             # For replicas that somebody starts beside ours.
             "ASSAY_SAMPLE_ROOT": self._sample_store,
             "ASSAY_SECRET_KEY": self._secret_key(),
-            "ASSAY_FLOWER_USER": "admin",
-            "ASSAY_FLOWER_PASSWORD": ensure_secret(
-                self._places.data_dir / "flower.password"
-            ),
+            "ASSAY_FLOWER_USER": info.flower_user,
+            "ASSAY_FLOWER_PASSWORD": info.flower_password,
         }
 
     def _engine(self, info: StackInfo) -> list[Program]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from orchestrator.db.service_clock import get_correction
 from orchestrator.db.tables import (
@@ -46,6 +47,27 @@ _NAMED_MAX = 5
 
 #: How far back refused messages are of interest.
 _REJECTED_WITHIN = timedelta(hours=1)
+
+#: What to do about refused messages, by their kind.
+_REJECTED_ELSE = (
+    "see who else writes into the queue; assay worker check shows a program's"
+)
+_SERVICE_KEY = (
+    "keep former keys behind the first of ASSAY_SECRET_KEY; if it was not changed,"
+    " somebody forges"
+)
+_REJECTED_REMEDIES = {
+    "forged_signature": (
+        "give every replica its worker's newest ASSAY_WORKER_SECRET: assay worker"
+        " register NAME --keep prints it"
+    ),
+    "forged_token": _SERVICE_KEY,
+    "forged_receipt": _SERVICE_KEY,
+    "unknown_worker": "assay worker register NAME, or end those replicas",
+    "unknown_version": "upgrade what is older: docs/operations/upgrade.md",
+    "unknown_task": "nothing, if its job is gone, or the database was restored",
+    "too_many_replicas": "end some of its replicas, or give each more slots",
+}
 
 
 class Level(StrEnum):
@@ -127,7 +149,7 @@ def _service(tx: Transaction, *, lease: timedelta) -> Iterator[Finding]:
     yield _process(tx, "dispatcher", works=dispatch is None)
     yield _as_finding("backlog", dispatch, healthy="is dispatched")
     yield _poison(tx)
-    yield _rejected(tx)
+    yield from _rejected(tx)
     yield from _webhooks(tx)
 
 
@@ -270,17 +292,18 @@ def _oldest_due(tx: Transaction) -> timedelta:
     return timedelta() if oldest is None else tx.now - oldest
 
 
-def _rejected(tx: Transaction) -> Finding:
-    recent = rejected_report.c.created_at > tx.now - _REJECTED_WITHIN
-    count = select(func.count()).select_from(rejected_report).where(recent)
-    found = tx.connection.execute(count).scalar_one()
+def _rejected(tx: Transaction) -> Iterator[Finding]:
+    newest = func.array_agg(
+        aggregate_order_by(rejected_report.c.reason, rejected_report.c.id.desc())
+    )
+    found = tx.connection.execute(
+        select(rejected_report.c.kind, func.count(), newest)
+        .where(rejected_report.c.created_at > tx.now - _REJECTED_WITHIN)
+        .group_by(rejected_report.c.kind)
+        .order_by(rejected_report.c.kind)
+    ).all()
     if not found:
-        return ok("rejected", "no message was refused in the last hour")
-    newest = tx.connection.execute(
-        select(rejected_report.c.reason)
-        .where(recent)
-        .order_by(rejected_report.c.id.desc())
-        .limit(1)
-    ).scalar_one()
-    remedy = "see that every replica has its own, newest ASSAY_WORKER_SECRET"
-    return warn("rejected", f"{found} messages in an hour, last: {newest}", remedy)
+        yield ok("rejected", "no message was refused in the last hour")
+    for kind, count, reasons in found:
+        detail = f"{count} messages in an hour, last: {reasons[0]}"
+        yield warn("rejected", detail, _REJECTED_REMEDIES.get(kind, _REJECTED_ELSE))

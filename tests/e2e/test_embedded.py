@@ -170,6 +170,10 @@ def test_the_doctor_finds_it_well_and_names_a_stopped_consumer(running: Up):
         "dispatchers",
         "backlog",
         "worker strings",
+        "tls",
+        "space samples",
+        "space database",
+        "packages server",
         "broker",
         "broker memory",
         "samples",
@@ -434,7 +438,7 @@ def test_up_serves_an_ordinary_user_and_ends_within_ten_seconds(
         assert f"ASSAY_API_KEY={up.said['admin key']}" in environment_file.read_text()
         assert newcomer.json("job", "list") == []
         _a_file_of_its_own_is_analysed(newcomer)
-        _flower_asks_for_its_password(up.said["Flower"], environment_file)
+        _flower_asks_for_its_password(up)
 
         everything = everything_of(up.process.pid)
         end(up.process, signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -454,11 +458,9 @@ def _a_file_of_its_own_is_analysed(newcomer: World) -> None:
     assert (Path(job["file"]).name, job["state"]) == (ODD_NAME, "done")
 
 
-def _flower_asks_for_its_password(url: str, environment_file: Path) -> None:
-    said = dict(
-        line.split("=", 1) for line in environment_file.read_text().splitlines()
-    )
-    mine = (said["ASSAY_FLOWER_USER"], said["ASSAY_FLOWER_PASSWORD"])
+def _flower_asks_for_its_password(up: Up) -> None:
+    url = up.said["Flower"]
+    mine = (up.said["Flower user"], up.said["Flower password"])
 
     def replicas() -> list[str]:
         answer = httpx.get(f"{url}/api/workers", params={"refresh": True}, auth=mine)

@@ -117,6 +117,27 @@ def test_refused_messages_and_poison_are_counted(rig: Rig):
     assert after["poison"].detail == "1 samples are kept from workers"
 
 
+def test_each_kind_of_refusal_has_a_remedy_of_its_own(rig: Rig):
+    rig.execute(
+        "INSERT INTO rejected_report (kind, reason, body, size_bytes)"
+        " VALUES ('forged_signature', 'old', '', 0),"
+        " ('forged_signature', 'new', '', 0), ('unknown_worker', 'beta', '', 0)"
+    )
+
+    found = [
+        finding
+        for finding in diagnose(rig.database, lease=LEASE)
+        if finding.what == "rejected"
+    ]
+
+    assert [finding.detail for finding in found] == [
+        "2 messages in an hour, last: new",
+        "1 messages in an hour, last: beta",
+    ]
+    assert "ASSAY_WORKER_SECRET" in (found[0].remedy or "")
+    assert "assay worker register NAME" in (found[1].remedy or "")
+
+
 def test_a_backlog_that_nobody_dispatches_is_bad_and_names_the_process(rig: Rig):
     rig.worker("alpha")
     rig.job()

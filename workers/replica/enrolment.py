@@ -93,8 +93,15 @@ class Enrolment:
                 self.skew.note(date, asked=asked, answered=answered)
                 return _standing(answer)
         except (httpx.HTTPError, httpx.InvalidURL, _TooLongError) as error:
-            log.info("enrolment.unanswered", extra={"error": type(error).__name__})
+            hint = f"the API does not answer at {_place(self.api_url)}"
+            said = {"error": type(error).__name__, "hint": hint}
+            log.warning("enrolment.unanswered", extra=said)
             return Standing.UNANSWERED
+
+
+def _place(url: str) -> str:
+    # Without what somebody may have written before the host.
+    return url.partition("//")[2].rpartition("@")[2].rstrip("/")
 
 
 def _standing(answer: httpx.Response) -> Standing:
