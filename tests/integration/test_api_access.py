@@ -52,6 +52,7 @@ def test_a_role_may_call_exactly_what_the_table_says(
     method, template = operation.split()
     path = re.sub(r"\{(\w+ID|id)\}", str(uuid4()), template)
     path = path.replace("{sha256}", "0" * 64).replace("{idOrShortName}", "nobody")
+    path = path.replace("{replica}", "nobody").replace("{verb}", "retry")
     before = api.counts()
 
     # A body that is no JSON: who is let in is told so, who is not is not even read.

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.api.http.strict_head import HEAD_MAX_BYTES
 from tests.fixtures.api import API
+from tests.fixtures.waiting import PATIENCE_SECONDS
 
 _FIRST = "POST /health/live HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED = f"{_FIRST}Transfer-Encoding: chunked\r\n\r\n"
@@ -127,7 +128,9 @@ TAKEN = {
 
 def _sent(api: API, text: str) -> Iterator[bytes]:
     url = httpx.URL(api.url)
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as opened:
+    with socket.create_connection(
+        (url.host, url.port or 0), timeout=PATIENCE_SECONDS
+    ) as opened:
         opened.sendall(text.encode("utf-8" if max(text) > "\xff" else "latin-1"))
         yield from iter(lambda: opened.recv(65_536), b"")
 

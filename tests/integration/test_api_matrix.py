@@ -122,6 +122,8 @@ def _populated(
             "webhookID": webhook_id,
             "deliveryID": delivery["id"],
             "idOrShortName": worker,
+            "replica": "nobody",
+            "verb": "retry",
             "submission": submission["id"],
             "link": link["id"],
             "rule": "00000000-0000-7000-8000-000000000009",
@@ -157,6 +159,7 @@ def _body(operation: str, world: World) -> dict[str, Any]:
         },
         "POST /analysis": {**findings, "analysisResult": 1, "analysisScore": 100},
         "POST /link": {**findings, "reference": "1" * 64, "type": "loads"},
+        "PUT /{verb}": {"jobs": [world.path["jobID"]]},
         "POST /webhook": {
             "url": f"https://hooks.example/{secrets.token_hex(4)}",
             "types": ["job.done"],

@@ -93,6 +93,8 @@ def said(shared_api: API) -> Said:
             "analysisID": analysis_id,
             "evidence": evidence["id"],
             "idOrShortName": "nobody",
+            "webhookID": job["id"],
+            "deliveryID": job["id"],
             "id": job["id"],
         },
         own=own,
