@@ -7,6 +7,7 @@ Owns what a URL may be. What is told, and when, is ``flow/announce.py``; who cal
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -38,6 +39,8 @@ from orchestrator.flow.announce import announce_test
 WEBHOOKS_MAX = 20
 
 URL_MAX = 2_048
+
+_PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,29 +184,32 @@ def _get(tx: Transaction, webhook_id: UUID, viewer: Viewer) -> RowMapping:
 
 def _checked(url: str, allowed: Sequence[Network]) -> str:
     """Return the URL as it is called."""
-    if len(url) > URL_MAX:
-        raise InvalidError(f"url: at most {URL_MAX} characters", field="url")
     try:
         parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL as error:
+        host = parsed.host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise InvalidError(f"url: {error}", field="url") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         raise InvalidError("url: write https://host/path", field="url")
+    if parsed.port is not None and not 0 < parsed.port <= _PORT_MAX:
+        raise InvalidError(f"url: a port is 1 to {_PORT_MAX}", field="url")
     if parsed.userinfo:
         raise InvalidError(
             "url: leave name and password out; what is sent is signed", field="url"
         )
     if parsed.fragment:
         raise InvalidError("url: leave out what follows the #", field="url")
-    _check_host(parsed.host, allowed)
+    _check_host(host, allowed)
+    # As it is sent: what is no ASCII is longer there.
+    if len(str(parsed)) > URL_MAX:
+        raise InvalidError(f"url: at most {URL_MAX} characters", field="url")
     return str(parsed)
 
 
 def _check_host(host: str, allowed: Sequence[Network]) -> None:
     # What a name leads to is looked at when it is called.
-    address = "127.0.0.1" if host == "localhost" else host
     try:
-        is_good = may_be_called(address, allowed=allowed)
+        is_good = may_be_called(_meant(host), allowed=allowed)
     except ValueError:
         return
     if not is_good:
@@ -212,3 +218,15 @@ def _check_host(host: str, allowed: Sequence[Network]) -> None:
             " network in ASSAY_WEBHOOK_NETWORKS",
             field="url",
         )
+
+
+def _meant(host: str) -> str:
+    """Return the address that a host is, however it is written; or the host."""
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        # 127.1, 2130706433 and 0x7f000001 are one address to who resolves names.
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        return host

@@ -45,11 +45,20 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A part of the console in the navigation, for who has the role."""
+    """
+    A part of the console in the navigation, for who has the role; ``unlimited``: only
+    if the key is for all customers.
+    """
 
     title: str
     path: str
     role: Role
+    unlimited: bool = False
+
+    def is_for(self, caller: Caller) -> bool:
+        """Whether somebody may see it."""
+        is_limited = caller.viewer.customer_ids is not None
+        return caller.role.includes(self.role) and not (self.unlimited and is_limited)
 
     def leads_to(self, path: str) -> bool:
         """Whether a page belongs to this part."""
@@ -64,7 +73,7 @@ NAV: Final = (
     Entry("Failures", "/failures", Role.VIEWER),
     Entry("Policy", "/policy", Role.ADMINISTRATOR),
     Entry("Webhooks", "/admin/webhooks", Role.USER),
-    Entry("Admin", "/admin", Role.ADMINISTRATOR),
+    Entry("Admin", "/admin", Role.ADMINISTRATOR, unlimited=True),
 )
 
 #: Of each kind of thing, to what its id or name is added for its page.
@@ -105,7 +114,7 @@ def page(
         now=now,
         caller=caller,
         csrf=session.csrf if session is not None else "",
-        nav=[entry for entry in NAV if caller and caller.role.includes(entry.role)],
+        nav=[entry for entry in NAV if caller and entry.is_for(caller)],
         here=next((entry.path for entry in NAV if entry.leads_to(home)), ""),
         path=path,
         # Of what was searched for last.

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import httpcore
 import httpx
+import structlog
 from standardwebhooks import Webhook
 
 from orchestrator import __version__
@@ -24,6 +25,8 @@ from orchestrator.deliver.calling import (
     ends_after,
 )
 from orchestrator.domain.addresses import Network
+
+log = structlog.get_logger()
 
 #: Seconds of one call, from the name to the end of the answer.
 CALL_SECONDS = 10.0
@@ -109,8 +112,16 @@ class Sender:
             return Answer(error=f"no answer within {self._seconds:.0f} s")
         except httpcore.ConnectError as error:
             return Answer(error=f"can not be reached: {_cause(error)}")
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        except httpcore.NetworkError as error:
             return Answer(error=f"the connection broke: {_cause(error)}")
+        except httpcore.ProtocolError as error:
+            # Without what it said instead: of an answer only its status counts.
+            what = _cause(error).partition(":")[0]
+            return Answer(error=f"the connection broke: {what}")
+        except Exception as error:
+            # A try like any other, or it would be made again without end.
+            log.exception("webhook.call_failed", delivery=call.message_id)
+            return Answer(error=f"can not be called: {type(error).__name__}")
 
     def close(self) -> None:
         """Close every connection."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from orchestrator.domain.values import Role
 from tests.fixtures.browser import Stage, Visit, open_window
@@ -58,6 +58,21 @@ def test_a_job_moves_without_reloading(stage: Stage, user: Visit):
     expect(page.locator("#verdict-part")).to_contain_text("coverage 100 %")
 
     assert _is_same(page)
+
+
+def test_what_came_before_the_stream_did_is_shown(stage: Stage, user: Visit):
+    job = _order(stage, "early")
+    held: list[Route] = []
+    page = user.page
+    page.route("**/stream?**", lambda route: held.append(route))  # noqa: PLW0108  (it looks at what it is given)
+    with page.expect_request("**/stream?**"):
+        user.open(f"/jobs/{job}")
+
+    _run(stage, job, "success")
+    assert "done" not in page.locator("#head").inner_text()
+    held[0].continue_()
+
+    expect(page.locator("#head")).to_contain_text("done")
 
 
 def test_what_is_as_it_was_is_not_swapped(stage: Stage, user: Visit):

@@ -5,6 +5,7 @@ show to whom, whatever is in it, and what their forms do.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import secrets
@@ -14,7 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.domain.values import Role
+from orchestrator.catalog.keys import KeyOrder, create_key
+from orchestrator.console.routes import webhooks
+from orchestrator.domain.values import Actor, Role
 from tests.fixtures.api import API
 from tests.fixtures.console import send, text_of, visit, word_of
 
@@ -341,11 +344,74 @@ def test_a_webhook_is_added_tested_and_removed_by_forms(api: API):
         (path,) = re.findall(rf'href="(/admin/webhooks/[\w-]+)"><bdi[^>]*>{url}', page)
         send(user, f"{path}/test")
         shown = text_of(user.get(f"{path}?state=waiting").text)
+        mistyped = send(user, f"{path}/tset")
         removed = send(user, f"{path}/remove")
 
         assert "whsec_" in added.text
+        assert mistyped.status_code == 412
         assert "whsec_" not in page
         assert nothing.status_code == inner.status_code == 412
         assert "webhook.test waiting 0" in shown
         assert removed.headers["Location"] == "/admin/webhooks"
         assert user.get(path).status_code == 404
+
+
+def test_the_next_page_of_what_a_webhook_was_told_is_of_the_same_kind(
+    api: API, monkeypatch: Any
+):
+    monkeypatch.setattr(webhooks, "_ROWS", 1)
+    with visit(api, api.key(Role.USER)) as user:
+        url = f"https://hooks.example/{secrets.token_hex(4)}"
+        page = send(user, "/admin/webhooks", url=url, type=["job.done"]).text
+        (path,) = re.findall(rf'href="(/admin/webhooks/[\w-]+)"><bdi[^>]*>{url}', page)
+        send(user, f"{path}/test")
+
+        shown = user.get(f"{path}?state=waiting&state=parked").text
+
+    assert f'href="{path}?state=waiting&amp;state=parked&amp;offset=1"' in shown
+
+
+def test_a_limited_administrator_is_led_nowhere_that_is_refused(api: API):
+    order = KeyOrder(
+        user_name="limited", role=Role.ADMINISTRATOR, customers=["default"]
+    )
+    with api.services.database.uow() as tx:
+        issued = create_key(tx, order, actor=Actor("test"))
+    with visit(api, issued.secret) as browser:
+        navigation = browser.get("/").text.partition("<main")[0]
+        assert browser.get("/admin").status_code == 403
+
+    assert 'href="/policy"' in navigation
+    assert 'href="/admin"' not in navigation
+
+
+def test_the_stream_of_failures_tells_of_failures_alone(api: API, admin: Any):
+    with admin.stream("GET", "/stream?state=failed") as stream:
+        failed = _fail(api, "no rules")
+        lines = stream.iter_lines()
+        first = next(line for line in lines if line.startswith("data: "))
+
+    assert json.loads(first[6:])["state"] == "failed"
+    assert failed["id"] in first
+
+
+def test_the_same_by_command_is_what_can_be_typed(api: API, admin: Any):
+    worker = api.add_worker()
+    jobs = [_fail(api, "the same", worker)["id"] for _ in range(2)]
+    sha256 = api.add_job()["analysedSample"]["id"]
+
+    def told(path: str) -> str:
+        return html.unescape(admin.get(path).text)
+
+    kind = re.findall(r"<code>(for job in [^<]+)</code>", told("/failures"))
+    assert any(all(job in command for job in jobs) for command in kind)
+    assert "/find?q=not%20%24there" in told("/find?q=not+%24there")
+    assert "-OJ" in told(f"/samples/{sha256}")
+    assert "<code>assay job list --state done</code>" in told("/jobs?state=done")
+    assert "<code>assay job list" not in told("/jobs?customer=default")
+
+
+def test_a_text_that_is_too_long_is_counted_in_characters(admin: Any):
+    said = text_of(admin.get(f"/samples?word={'x' * 300}").text)
+
+    assert "at most 256 characters, not 300" in said

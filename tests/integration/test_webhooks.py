@@ -378,6 +378,12 @@ def test_what_somebody_took_who_died_is_anothers_after_the_lease(hooks: Hooks):
         ({"url": "https://x.example/#a"}, "url", "#"),
         ({"url": "http://10.0.0.1/"}, "url", "ASSAY_WEBHOOK_NETWORKS"),
         ({"url": "http://[::ffff:10.0.0.1]/"}, "url", "ASSAY_WEBHOOK_NETWORKS"),
+        ({"url": "http://127.1/"}, "url", "ASSAY_WEBHOOK_NETWORKS"),
+        ({"url": "http://0x7f000001/"}, "url", "ASSAY_WEBHOOK_NETWORKS"),
+        ({"url": "http://localhost./"}, "url", "ASSAY_WEBHOOK_NETWORKS"),
+        ({"url": "http://x.example:99999/"}, "url", "65535"),
+        ({"url": "https://xn--/"}, "url", "A-label"),
+        ({"url": f"http://x.example/{'é' * 1000}"}, "url", "2048"),
         ({"types": []}, "types", ""),
         ({"types": ["job.ended"]}, "types.0", "job.done"),
         ({"customer": "nobody"}, "customer", "nobody"),
@@ -513,6 +519,27 @@ def test_an_address_of_this_network_is_not_called():
     assert "127.0.0.1" in str(answer.error)
     assert "ASSAY_WEBHOOK_NETWORKS" in str(answer.error)
     assert receiver.received == []
+
+
+def test_no_answer_and_no_url_breaks_who_calls_and_nothing_of_garbage_is_kept():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_garbage() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"secret" * 10_000 + b"\r\n\r\n")
+
+        answering = threading.Thread(target=answer_garbage)
+        answering.start()
+        sender = Sender(allowed=parse_networks("127.0.0.0/8"), at_once=1)
+        port = server.getsockname()[1]
+        garbage = sender.send(_call(f"http://127.0.0.1:{port}/"))
+        answering.join()
+        port_of_nobody = sender.send(_call("http://127.0.0.1:99999/"))
+
+    assert garbage.error == "the connection broke: illegal status line"
+    assert port_of_nobody.error == "can not be called: ValueError"
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_called(

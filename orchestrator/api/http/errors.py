@@ -331,6 +331,9 @@ def _remedy(error: Mapping[str, Any]) -> str:
             return "is not known; leave it out"
         case "model_attributes_type" if isinstance(error.get("input"), bytes):
             return "is not JSON; send Content-Type: application/json"
+        case "too_long" | "too_short" if isinstance(error.get("input"), str):
+            text = text.replace(" items after validation", " characters")
+            return text.replace(" item after validation", " character").lower()
         case _:
             return text[:1].lower() + text[1:]
 

@@ -33,7 +33,7 @@ _ROWS: Final = 100
 _OFFSET_MAX: Final = 100_000
 _DAYS_MAX: Final = 36_500
 
-_NOT_OVER_HTTP: Final = "# on the service's machine: keys are not made over HTTP"
+_NOT_OVER_HTTP: Final = "# on the service's machine, not over HTTP"
 
 Offset = Annotated[int, Query(ge=0, le=_OFFSET_MAX)]
 Word = Annotated[StorableText, Query(max_length=256)]
@@ -79,7 +79,7 @@ def show_customers(
     check_unlimited(caller.viewer)
     with services.database.uow() as tx:
         customers, now = keys.list_customers(tx), tx.now
-    shown = hint("assay customer add NAME", "GET", "/audit?action=customer.add")
+    shown = Hint("assay customer add NAME", _NOT_OVER_HTTP)
     return page(request, "customers.html", now=now, customers=customers, hint=shown)
 
 
@@ -142,7 +142,7 @@ def show_rejected(
         rejected=[
             (each, each.beginning.decode("utf-8", "replace")) for each in found.items
         ],
-        hint=hint("assay doctor", "GET", "/worker"),
+        hint=Hint("assay doctor", "# how many: on the service's machine"),
         **_place("/admin/rejected", offset, found.items),
     )
 

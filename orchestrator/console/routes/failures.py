@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from orchestrator.api.changes import CHANGES_MAX, Verb
 from orchestrator.api.deps import CallerDep, ServicesDep, needs
-from orchestrator.console.hints import hint
+from orchestrator.console.hints import for_each, hint
 from orchestrator.console.page import page
 from orchestrator.console.visitor import READ, pages
 from orchestrator.domain.values import Role
@@ -35,7 +35,7 @@ def show_failures(
         (
             kind,
             hint(
-                f"assay job retry {kind.job_ids[0]}",
+                for_each([str(job_id) for job_id in kind.job_ids], Verb.RETRY),
                 "PUT",
                 f"/job/bulk/{Verb.RETRY}",
                 {"jobs": [str(job_id) for job_id in kind.job_ids]},

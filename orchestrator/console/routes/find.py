@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -48,7 +49,7 @@ def show_found(
         now=now,
         word=word,
         found=found,
-        hint=hint("# find is in the API alone", "GET", "/find?q=$WORD"),
+        hint=hint("# over HTTP alone", "GET", f"/find?q={quote(word, safe='')}"),
     )
 
 

@@ -91,7 +91,7 @@ def _hints(job: JobView) -> dict[str, Hint]:
         "show": hint(f"assay job show {job.id}", "GET", f"/job/{job.id}"),
         "explain": hint(f"assay job explain {job.id}", "GET", f"/job/{job.id}/explain"),
         "reanalyse": hint(
-            f"assay sample get {sha256} && assay submit {sha256}",
+            f"assay sample get {sha256} --output - | assay submit -",
             "PUT",
             f"/sample/{sha256}/reanalyse",
         ),

@@ -22,7 +22,7 @@ from orchestrator.api.changes import (
 )
 from orchestrator.api.deps import CallerDep, ServicesDep, needs
 from orchestrator.console.asked import Asked, AskedDep, place_of
-from orchestrator.console.hints import Hint, hint
+from orchestrator.console.hints import Hint, for_each, hint
 from orchestrator.console.page import page
 from orchestrator.console.visitor import READ, SEND, Form, FormDep, field, pages
 from orchestrator.domain.errors import InvalidError
@@ -147,6 +147,8 @@ def _neighbours(
 def _list_hint(asked: Asked) -> Hint:
     states = " ".join(f"--state {state}" for state in asked.state)
     command = f"assay job list {states}".strip()
+    if asked.criteria().keys() - {"state"}:
+        command = "# by these criteria over HTTP alone"
     return hint(command, "POST", "/job/search", asked.criteria())
 
 
@@ -155,5 +157,5 @@ def _bulk_hint(verb: Verb, selected: Sequence[JobView]) -> Hint:
     if verb is Verb.REANALYSE:
         command = "# there is no command for many; see below"
     else:
-        command = f"for job in {' '.join(ids)}; do assay job {verb} $job; done"
+        command = for_each(ids, verb)
     return hint(command, "PUT", f"/job/bulk/{verb}", {"jobs": ids})

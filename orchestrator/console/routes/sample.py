@@ -66,13 +66,22 @@ def show_sample(
 
 
 def _hints(sha256: str) -> dict[str, Hint]:
-    path, said = f"/sample/{sha256}", {"statusOverride": "benign", "comment": "…"}
+    path, said = (
+        f"/sample/{sha256}",
+        {"statusOverride": "benign", "comment": "seen by us"},
+    )
     return {
         "show": hint(f"assay sample show {sha256}", "GET", path),
         "verdicts": hint(f"assay verdict show {sha256}", "GET", f"{path}/verdict"),
-        "safe": hint(f"assay sample get {sha256} --safe", "GET", f"{path}/safe"),
-        "raw": hint(f"assay sample get {sha256}", "GET", f"{path}/raw"),
-        "again": hint("assay submit FILE", "PUT", f"{path}/reanalyse"),
+        "safe": hint(
+            f"assay sample get {sha256} --safe", "GET", f"{path}/safe", saves=True
+        ),
+        "raw": hint(f"assay sample get {sha256}", "GET", f"{path}/raw", saves=True),
+        "again": hint(
+            f"assay sample get {sha256} --output - | assay submit -",
+            "PUT",
+            f"{path}/reanalyse",
+        ),
         "judge": hint("# over HTTP alone", "POST", f"{path}/verdict", said),
     }
 

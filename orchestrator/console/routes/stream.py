@@ -28,11 +28,12 @@ Name = Annotated[StorableText, Query(max_length=NAME_MAX)]
 
 @router.api_route("/stream", methods=READ)
 @needs(Role.VIEWER)
-async def stream(
+async def stream(  # noqa: PLR0913, PLR0917  (its filters)
     request: Request,
     caller: CallerDep,
     job: Annotated[list[UUID] | None, Query(max_length=_FILTERS_MAX)] = None,
     sample: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
+    state: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
     worker: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
     last_event_id: Annotated[str | None, Header(max_length=NAME_MAX)] = None,
 ) -> Response:
@@ -44,6 +45,7 @@ async def stream(
     wanted = Wanted(
         jobs=frozenset(job or ()),
         samples=frozenset(sample or ()),
+        states=frozenset(state or ()),
         workers=frozenset(worker or ()),
     )
     listener = await hub.join(caller.viewer, wanted, last_id=last_event_id)

@@ -4,6 +4,7 @@ Webhooks: who is told of what, what became of it, and telling it again.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -28,8 +29,18 @@ router = pages()
 _ROWS: Final = 50
 _OFFSET_MAX: Final = 100_000
 
+_EXAMPLE: Final = "https://hooks.example.org/assay"
+
 WebhookID = Annotated[UUID, Path(alias="webhookID")]
 DeliveryID = Annotated[UUID, Path(alias="deliveryID")]
+
+
+class Verb(StrEnum):
+    """What is done to a webhook."""
+
+    TEST = "test"
+    REDELIVER = "redeliver"
+    REMOVE = "remove"
 
 
 @router.api_route("/admin/webhooks", methods=READ)
@@ -93,6 +104,7 @@ def show_webhook(
         states=tuple(DeliveryState),
         chosen=state or (),
         list=f"/admin/webhooks/{webhook_id}",
+        same_states="".join(f"state={each}&" for each in state or ()),
         newer=max(0, offset - _ROWS) if offset else None,
         older=offset + _ROWS if len(found.items) == _ROWS else None,
         hints=_hints(webhook_id),
@@ -102,17 +114,17 @@ def show_webhook(
 @router.api_route("/admin/webhooks/{webhookID}/{verb}", methods=SEND)
 @needs(Role.USER)
 def change_webhook(
-    webhook_id: WebhookID, verb: str, caller: CallerDep, services: ServicesDep
+    webhook_id: WebhookID, verb: Verb, caller: CallerDep, services: ServicesDep
 ) -> Response:
     """Test it, send again what was parked, or remove it."""
     viewer = caller.viewer
     with services.database.uow() as tx:
         match verb:
-            case "test":
+            case Verb.TEST:
                 catalog.test_webhook(tx, webhook_id, viewer=viewer)
-            case "redeliver":
+            case Verb.REDELIVER:
                 catalog.redeliver(tx, webhook_id, viewer=viewer)
-            case _:
+            case Verb.REMOVE:
                 catalog.remove_webhook(
                     tx, webhook_id, viewer=viewer, actor=caller.actor
                 )
@@ -154,10 +166,10 @@ def _webhooks_page(
         added=added,
         types=tuple(occasion.value for occasion in TOLD),
         hint=hint(
-            "assay webhook add URL --on job.done",
+            f"assay webhook add {_EXAMPLE} --on job.done",
             "POST",
             "/webhook",
-            {"url": "https://…", "types": ["job.done"]},
+            {"url": _EXAMPLE, "types": ["job.done"]},
         ),
     )
 

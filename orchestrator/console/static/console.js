@@ -29,7 +29,7 @@ function start() {
   one("#live").addEventListener("click", () => freeze(!live.frozen));
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) close();
-    else { open(); concern("reset"); }
+    else open();
   });
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => { if (event.persisted) open(); });
@@ -45,7 +45,12 @@ function open() {
   for (const kind of ["job", "task", "verdict", "worker", "reset"]) {
     live.source.addEventListener(kind, () => concern(kind));
   }
-  live.source.addEventListener("open", say);
+  live.source.addEventListener("open", () => {
+    // Nobody tells of what came before it, or while it was away.
+    live.waiting.add("reset");
+    if (!live.frozen) swapSoon();
+    say();
+  });
   live.source.addEventListener("error", () => {
     // A stream that was refused is not asked for again: the session may be over.
     if (live.source && live.source.readyState === EventSource.CLOSED) {
@@ -215,11 +220,12 @@ async function send(form, files) {
   const said = one("output", form);
   let last = "";
   for (const [index, file] of files.entries()) {
-    said.textContent = `${file.name} (${index + 1} of ${files.length})`;
+    const name = file.name.length > 80 ? `${file.name.slice(0, 79)}…` : file.name;
+    said.textContent = `${name} (${index + 1} of ${files.length})`;
     try {
       last = await sendOne(form, file);
     } catch (error) {
-      said.textContent = `${file.name}: ${error.message}`;
+      said.textContent = `${name}: ${error.message}`;
       return;
     }
   }
