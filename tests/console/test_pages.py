@@ -188,6 +188,9 @@ def test_a_worker_is_paused_and_its_replica_drained(browser: Browser, stage: Sta
 
 
 def test_rows_are_ticked_and_changed_together(stage: Stage, user: Visit):
+    if not stage.rig.secrets:
+        # A job without tasks would be over at once.
+        stage.rig.worker("alpha")
     ids = [stage.rig.job(name, file_name="ticked") for name in (b"t1", b"t2")]
     sha256 = stage.rig.sample(b"t1")
     page = user.open(f"/jobs?sample={sha256}")
