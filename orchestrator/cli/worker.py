@@ -16,7 +16,6 @@ import typer
 
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import connect, segment
-from orchestrator.contracts.names import BUNDLED_WORKERS
 from orchestrator.contracts.wire import SHORT_NAME_PATTERN
 from orchestrator.domain.errors import InvalidError
 from orchestrator.terminal.output import (
@@ -163,6 +162,9 @@ def register(
     print(f"ASSAY_BROKER_URL={done.broker_url}")
     if not keep:
         errors.print("They are shown only now, and end those before them.")
+    # Beside the queues' names, for which clients have no use.
+    from orchestrator.contracts.names import BUNDLED_WORKERS  # noqa: PLC0415
+
     # A module's name need not be that of the analyzer in it.
     module = name if name in BUNDLED_WORKERS else f"MODULE, the one that holds {name}"
     errors.print(
