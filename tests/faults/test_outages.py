@@ -64,7 +64,9 @@ class MortalBroker(Broker, Protocol):
     def start(self) -> None: ...
 
 
-@pytest.fixture(params=["redis_server", "rabbitmq_node"])
+@pytest.fixture(
+    params=["redis_server", "rabbitmq_node"] if IS_LONG else ["redis_server"]
+)
 def mortal_broker(request: pytest.FixtureRequest) -> MortalBroker:
     found: MortalBroker = request.getfixturevalue(request.param)
     return found

@@ -28,6 +28,7 @@ SPOILT = {
 }
 
 
+@only_long
 def test_a_worker_on_kombu_keeps_the_rules():
     assert broken_rules(sys.executable, KOMBU) == {}
 
