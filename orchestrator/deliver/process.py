@@ -57,7 +57,7 @@ Tell = Callable[[Transaction, Sequence[Claimed]], Mapping[UUID, str]]
 #: Of a lane: what is sent, and as which delivery.
 Calls = Sequence[tuple[Claimed, Call]]
 
-_NOT_KEPT = "what it tells of is not kept any more"
+_NOT_KEPT = "what it tells of is not kept any more, or cannot be told"
 
 
 class Deliverer:
@@ -119,7 +119,7 @@ class Deliverer:
     def _claim(self, tx: Transaction, room: int) -> list[Calls]:
         lanes = webhooks.claim_deliveries(tx, lanes=room)
         new = [each for lane in lanes for each in lane if each.body is None]
-        data = self._tell(tx, new) if new else {}
+        data = self._told(tx, new) if new else {}
         bodies = {
             each.id: _body(each, data[each.id]) for each in new if each.id in data
         }
@@ -136,6 +136,20 @@ class Deliverer:
             ]
             for lane in lanes
         ]
+
+    def _told(self, tx: Transaction, new: Sequence[Claimed]) -> Mapping[UUID, str]:
+        """Return what they say; one of which nothing can be said stops no other."""
+        try:
+            return self._tell(tx, new)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:
+            log.exception("deliver.not_told", number=len(new))
+        told: dict[UUID, str] = {}
+        for each in new:
+            with suppress(Exception):
+                told |= self._tell(tx, [each])
+        return told
 
     def _as_call(self, claimed: Claimed, body: str, now: datetime) -> Call:
         return Call(

@@ -7,13 +7,14 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,7 +22,9 @@ import pytest
 from orchestrator.api.events.resources import tell
 from orchestrator.catalog.keys import KeyOrder, add_customer, create_key
 from orchestrator.catalog.webhooks import WEBHOOKS_MAX
-from orchestrator.deliver.process import Deliverer
+from orchestrator.db.unit_of_work import Transaction
+from orchestrator.db.webhooks import Claimed
+from orchestrator.deliver.process import Deliverer, Tell
 from orchestrator.deliver.sender import Call, Sender
 from orchestrator.domain.addresses import parse_networks
 from orchestrator.domain.values import Actor, Role
@@ -96,7 +99,7 @@ class Hooks:
         )
 
     @contextmanager
-    def delivering(self, *, seconds: float = 10) -> Iterator[None]:
+    def delivering(self, *, seconds: float = 10, tell: Tell = tell) -> Iterator[None]:
         """Run what delivers."""
         sender = Sender(allowed=LOOPBACK, at_once=16, seconds=seconds)
         services = self.api.services
@@ -264,6 +267,25 @@ def test_what_is_not_taken_is_sent_again_the_same_and_given_up_after_the_last_tr
         first_try, last_try = hooks.receiver.at(path)
         assert (first_try.id, first_try.body) == (last_try.id, last_try.body)
     assert hooks.receiver.at("/200/elsewhere") == []
+
+
+def test_what_cannot_be_told_is_given_up_alone(hooks: Hooks):
+    webhook = hooks.add("/200", "job.done")
+    spoilt, sound = hooks.job(), hooks.job()
+    for job in (spoilt, sound):
+        hooks.end(job)
+
+    def tell_some(tx: Transaction, new: Sequence[Claimed]) -> Mapping[UUID, str]:
+        if any(str(each.job_id) == spoilt["id"] for each in new):
+            raise ValueError("a row that nobody can shape")
+        return tell(tx, new)
+
+    with hooks.delivering(tell=tell_some):
+        (told,) = eventually(lambda: hooks.deliveries(webhook, state="delivered"))
+        (parked,) = eventually(lambda: hooks.deliveries(webhook, state="parked"))
+
+    assert (told["job"], parked["job"]) == (sound["id"], spoilt["id"])
+    assert "cannot be told" in parked["error"]
 
 
 def test_what_was_given_up_is_sent_again_when_somebody_says_so(hooks: Hooks):
