@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from orchestrator.api.deps import (
@@ -21,11 +21,11 @@ from orchestrator.api.deps import (
     admit_again,
     needs,
 )
+from orchestrator.api.events.asked import WantedDep
 from orchestrator.api.events.event import Event, Wanted
 from orchestrator.api.events.hub import Hub, Listener
 from orchestrator.api.events.reading import Ids, read_events
 from orchestrator.api.events.telling import KeyWatch, follow, respond, sent
-from orchestrator.api.http.storable import StorableText
 from orchestrator.api.http.threads import in_thread
 from orchestrator.api.schemas.common import NAME_MAX
 from orchestrator.db.unit_of_work import DATABASE_ERRORS
@@ -37,7 +37,6 @@ router = APIRouter(route_class=GuardedRoute, tags=["events"])
 
 JobID = Annotated[UUID, Path(alias="jobID")]
 
-_FILTERS_MAX: Final = 100
 
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -46,28 +45,17 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 
-Name = Annotated[StorableText, Query(max_length=NAME_MAX)]
-
 
 @router.get("/events", response_class=EventSourceResponse, responses=_STREAM)
 @needs(Role.VIEWER)
-async def get_events(  # noqa: PLR0913, PLR0917  (its filters)
+async def get_events(
     request: Request,
     caller: CallerDep,
-    job: Annotated[list[UUID] | None, Query(max_length=_FILTERS_MAX)] = None,
-    sample: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
-    state: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
-    worker: Annotated[list[Name] | None, Query(max_length=_FILTERS_MAX)] = None,
+    wanted: WantedDep,
     last_event_id: Annotated[str | None, Header(max_length=NAME_MAX)] = None,
 ) -> EventSourceResponse:
     """Stream what changes; each event is a resource as it is now."""
     hub: Hub = request.app.state.hub
-    wanted = Wanted(
-        jobs=frozenset(job or ()),
-        samples=frozenset(sample or ()),
-        states=frozenset(state or ()),
-        workers=frozenset(worker or ()),
-    )
     listener = await hub.join(caller.viewer, wanted, last_id=last_event_id)
     return respond(follow(hub, listener, _key(request)))
 
