@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from orchestrator.domain.values import Role
 from tests.fixtures.browser import NARROW, WIDE, Stage, Visit, open_window
+from tests.fixtures.rounds import only_long
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\u202egpj.exe"
 LONG = "n" * 4_000
@@ -69,7 +70,10 @@ def _operators_paths(stage: Stage) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "dark"), (NARROW, "light")])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [pytest.param(WIDE, "dark", marks=only_long), (NARROW, "light")],
+)
 def test_no_page_of_operators_keeps_anybody_out(
     browser: Browser,
     stage: Stage,
@@ -86,7 +90,10 @@ def test_no_page_of_operators_keeps_anybody_out(
             _check(axe, visit.open(path), size)
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "dark"), (NARROW, "light")])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [(WIDE, "dark"), pytest.param(NARROW, "light", marks=only_long)],
+)
 def test_no_page_keeps_anybody_out(
     browser: Browser,
     stage: Stage,

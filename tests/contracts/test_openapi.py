@@ -21,8 +21,8 @@ from tests.fixtures.api import API, open_services, run_api, worker_form
 from tests.fixtures.rounds import IS_LONG
 
 #: In the check the edges of every parameter and field; in the long rounds values made
-#: up at random too.
-PHASES = "coverage,fuzzing,stateful" if IS_LONG else "coverage,stateful"
+#: up at random too, and one request after another that follows from it.
+PHASES = "coverage,fuzzing,stateful" if IS_LONG else "coverage"
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 

@@ -81,6 +81,7 @@ def test_fanout_measures_the_path_and_what_each_process_used(fanout):
         assert figures[f"{part}_peak_rss_mib"] > 1
 
 
+@only_long
 def test_reports_measures_one_consumer(folder: Path):
     document = bench(folder, "reports", "--reports", "1000", "--runs", "1")
 

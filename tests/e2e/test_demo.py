@@ -167,6 +167,7 @@ def test_ended_midway_it_stops_everything_and_leaves_nothing(
         assert_nothing_is_left(found, started)
 
 
+@only_long
 def test_a_demo_whose_stack_dies_says_so_and_leaves_nothing(tmp_path: Path):
     with demo(tmp_path) as process:
         assert process.stderr is not None

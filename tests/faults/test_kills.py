@@ -103,6 +103,13 @@ def strike(field: Field, kind: str, dice: random.Random) -> None:
     eventually(lambda: kill(victims(field, kind, dice)) > 0)
 
 
+@pytest.fixture(params=["redis_server", "rabbitmq"] if IS_LONG else ["redis_server"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each of them in the long rounds; in the check RabbitMQ has its frozen links."""
+    found: Broker = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.mark.timeout(420)
 def test_nothing_is_lost_or_doubled_by_kills_of_every_kind(
     fresh_database_url: str, broker: Broker, tmp_path: Path, ledger: Ledger

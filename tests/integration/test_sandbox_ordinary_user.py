@@ -18,10 +18,16 @@ import pytest
 
 from tests.fixtures.given_servers import ADDRESSES
 from tests.fixtures.ordinary import NOBODY, reachable_interpreter
+from tests.fixtures.rounds import IS_LONG
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TESTS = ("outcomes", "confinement", "processes", "old_kernels", "shares")
+#: In the check those of what another user would have kept apart.
+TESTS = (
+    ("outcomes", "confinement", "processes", "old_kernels", "shares")
+    if IS_LONG
+    else ("confinement", "shares")
+)
 
 #: What the tests import: pytest, pydantic, and what these need.
 PACKAGES = (

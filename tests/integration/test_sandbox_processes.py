@@ -390,7 +390,8 @@ def test_many_files_of_a_used_child_take_no_sample_along(reusing):
         target.touch()
         delivered.append(deadline)
 
-    planned = replace(planned_run(customer="a", do="fine"), deliver=deliver)
+    # A used child has a tenth of it, which is to be enough for all those files.
+    planned = replace(planned_run(600, customer="a", do="fine"), deliver=deliver)
     fine = _result(run(reusing, planned))
 
     assert fine["pid"] != spoilt["pid"]
