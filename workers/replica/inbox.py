@@ -23,6 +23,7 @@ from orchestrator.contracts.node.messages import (
     note_discarded,
     read_envelope,
 )
+from orchestrator.contracts.redis_line import RedisLine
 from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from workers.replica.broker import Connection
 from workers.replica.settings import Settings
@@ -64,8 +65,7 @@ class RedisInbox:
     """
 
     def __init__(self, connection: Any, queue: str, bell: Bell) -> None:
-        self._connection = connection
-        self._client = connection.channel().client
+        self._line = RedisLine(connection)
         self._queue = queue
         self._bell = bell
         self._given: deque[None] = deque()
@@ -78,20 +78,20 @@ class RedisInbox:
             return ()
         # Whoever has several is not asked again for each.
         self._few = (most + len(self._given)) // 2
-        found = self._client.blmpop(
-            _WAIT_SECONDS, 1, self._queue, direction="RIGHT", count=most
+        found = self._line.ask(
+            "BLMPOP", _WAIT_SECONDS, 1, self._queue, "RIGHT", "COUNT", most
         )
         came = found[1] if found else []
         if came and not taker.is_open:
             # It was shut while we waited: they go back to where they stood.
-            self._client.rpush(self._queue, *reversed(came))
+            self._line.ask("RPUSH", self._queue, *reversed(came))
             return ()
         opened = list(filter(None, map(self._open, came)))
         self._given.extend([None] * len(opened))
         return opened
 
     def close(self) -> None:
-        self._connection.close()
+        self._line.close()
 
     def _open(self, raw: bytes) -> Parcel | None:
         try:

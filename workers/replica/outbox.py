@@ -7,12 +7,13 @@ Takes bytes that are signed already; what is said, and when, is the reporter's m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from kombu import Connection, Queue
 
 from orchestrator.contracts.confirms import Confirms
 from orchestrator.contracts.envelope import redis_envelope
+from orchestrator.contracts.redis_line import RedisLine
 
 #: A body, and the headers that sign it.
 Signed = tuple[bytes, dict[str, str]]
@@ -39,17 +40,15 @@ class RedisOutbox:
     """Pushes all of it in one command."""
 
     def __init__(self, connection: Connection, queue: Queue) -> None:
-        self._connection = connection
+        self._line = RedisLine(connection)
         self._key = queue.routing_key
-        # Its own: kombu would make another for each batch.
-        self._client: Any = connection.channel().client
 
     def send(self, messages: Sequence[Signed]) -> None:
         envelopes = [redis_envelope(*message, queue=self._key) for message in messages]
-        self._client.lpush(self._key, *envelopes)
+        self._line.ask("LPUSH", self._key, *envelopes)
 
     def close(self) -> None:
-        self._connection.close()
+        self._line.close()
 
 
 class UnroutableError(Exception):

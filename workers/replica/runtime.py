@@ -169,7 +169,9 @@ class Runtime:
         try:
             report = self._guarded(self._new_run(assignment, attempt), slot)
             reported = report is not None
-            log.info("attempt.ended", extra=_outcome(report))
+            if report is None or report.kind != "success":
+                # What worked is in the database: a line of each costs a tenth of it.
+                log.info("attempt.ended", extra=_outcome(report))
             if report is not None:
                 self._attempts.end(attempt)
                 self._reporter.put(report, partial(self._attempts.forget, attempt))
@@ -403,6 +405,5 @@ def _outcome(report: Report | None) -> dict[str, str]:
     reason = {"reason": report.reason} if report.reason else {}
     # Its first line: what follows are lines of a program, which the task shows.
     lines = (report.message or "").splitlines()
-    has_failed = report.kind != "success" and bool(lines)
-    why = {"why": lines[0][:_LOGGED_MAX]} if has_failed else {}
+    why = {"why": lines[0][:_LOGGED_MAX]} if lines else {}
     return {"outcome": report.kind, **reason, **why}

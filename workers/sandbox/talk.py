@@ -35,6 +35,8 @@ _PART_BYTES = 256 * 1024
 _SMALL_BYTES = 4096
 _GATHER_SECONDS = 0.01
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+#: For what nobody stops.
+_NEVER = threading.Event()
 
 
 class Ended(Enum):
@@ -148,7 +150,7 @@ class Child:
 
     def _is_ready(self) -> bool:
         """Whether it says, as it does before each request, that it takes the next."""
-        said = self._listen(monotonic() + _READY_SECONDS, threading.Event())
+        said = self._listen(monotonic() + _READY_SECONDS, _NEVER)
         return said == READY
 
     def _signal(self, number: signal.Signals) -> bool:
