@@ -21,7 +21,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import structlog
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -58,7 +58,12 @@ from orchestrator.store import SampleStore
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Let = TypeVar("Let")
 
+SAMPLEDB_PREFIX = "/sampledb/v2"
+
 KEY_HEADER = "Argus-API-Key"
+
+#: How the document of the API names the key.
+KEY_SCHEME = "APIKeyHeader"
 
 #: Of a JSON body: bytes, and values and keys. A thousand names of the longest fit.
 JSON_MAX_BYTES = 256 * 1024
@@ -199,6 +204,12 @@ class GuardedRoute(APIRoute):
             **sent,
             **(options.get("responses") or {}),
         }
+        options["openapi_extra"] = {
+            "security": [{KEY_SCHEME: []}],
+            **(options.get("openapi_extra") or {}),
+        }
+        # Clients leave Content-Type out; what is not JSON is refused all the same.
+        options["strict_content_type"] = False
         super().__init__(path, answering(endpoint), **options)
         for function in _givers(self.dependant):
             if not iscoroutinefunction(function):
@@ -227,6 +238,11 @@ class GuardedRoute(APIRoute):
             return await handle(request)
 
         return guarded
+
+
+def guarded(tag: str) -> APIRouter:
+    """Return a router for the contract's operations, each behind the guard."""
+    return APIRouter(route_class=GuardedRoute, prefix=SAMPLEDB_PREFIX, tags=[tag])
 
 
 async def get_services(request: Request) -> Services:

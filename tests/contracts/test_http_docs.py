@@ -17,8 +17,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from orchestrator.api.app import SAMPLEDB_PREFIX, create_app
-from orchestrator.api.deps import Services, role_of
+from orchestrator.api.app import create_app
+from orchestrator.api.deps import SAMPLEDB_PREFIX, Services, role_of
 from orchestrator.domain.values import Role
 from tests.fixtures.api import API, open_services, run_api
 from tests.fixtures.http_pages import (

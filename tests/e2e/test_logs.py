@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import httpx
 import pytest
 import redis
 
+from orchestrator.client.http import Client
 from orchestrator.contracts.token import KeyRing
 from orchestrator.contracts.wire import TOKEN_HEADER
 from tests.fixtures.containers import Composed, composed
@@ -69,6 +71,10 @@ def run(
     database_server.drop(name)
 
 
+def _is_done(client: Client, path: str) -> bool:
+    return bool(client.get(path)["state"] == "done")
+
+
 def _live(
     stack: Composed, sample: Path, lost: Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -82,7 +88,7 @@ def _live(
         jobs = [order(client, sample), client.post("/job", given)]
         paths = [f"/job/{job['id']}" for job in jobs]
         for path in paths:
-            eventually(lambda path=path: client.get(path)["state"] == "done")
+            eventually(partial(_is_done, client, path))
         tasks: list[dict[str, Any]] = [
             task for path in paths for task in client.get(f"{path}/tasks")
         ]

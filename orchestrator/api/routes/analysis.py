@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from orchestrator.api.deps import (
     ANALYSIS,
     CallerDep,
-    GuardedRoute,
     ServicesDep,
+    guarded,
     needs,
 )
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
@@ -30,7 +30,7 @@ from orchestrator.db.users import get_customer_ids, get_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import analyses
 
-router = APIRouter(route_class=GuardedRoute, tags=["analysis"])
+router = guarded("analysis")
 
 
 @router.get("/sample/{sha256}/analysis")

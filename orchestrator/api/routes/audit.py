@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import ListEnvelope, listing
 from orchestrator.api.http.paging import PageDep
 from orchestrator.api.http.storable import StorableText
@@ -19,7 +19,7 @@ from orchestrator.db.access import check_unlimited
 from orchestrator.domain.values import Role
 from orchestrator.queries.audit import AuditFilter, list_audit
 
-router = APIRouter(route_class=GuardedRoute, tags=["audit"])
+router = guarded("audit")
 
 
 async def _filter(

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError
 
@@ -23,9 +23,9 @@ from orchestrator.api.deps import (
     BodyLimit,
     Caller,
     CallerDep,
-    GuardedRoute,
     Services,
     ServicesDep,
+    guarded,
     needs,
 )
 from orchestrator.api.http.envelope import ListEnvelope
@@ -58,7 +58,7 @@ from orchestrator.flow.ports import Engine
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(route_class=GuardedRoute, tags=["job"])
+router = guarded("job")
 
 #: Orders of one transaction.
 _TOGETHER: Final = 100

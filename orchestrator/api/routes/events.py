@@ -2,7 +2,6 @@
 The live stream over HTTP: Server-Sent Events of what has changed.
 """
 
-# ruff: noqa: FAST003  (jobID is the alias in JobID)
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
@@ -10,15 +9,15 @@ from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import Header, Path, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from orchestrator.api.deps import (
     CallerDep,
-    GuardedRoute,
     Services,
     ServicesDep,
     admit_again,
+    guarded,
     needs,
 )
 from orchestrator.api.events.asked import WantedDep
@@ -33,7 +32,7 @@ from orchestrator.domain.errors import BusyError
 from orchestrator.domain.values import Role
 from orchestrator.queries import jobs
 
-router = APIRouter(route_class=GuardedRoute, tags=["events"])
+router = guarded("events")
 
 JobID = Annotated[UUID, Path(alias="jobID")]
 

@@ -2,17 +2,16 @@
 Evidence over HTTP: files of analyses, streamed both ways.
 """
 
-# ruff: noqa: FAST003  (the aliases are in AnalysisID, EvidenceID and FileName)
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.body import (
     RAW_ANSWER,
     RAW_BODY,
@@ -35,7 +34,7 @@ from orchestrator.contracts.wire import OPAQUE_MIME_TYPE
 from orchestrator.domain.values import Role
 from orchestrator.queries import evidence
 
-router = APIRouter(route_class=GuardedRoute, tags=["evidence"])
+router = guarded("evidence")
 
 AnalysisID = Annotated[UUID, Path(alias="analysisID")]
 #: One path takes a file in under its name and gives it out by its ID; OpenAPI knows a

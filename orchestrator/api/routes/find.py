@@ -7,16 +7,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import ListEnvelope
 from orchestrator.api.http.storable import StorableText
 from orchestrator.api.schemas.find import FoundResponse
 from orchestrator.domain.values import Role
 from orchestrator.queries.find import WORD_MAX, WORD_MIN, find
 
-router = APIRouter(route_class=GuardedRoute, tags=["find"])
+router = guarded("find")
 
 Word = Annotated[StorableText, Query(min_length=WORD_MIN, max_length=WORD_MAX)]
 

@@ -2,18 +2,17 @@
 Jobs over HTTP: ordering, reading, cancelling, retrying, explaining.
 """
 
-# ruff: noqa: FAST003  (jobID is the alias in JobID)
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated, NoReturn
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.changes import Verb, change
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import (
     Envelope,
     ListEnvelope,
@@ -43,7 +42,7 @@ from orchestrator.queries.jobs import JobFilter
 from orchestrator.queries.samples import find_classification_of_job
 from orchestrator.queries.waiting import list_waiting
 
-router = APIRouter(route_class=GuardedRoute, tags=["job"])
+router = guarded("job")
 
 JobID = Annotated[UUID, Path(alias="jobID")]
 

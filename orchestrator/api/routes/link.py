@@ -2,15 +2,14 @@
 Links between samples over HTTP.
 """
 
-# ruff: noqa: FAST003  (id is the alias in LinkID)
 from __future__ import annotations
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
 from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.common import Sha256Path
@@ -25,7 +24,7 @@ from orchestrator.db.users import get_customer_ids, get_user_ids
 from orchestrator.domain.values import Role
 from orchestrator.queries import links
 
-router = APIRouter(route_class=GuardedRoute, tags=["link"])
+router = guarded("link")
 
 LinkID = Annotated[UUID, Path(alias="id")]
 

@@ -2,14 +2,13 @@
 Poison over HTTP: listing what workers die of, and clearing it.
 """
 
-# ruff: noqa: FAST003  (the aliases are in Sha256Path and Named)
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
 from orchestrator.api.http.paging import PageDep
 from orchestrator.api.schemas.common import Sha256Path
@@ -20,7 +19,7 @@ from orchestrator.domain.values import Role
 from orchestrator.queries import poison as queries
 from orchestrator.queries import workers
 
-router = APIRouter(route_class=GuardedRoute, tags=["poison"])
+router = guarded("poison")
 
 Named = Annotated[str, Path(alias="idOrShortName")]
 

@@ -2,16 +2,15 @@
 The default policy and its rules over HTTP.
 """
 
-# ruff: noqa: FAST003  (id is the alias in RuleID)
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.body import RAW_BODY, received_chunks, run_reader
 from orchestrator.api.http.envelope import (
     Envelope,
@@ -39,7 +38,7 @@ from orchestrator.flow.explain import Explanation, Intention, explain_policy
 from orchestrator.queries import policy as queries
 from orchestrator.store import measure
 
-router = APIRouter(route_class=GuardedRoute, tags=["policy"])
+router = guarded("policy")
 
 RuleID = Annotated[UUID, Path(alias="id")]
 

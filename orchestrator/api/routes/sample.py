@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from orchestrator.api.changes import reanalyse
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.body import (
     RAW_ANSWER,
     RAW_BODY,
@@ -53,7 +53,7 @@ from orchestrator.domain.values import Role
 from orchestrator.queries import samples
 from orchestrator.queries import search_samples as search
 
-router = APIRouter(route_class=GuardedRoute, tags=["sample"])
+router = guarded("sample")
 
 #: What an empty body says.
 _CLASSIFY_AGAIN = ReclassifyRequest()

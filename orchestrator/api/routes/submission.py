@@ -2,7 +2,6 @@
 Submissions over HTTP, and the challenges that spare sending a sample twice.
 """
 
-# ruff: noqa: FAST003  (id is the alias in SubmissionID)
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,9 +9,9 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import (
     Envelope,
     Failure,
@@ -38,7 +37,7 @@ from orchestrator.domain.values import Role
 from orchestrator.queries import search_submissions as search
 from orchestrator.queries import submissions
 
-router = APIRouter(route_class=GuardedRoute, tags=["submission"])
+router = guarded("submission")
 
 SubmissionID = Annotated[UUID, Path(alias="id")]
 

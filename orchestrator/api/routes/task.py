@@ -2,15 +2,14 @@
 Job tasks over HTTP: reading them, and updating them for workers that only speak HTTP.
 """
 
-# ruff: noqa: FAST003  (the aliases are in JobID and TaskID)
 from __future__ import annotations
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, listing, single
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.routes.job import JobID
@@ -20,7 +19,7 @@ from orchestrator.domain.values import Role, TaskState
 from orchestrator.flow.update import TaskUpdate, update_task
 from orchestrator.queries import tasks
 
-router = APIRouter(route_class=GuardedRoute, tags=["task"])
+router = guarded("task")
 
 TaskID = Annotated[UUID, Path(alias="taskID")]
 

@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from fastapi import APIRouter
 
+from orchestrator.api.deps import SAMPLEDB_PREFIX
 from orchestrator.domain.errors import NotFoundError
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(prefix=SAMPLEDB_PREFIX, include_in_schema=False)
 
 _UNSUPPORTED = (
     ("POST", "/sample/search"),

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter
-
-from orchestrator.api.deps import CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import Envelope, ListEnvelope, created, listing
 from orchestrator.api.http.paging import PagingDep
 from orchestrator.api.schemas.common import Sha256Path
@@ -18,7 +16,7 @@ from orchestrator.domain.values import Role
 from orchestrator.domain.verdict import StatusOverride
 from orchestrator.queries import verdicts
 
-router = APIRouter(route_class=GuardedRoute, tags=["verdict"])
+router = guarded("verdict")
 
 
 @router.get("/sample/{sha256}/verdict")

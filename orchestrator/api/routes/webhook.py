@@ -2,16 +2,15 @@
 Webhooks over HTTP: who is told of what, what became of it, and telling it again.
 """
 
-# ruff: noqa: FAST003  (the ids are the aliases in WebhookID and DeliveryID)
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
-from orchestrator.api.deps import Caller, CallerDep, GuardedRoute, ServicesDep, needs
+from orchestrator.api.deps import Caller, CallerDep, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import (
     Envelope,
     ListEnvelope,
@@ -36,7 +35,7 @@ from orchestrator.domain.webhooks import Occasion
 from orchestrator.queries import webhooks as queries
 from orchestrator.queries.webhooks import DeliveryState
 
-router = APIRouter(route_class=GuardedRoute, tags=["webhook"])
+router = guarded("webhook")
 
 WebhookID = Annotated[UUID, Path(alias="webhookID")]
 DeliveryID = Annotated[UUID, Path(alias="deliveryID")]

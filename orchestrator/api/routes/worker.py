@@ -2,16 +2,15 @@
 Registered workers over HTTP.
 """
 
-# ruff: noqa: FAST003  (idOrShortName is the alias in Named)
 from __future__ import annotations
 
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
-from orchestrator.api.deps import CallerDep, GuardedRoute, Services, ServicesDep, needs
+from orchestrator.api.deps import CallerDep, Services, ServicesDep, guarded, needs
 from orchestrator.api.http.envelope import (
     Envelope,
     ListEnvelope,
@@ -35,7 +34,7 @@ from orchestrator.domain.values import Role
 from orchestrator.queries import replicas
 from orchestrator.queries import workers as queries
 
-router = APIRouter(route_class=GuardedRoute, tags=["worker"])
+router = guarded("worker")
 
 Named = Annotated[str, Path(alias="idOrShortName")]
 ReplicaName = Annotated[str, Path(max_length=255)]
