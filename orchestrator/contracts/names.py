@@ -35,7 +35,12 @@ def is_rabbitmq(broker_url: str) -> bool:
 
 def worker_queue(worker: str, *, rabbitmq: bool) -> Queue:
     """Return the queue of the worker *worker* (its short name)."""
-    return _queue(f"{WORKER_QUEUE_PREFIX}{worker}", rabbitmq=rabbitmq)
+    return _queue(worker_queue_name(worker), rabbitmq=rabbitmq)
+
+
+def worker_queue_name(worker: str) -> str:
+    """Return what that queue is called."""
+    return f"{WORKER_QUEUE_PREFIX}{worker}"
 
 
 def maintenance_queue(*, rabbitmq: bool) -> Queue:

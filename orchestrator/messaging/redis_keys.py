@@ -14,7 +14,7 @@ from typing import Final
 import redis
 
 from orchestrator.contracts.foreign import ForeignQueue, foreign_key
-from orchestrator.contracts.names import MAINTENANCE, REPORTS, worker_queue
+from orchestrator.contracts.names import MAINTENANCE, REPORTS, worker_queue_name
 from orchestrator.messaging.errors import ForeignQueueError
 
 TAKEN: Final = "reports.taken"
@@ -32,7 +32,7 @@ SHARED_KEYS: Final[Mapping[str, str]] = {**REPORT_KEYS, MAINTENANCE: "list"}
 
 def worker_key(worker: str) -> str:
     """Return the key of a worker's queue."""
-    return str(worker_queue(worker, rabbitmq=False).name)
+    return worker_queue_name(worker)
 
 
 def find_foreign(

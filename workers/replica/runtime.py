@@ -357,13 +357,10 @@ class Runtime:
             return self._conclude(work, Stopped())
         except OutOfTimeError:
             return self._conclude(work, _out_of_time(work))
-        return work.report(
-            "success",
-            message=checked.message,
-            analysis=analysis.model_copy(
-                update={"references": (*work.references, *analysis.references)}
-            ),
-        )
+        if work.references:
+            files = (*work.references, *analysis.references)
+            analysis = analysis.model_copy(update={"references": files})
+        return work.report("success", message=checked.message, analysis=analysis)
 
     def _offload(self, work: Work, analysis: ReportedAnalysis) -> ReportedAnalysis:
         rest = analysis.model_copy(update={"result": None})
