@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PART = re.compile(
-    r"^## (.+)$|^```sh\n# ([^\n]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^## ([^\n]+)$|^```sh\n# ([^\n]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 #: Behind the names of machines, where packages are fetched.

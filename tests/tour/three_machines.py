@@ -42,8 +42,9 @@ _BLINK = 5
 _ABSENCE = 20
 
 _CONNECT = """
-/opt/assay/.venv/bin/python -c 'import psycopg; psycopg.connect("host=data.assay.example \
-user=assay dbname=assay password={password} sslmode={mode}")' 2>&1 || true
+there="host=data.assay.example user=assay dbname=assay"
+/opt/assay/.venv/bin/python -c 'import psycopg, sys; psycopg.connect(sys.argv[1])' \
+  "$there password={password} sslmode={mode}" 2>&1 || true
 """
 
 _SAMPLES = """
@@ -77,6 +78,8 @@ def take(clone: Path) -> None:
         print(f"\n{PAGE}: NOT tried: {why}", flush=True)
         return
     page = blocks((clone / PAGE).read_text())
+    if {name for one in page for name in one.machines} != set(_NAMES):
+        raise TourError(f"{PAGE} has no commands for each of {', '.join(_NAMES)}")
     began = time.monotonic()
     with machines(_NAMES, domain=_DOMAIN, source=clone) as made:
         for machine in made.values():
@@ -173,7 +176,7 @@ def _upgrade(page: Sequence[Block], made: Mapping[str, Machine]) -> None:
     engine.type(_SAMPLES.format(name="many", count=300))
     engine.type("assay submit /tmp/many --json > /tmp/many.json 2> /tmp/many.err &")
     _type([block for block in page if not block.fetches], made)
-    engine.type("wait %%")
+    engine.type("wait $! || { cat /tmp/many.err; exit 1; }")
     _see_done(engine, "many")
     _try_until(engine, "assay doctor")
     for machine, unit in (("engine", "assay@api"), ("workers", "assay-worker@yara")):
