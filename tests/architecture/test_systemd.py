@@ -19,6 +19,7 @@ from orchestrator import cli
 from orchestrator.contracts.ending import END_SECONDS
 from orchestrator.contracts.names import BUNDLED_WORKERS
 from tests.fixtures.containers import ENGINE, ROOT
+from tests.tour.page import blocks
 from workers.__main__ import _parser
 from workers.analyzer import Analyzer
 
@@ -91,6 +92,15 @@ def test_who_stops_a_unit_waits_longer_than_its_process_does():
     assert grace == Analyzer.__dataclass_fields__["run_seconds"].default
     assert int(engine["TimeoutStopSec"]) > END_SECONDS
     assert engine["KillMode"] == worker["KillMode"] == "mixed"
+
+
+def test_every_block_of_the_page_is_typed_by_the_tour():
+    typed = blocks(PAGE)
+
+    assert len(typed) == PAGE.count("```sh\n") == PAGE.count("```") / 2
+    assert {name for block in typed for name in block.machines} == {
+        *("data", "engine", "workers")
+    }
 
 
 def _settings(unit: str) -> Mapping[str, str]:

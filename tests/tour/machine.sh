@@ -2,16 +2,15 @@
 # Becomes a machine: process 1 of namespaces of its own, on a file system that begins as
 # a copy of this machine's and is gone with it. Started by machines.py, with root, as
 #   machine.sh NAME FOLDER TREES SOURCE
-# FOLDER: an empty one to stand in; keys and names of hosts are in it. TREES: a folder
-# that all machines have as /opt/assay-versions. SOURCE: a repository, as /mnt/assay.
+# FOLDER: has "given", with a key and the names of hosts, and an empty "disk". TREES: a
+# folder that all machines have as /opt/assay-versions. SOURCE: a repository, as
+# /mnt/assay.
 set -e
 name=$1 folder=$2 trees=$3 source=$4
-cp -a "$folder" /run/machine.$$ && given=/run/machine.$$
 mount --make-rprivate /
 # In memory: on the disk it would lie below itself.
-mount -t tmpfs -o mode=755 tmpfs "$folder"
-mkdir "$folder/given" && cp -a "$given/." "$folder/given" && rm -r "$given"
-cd "$folder"
+mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
+cd "$folder/disk"
 mkdir new work root
 mount -t overlay overlay -o lowerdir=/,upperdir=new,workdir=work root
 cd root

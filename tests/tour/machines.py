@@ -2,9 +2,8 @@
 Machines for the tour, all of one kernel: namespaces with a systemd, a file system and
 a network cable each.
 
-They run what this machine has installed, on copies of its files; nothing that they do
-is left when they are gone, however the tour ends. What a page has one do there is
-``page.py``'s.
+They run what this machine has installed, on copies of its files in memory. They end
+with the tour, however that ends. What a page has one do there is ``page.py``'s.
 """
 
 from __future__ import annotations
@@ -219,8 +218,9 @@ def _prepare(folder: Path, names: Sequence[str], domain: str) -> None:
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True
     )
     for name in names:
-        given = folder / name
-        given.mkdir()
+        given = folder / name / "given"
+        given.mkdir(parents=True)
+        (folder / name / "disk").mkdir()
         (given / "hosts").write_text("\n".join(hosts) + "\n")
         for file in (key, key.with_suffix(".pub")):
             shutil.copy(file, given)

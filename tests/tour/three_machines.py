@@ -37,14 +37,27 @@ for version in $(ls /usr/lib/postgresql 2>/dev/null); do
 done
 """
 
-#: Seconds of being away, the second above a lease.
-_BLINK = 5
+#: Seconds of being away: more than a lease.
 _ABSENCE = 20
 
 _CONNECT = """
 there="host=data.assay.example user=assay dbname=assay"
 /opt/assay/.venv/bin/python -c 'import psycopg, sys; psycopg.connect(sys.argv[1])' \
   "$there password={password} sslmode={mode}" 2>&1 || true
+"""
+
+_IS_AWAY = """
+. /etc/assay/admin.env
+url=$ASSAY_API_URL/sampledb/v2/worker
+[ "$(curl -sS --max-time 60 --cacert /etc/assay/ca.pem -o /dev/null \\
+  -w '%{http_code}' -H "Argus-API-Key: $ASSAY_API_KEY" $url)" = 503 ]
+"""
+
+_FORGET = """
+for user in $(rabbitmqctl -q list_users | awk '/worker/ { print $1 }'); do
+  rabbitmqctl -q delete_user "$user"
+done
+! rabbitmqctl -q list_users | grep worker
 """
 
 _SAMPLES = """
@@ -116,7 +129,11 @@ def _type(page: Sequence[Block], made: Mapping[str, Machine]) -> float:
 
 
 def _look(made: Mapping[str, Machine]) -> None:
-    """See that nothing is open or readable that should not be."""
+    """See that what should be works, and that nothing else is open or readable."""
+    made["engine"].type(
+        "head -c 20000000 /dev/urandom > /tmp/large && chmod a+r /tmp/large"
+        " && assay submit /tmp/large --wait"
+    )
     said = made["engine"].type("assay doctor")
     if "warn" in said or "what leaves this machine is encrypted" not in said:
         raise TourError(f"doctor is not content:\n{said}")
@@ -159,13 +176,23 @@ def _lose_machines(made: Mapping[str, Machine]) -> None:
     _see_done(engine, "lost")
     _say("the cable of data is out")
     data.plug(is_in=False)
-    time.sleep(_BLINK)
+    began = time.monotonic()
+    engine.type(_IS_AWAY)
+    _say(f"the API says 503, after {time.monotonic() - began:.1f} s")
+    time.sleep(_ABSENCE)
     data.plug(is_in=True)
     _say("it is in again")
     engine.type(_SAMPLES.format(name="after", count=5))
     _try_until(engine, "assay submit /tmp/after --json > /tmp/after.json")
     _see_done(engine, "after")
     _try_until(engine, "assay doctor")
+    _say("the broker knows no worker any more, and is told")
+    data.type(_FORGET)
+    engine.type("assay broker policy --apply")
+    _try_until(engine, "assay doctor")
+    engine.type(_SAMPLES.format(name="told", count=5))
+    engine.type("assay submit /tmp/told --json > /tmp/told.json")
+    _see_done(engine, "told")
 
 
 def _upgrade(page: Sequence[Block], made: Mapping[str, Machine]) -> None:
@@ -173,9 +200,14 @@ def _upgrade(page: Sequence[Block], made: Mapping[str, Machine]) -> None:
     engine = made["engine"]
     fetched = [block for block in page if block.fetches]
     _type(fetched, made)
-    engine.type(_SAMPLES.format(name="many", count=300))
+    engine.type(_SAMPLES.format(name="many", count=1000))
     engine.type("assay submit /tmp/many --json > /tmp/many.json 2> /tmp/many.err &")
-    _type([block for block in page if not block.fetches], made)
+    for block in page:
+        if not block.fetches:
+            _type([block], made)
+            if block.machines == ["engine"]:
+                # Else nobody was there to notice.
+                engine.type("kill -0 $!")
     engine.type("wait $! || { cat /tmp/many.err; exit 1; }")
     _see_done(engine, "many")
     _try_until(engine, "assay doctor")

@@ -153,18 +153,14 @@ def test_somebody_elses_answer_is_told_from_ours(
     assert "is ASSAY_API_URL right?" in complaint(client)
 
 
-@pytest.mark.parametrize(
-    ("status", "is_away"), [(502, True), (504, True), (500, False)]
-)
+@pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_proxy_that_does_not_reach_the_api_is_asked_again(
-    server: Server, client: Client, status: int, is_away: bool
+    server: Server, client: Client, status: int
 ):
     server.status, server.body = status, b"<html>"
 
-    with pytest.raises(UnavailableError if is_away else ClientError) as caught:
+    with pytest.raises(UnavailableError, match="a proxy that does not reach it"):
         client.get("/job")
-
-    assert ("a proxy that does not reach it" in caught.value.message) is is_away
 
 
 def test_where_nobody_listens_the_address_is_named(server: Server):
