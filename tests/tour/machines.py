@@ -252,8 +252,9 @@ def _systemd(outside: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + _BOOT_SECONDS
     children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children")
     while outside.poll() is None and time.monotonic() < deadline:
-        for child in children.read_text().split():
-            with suppress(OSError):
+        # Either may end while it is looked at.
+        with suppress(OSError):
+            for child in children.read_text().split():
                 if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
                     _wait_until_it_runs(child, deadline)
                     return int(child)

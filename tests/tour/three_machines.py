@@ -57,7 +57,7 @@ _FORGET = """
 for user in $(rabbitmqctl -q list_users | awk '/worker/ { print $1 }'); do
   rabbitmqctl -q delete_user "$user"
 done
-! rabbitmqctl -q list_users | grep worker
+if rabbitmqctl -q list_users | grep worker; then exit 1; fi
 """
 
 _SAMPLES = """
@@ -135,7 +135,9 @@ def _look(made: Mapping[str, Machine]) -> None:
         " && assay submit /tmp/large --wait"
     )
     said = made["engine"].type("assay doctor")
-    if "warn" in said or "what leaves this machine is encrypted" not in said:
+    # How much room there is depends on the machine that has made this one.
+    warned = [line for line in said.splitlines() if re.match("warn +(?!space)", line)]
+    if warned or "what leaves this machine is encrypted" not in said:
         raise TourError(f"doctor is not content:\n{said}")
     url = "https://engine.assay.example"
     made["workers"].type(
@@ -147,7 +149,8 @@ def _look(made: Mapping[str, Machine]) -> None:
         "exec 3<>/dev/tcp/engine.assay.example/8000",
         "runuser -u assay-worker -- cat /etc/assay/worker-yara.env",
     ):
-        made["workers"].type(f"! ( {refused} ) > /dev/null 2>&1")
+        # What begins with "!" ends no shell.
+        made["workers"].type(f"if ( {refused} ) > /dev/null 2>&1; then exit 1; fi")
     password = made["data"].type("echo $password").strip()
     # With the right password, but from elsewhere; and from there, but in the clear.
     for name, mode in (("workers", "require"), ("engine", "disable")):
