@@ -66,7 +66,7 @@ test-slow: setup ## Run the tests that start processes: minutes
 faults: setup ## Kill and cut things, many times over: long rounds
 	@ASSAY_TEST_LONG=1 $(PYTEST) -s tests/faults tests/broker/test_killed_readers.py tests/broker/test_accounts.py tests/broker/test_hostile_messages.py tests/integration/test_check.py tests/integration/test_check_node.py tests/integration/test_search.py tests/integration/test_sandbox_ordinary_user.py tests/contracts/test_openapi.py tests/e2e/test_bench.py tests/e2e/test_demo.py tests/console/test_pages.py
 
-tour: setup ## Take a newcomer's first ten minutes on a fresh clone, by the README's words; and pictures of every page
+tour: setup ## Take a newcomer's first ten minutes on a fresh clone, by the README's words, set up three machines by their page; and pictures of every page
 	@$(PYTHON) -m tests.tour
 	@$(BIN)/python -m tests.console.pictures .pictures
 	@echo "every page, light, dark and narrow: .pictures"

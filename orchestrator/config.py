@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.contracts.broker_tls import check_broker_options, url_options
 from orchestrator.contracts.data_dir import data_directory, env_file, is_readable
+from orchestrator.contracts.https import check_certificates
 from orchestrator.contracts.token import KeyRing
 from orchestrator.domain.addresses import Network, parse_networks
 from orchestrator.domain.errors import ConfigurationError
@@ -81,6 +82,8 @@ class Settings(BaseSettings):
     #: Where clients and replicas reach the API.
     api_url: str | None = None
     api_key: SecretStr | None = None
+    #: A file with authorities that are trusted beside the public ones, for HTTPS.
+    ca_certs: str | None = None
     flower_port: int = Field(default=5555, ge=0, le=65535)
     flower_user: str | None = None
     flower_password: SecretStr | None = None
@@ -129,6 +132,14 @@ class Settings(BaseSettings):
         if url is not None:
             _check_database_options(url.get_secret_value())
         return url
+
+    @field_validator("ca_certs")
+    @classmethod
+    def _check_authorities(cls, file: str | None) -> str | None:
+        if not file:
+            return None
+        check_certificates(file)
+        return file
 
     @field_validator("webhook_networks")
     @classmethod

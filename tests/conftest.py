@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = [
     "tests.fixtures.stack",
     "tests.fixtures.api",
+    "tests.fixtures.authority",
     "tests.fixtures.commands",
     "tests.fixtures.engine",
     "tests.fixtures.real_servers",

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from workers.analysis import JSON, Analysis
+from workers.options import with_options
 from workers.sample import Sample
 
-Function = Callable[[Sample], Analysis]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+#: ``Any``: options are a mapping or of the analyzer's own model.
+Function = Callable[[Sample[Any]], Analysis]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +41,19 @@ class Analyzer:
     max_tlp: Literal["clear", "green", "amber", "red"] = "red"
     sends_data_out: bool = False
     schema: Mapping[str, JSON] = field(default_factory=dict)
+    options: type[BaseModel] | None = None
     title: str = ""
     description: str = ""
     memory_bytes: int = 2 * 1024**3
     reuse_child: bool = False
 
     def __call__(self, sample: Sample) -> Analysis:
-        """Look at *sample*, in this process: no sandbox, no deadline."""
-        return self.function(sample)
+        """
+        Look at *sample*, in this process: no sandbox, no deadline.
+
+        Raises:
+            OptionsError: Its options do not fit the model that ``options`` is.
+        """
+        if self.options is None:
+            return self.function(sample)
+        return self.function(with_options(sample, self.options))

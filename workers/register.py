@@ -11,10 +11,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-from workers.analysis import JSON
-from workers.analyzer import Analyzer, Function
+from workers.analysis import JSON, Analysis
+from workers.analyzer import Analyzer
+from workers.sample import Options, Sample
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _NAME = re.compile(r"^[a-zA-Z0-9_:\-.]{1,64}$")
 
@@ -30,11 +34,12 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
     max_tlp: Literal["clear", "green", "amber", "red"] = "red",
     sends_data_out: bool = False,
     schema: Mapping[str, JSON] | None = None,
+    options: type[Options] | None = None,
     title: str = "",
     description: str = "",
     memory_bytes: int = 2 * 1024**3,
     reuse_child: bool = False,
-) -> Callable[[Function], Analyzer]:
+) -> Callable[[Callable[[Sample[Options]], Analysis]], Analyzer]:
     """
     Register a function that takes a Sample and returns an Analysis.
 
@@ -48,6 +53,8 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
         network: Whether the function may open sockets; by default it can not.
         max_tlp: The most restricted TLP it may see. ``sends_data_out``: it shares data.
         schema: JSON Schema of the result; a result that does not fit fails the task.
+        options: A pydantic model; ``sample.options`` is an instance of it then, and
+            options that do not fit fail the task. ``None``: they are what was given.
         title: English name for people; the short name if empty.
         description: English sentence for people; the docstring if empty.
         memory_bytes: Address space of one process of an analysis.
@@ -65,8 +72,9 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
     if run_seconds <= 0:
         msg = f"run_seconds: {run_seconds} must be above 0"
         raise ValueError(msg)
+    model = _model(options)
 
-    def register(function: Function) -> Analyzer:
+    def register(function: Callable[[Sample[Options]], Analysis]) -> Analyzer:
         registered = Analyzer(
             name=name,
             version=version,
@@ -79,6 +87,7 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
             max_tlp=max_tlp,
             sends_data_out=sends_data_out,
             schema=schema or {},
+            options=model,
             title=title or name,
             description=description or (function.__doc__ or "").strip(),
             memory_bytes=memory_bytes,
@@ -88,6 +97,21 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
         return registered
 
     return register
+
+
+def _model(options: type[Options] | None) -> type[BaseModel] | None:
+    if options is None:
+        return None
+    # Whoever has a model has loaded pydantic; the others shall not have to.
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is None or not _is_below(options, pydantic.BaseModel):
+        msg = f"options: {options!r} must be a pydantic model: a class, no instance"
+        raise ValueError(msg)
+    return cast("type[BaseModel]", options)
+
+
+def _is_below(given: object, base: type) -> bool:
+    return isinstance(given, type) and issubclass(given, base)
 
 
 def _offer_celery_app(registered: Analyzer) -> None:

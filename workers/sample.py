@@ -9,19 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Generic
 
 from workers.analysis import JSON, Classification
 
+if TYPE_CHECKING:
+    # The standard library's has no default before Python 3.13.
+    from typing_extensions import TypeVar
+
+    Options = TypeVar("Options", default=Mapping[str, JSON])
+else:
+    from typing import TypeVar
+
+    Options = TypeVar("Options")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class Sample(Generic[Options]):
     """
     One sample to look at.
 
     ``path``: where its bytes are while the analyzer runs; read-only.
     ``size``: bytes. ``file_name``: for display only, as whoever submitted it said.
-    ``options``: ``{name: JSON}``, as given with the job or by the policy.
+    ``options``: ``{name: JSON}``, as given with the job or by the policy. An analyzer
+    with ``options=Model`` is given an instance of that: it takes ``Sample[Model]``.
     """
 
     path: Path
@@ -29,7 +40,8 @@ class Sample:
     size: int
     file_name: str | None = None
     classification: Classification = field(default_factory=Classification)
-    options: Mapping[str, JSON] = field(default_factory=dict)
+    # Of a model there is an instance in any case.
+    options: Options = field(default_factory=dict)  # type: ignore[assignment]
 
     def open(self) -> BinaryIO:
         """Open the sample for reading bytes."""

@@ -15,6 +15,8 @@ from orchestrator.deliver.sender import Sender
 def run_deliverer(settings: Settings) -> None:
     """Deliver until stopped."""
     services = Services(settings)
-    sender = Sender(allowed=settings.webhook_calls(), at_once=AT_ONCE)
+    sender = Sender(
+        allowed=settings.webhook_calls(), at_once=AT_ONCE, ca_certs=settings.ca_certs
+    )
     deliverer = Deliverer(services.database, sender, tell=tell, keys=settings.keys())
     deliverer.run(stop_signal())

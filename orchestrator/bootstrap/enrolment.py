@@ -96,4 +96,4 @@ def apply_policy(settings: Settings, accounts: list[Account]) -> None:
         return
     declare(broker_url, [account.worker for account in accounts])
     management = require(settings.broker_management_url, "BROKER_MANAGEMENT_URL")
-    apply_to_rabbitmq(broker_url, management, accounts)
+    apply_to_rabbitmq(broker_url, management, accounts, ca_certs=settings.ca_certs)

@@ -318,7 +318,8 @@ def check_api(settings: Settings) -> Iterator[Finding]:
     remedy = "see that assay api runs; a key comes from assay key create"
     try:
         key = settings.api_key.get_secret_value()
-        with Client(settings.api_url.rstrip("/"), key) as client:
+        url = settings.api_url.rstrip("/")
+        with Client(url, key, ca_certs=settings.ca_certs) as client:
             client.get("/worker", limit=1)
             troubles = client.troubles()
     except AssayError as error:

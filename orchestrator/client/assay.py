@@ -38,10 +38,14 @@ class Assay:
     Args:
         api_url: Like ``http://127.0.0.1:8000``.
         api_key: What ``assay key create`` printed.
+        ca_certs: A file with certificates of authorities that are trusted beside the
+            public ones, for an ``https://`` address.
     """
 
-    def __init__(self, api_url: str, api_key: str) -> None:
-        self._client = Client(api_url.rstrip("/"), api_key)
+    def __init__(
+        self, api_url: str, api_key: str, *, ca_certs: str | None = None
+    ) -> None:
+        self._client = Client(api_url.rstrip("/"), api_key, ca_certs=ca_certs)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -52,7 +56,7 @@ class Assay:
             ConfigurationError: A setting is missing; the message says which.
         """
         settings = client_settings()
-        return cls(settings.api_url, settings.api_key)
+        return cls(settings.api_url, settings.api_key, ca_certs=settings.ca_certs)
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,9 @@ from orchestrator.domain.errors import (
 #: What to do about a status, where the API cannot know it.
 _HINTS = {401: "; is ASSAY_API_KEY right?"}
 
+#: What a proxy says while the API behind it is away.
+_OF_PROXIES = frozenset({502, 503, 504})
+
 #: Seconds, where an answer that asks for patience says no number.
 _LATER_SECONDS = 1
 
@@ -49,6 +52,7 @@ def data_of(answer: httpx.Response) -> Any:
 
     Raises:
         AssayError: It says no; the class is that of its code.
+        NoAnswerError: It is a proxy's, which does not reach the API.
         ClientError: It is not Assay's.
     """
     envelope = envelope_of(answer)
@@ -56,10 +60,7 @@ def data_of(answer: httpx.Response) -> Any:
         return envelope.get("data")
     status = f"{answer.status_code} {answer.reason_phrase}".strip()
     if envelope is None:
-        raise ClientError(
-            f"{answer.url} answered {status}, and not as Assay does; is ASSAY_API_URL"
-            " right?"
-        )
+        raise _not_ours(answer, status)
     said = sentence_of(envelope.get("messages")) or answer.url.path
     hint = _HINTS.get(answer.status_code, "")
     raise error_of(
@@ -68,6 +69,16 @@ def data_of(answer: httpx.Response) -> Any:
         field=_first_field(envelope.get("messages")),
         retry_after=answer.headers.get("Retry-After"),
     )
+
+
+def _not_ours(answer: httpx.Response, status: str) -> AssayError:
+    what = f"{answer.url} answered {status}, and not as Assay does"
+    if answer.status_code in _OF_PROXIES:
+        return NoAnswerError(
+            f"{what}: a proxy that does not reach it; does the API run, and is"
+            " ASSAY_API_URL right?"
+        )
+    return ClientError(f"{what}; is ASSAY_API_URL right?")
 
 
 def envelope_of(answer: httpx.Response) -> dict[str, Any] | None:

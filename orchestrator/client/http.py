@@ -27,6 +27,7 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.loopback import direct_mounts
 from orchestrator.client.settings import client_settings
+from orchestrator.contracts.https import CA_CERTS, trusting, why_untrusted
 from orchestrator.domain.errors import ConfigurationError, InvalidError
 
 _PREFIX = "/sampledb/v2"
@@ -52,7 +53,9 @@ class Client:
     else answers, or :class:`ConfigurationError` for the address or the key.
     """
 
-    def __init__(self, api_url: str, api_key: str) -> None:
+    def __init__(
+        self, api_url: str, api_key: str, *, ca_certs: str | None = None
+    ) -> None:
         if not api_key.isascii() or not api_key.isprintable():
             raise ConfigurationError(
                 "ASSAY_API_KEY: no key has such characters; copy it again",
@@ -60,6 +63,7 @@ class Client:
             )
         self._url = api_url
         self._key = api_key
+        self._ca_certs = ca_certs
         try:
             self._http = httpx.Client(
                 base_url=api_url + _PREFIX,
@@ -68,6 +72,7 @@ class Client:
                 # Of this machine itself no proxy is asked; else HTTP_PROXY and its
                 # kin say so.
                 mounts=direct_mounts(api_url),
+                verify=trusting(ca_certs, trust_env=True),
             )
         except httpx.InvalidURL:
             raise no_address(api_url) from None
@@ -130,7 +135,7 @@ class Client:
 
     def another(self) -> Client:
         """Return another connection to the same API: for another thread."""
-        return Client(self._url, self._key)
+        return Client(self._url, self._key, ca_certs=self._ca_certs)
 
     @contextmanager
     def lines(self, path: str, **parameters: list[str]) -> Iterator[Iterator[str]]:
@@ -209,11 +214,8 @@ class Client:
             raise ClientError("this connection has been closed; open another")
         try:
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise NoAnswerError(
-                f"nobody answers at {self._url}; is `assay up` running, and is"
-                " ASSAY_API_URL right?"
-            ) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise self._unreached(error) from None
         except httpx.UnsupportedProtocol:
             raise no_address(self._url) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
@@ -227,6 +229,18 @@ class Client:
                 f"{self._url} broke off ({type(error).__name__}); try again"
             ) from None
 
+    def _unreached(self, error: httpx.TransportError) -> NoAnswerError:
+        why = why_untrusted(error)
+        if why is not None:
+            return NoAnswerError(
+                f"the certificate of {self._url} is not trusted: {why}; is"
+                f" ASSAY_API_URL right, and the file of its authority in {CA_CERTS}?"
+            )
+        return NoAnswerError(
+            f"nobody answers at {self._url}; is `assay up` running, and is"
+            " ASSAY_API_URL right?"
+        )
+
 
 def connect() -> Client:
     """
@@ -236,7 +250,7 @@ def connect() -> Client:
         ConfigurationError: The address or the key is not set, or is not valid.
     """
     settings = client_settings()
-    return Client(settings.api_url, settings.api_key)
+    return Client(settings.api_url, settings.api_key, ca_certs=settings.ca_certs)
 
 
 def segment(name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.contracts.data_dir import env_file, read_lines
+from orchestrator.contracts.https import CA_CERTS, check_certificates
 from orchestrator.domain.errors import ConfigurationError
 
 _URL = "ASSAY_API_URL"
@@ -23,10 +24,15 @@ _EXAMPLES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientSettings:
-    """What a client of the HTTP API needs."""
+    """
+    What a client of the HTTP API needs.
+
+    ``ca_certs``: a file of authorities that are trusted beside the public ones.
+    """
 
     api_url: str
     api_key: str = field(repr=False)
+    ca_certs: str | None = None
 
 
 def client_settings() -> ClientSettings:
@@ -36,7 +42,20 @@ def client_settings() -> ClientSettings:
     Raises:
         ConfigurationError: One of them is unset; the message says how to set it.
     """
-    return ClientSettings(api_url=_read(_URL).rstrip("/"), api_key=_read(_KEY))
+    return ClientSettings(
+        api_url=_read(_URL).rstrip("/"), api_key=_read(_KEY), ca_certs=_ca_certs()
+    )
+
+
+def _ca_certs() -> str | None:
+    file = os.environ.get(CA_CERTS)
+    if not file:
+        return None
+    try:
+        check_certificates(file)
+    except ValueError as error:
+        raise ConfigurationError(f"{CA_CERTS}: {error}", field=CA_CERTS) from None
+    return file
 
 
 def _read(name: str) -> str:

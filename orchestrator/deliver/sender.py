@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import httpcore
-import httpx
 import structlog
 from standardwebhooks import Webhook
 
 from orchestrator import __version__
+from orchestrator.contracts.https import trusting
 from orchestrator.deliver.calling import (
     CheckedBackend,
     ForbiddenAddressError,
@@ -81,6 +81,7 @@ class Sender:
     Args:
         allowed: Networks that may be called beside the public internet.
         at_once: Calls at the same time.
+        ca_certs: A file of authorities that are trusted beside the public ones.
         seconds: Of one call, from the name to the end of the answer.
     """
 
@@ -89,12 +90,13 @@ class Sender:
         *,
         allowed: Sequence[Network],
         at_once: int,
+        ca_certs: str | None = None,
         seconds: float = CALL_SECONDS,
     ) -> None:
         self._seconds = seconds
         self._pool = httpcore.ConnectionPool(
             # Of the environment: the certificates alone, SSL_CERT_FILE; no proxy.
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=trusting(ca_certs, trust_env=True),
             max_connections=at_once,
             max_keepalive_connections=at_once,
             keepalive_expiry=_KEEP_SECONDS,

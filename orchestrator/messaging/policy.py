@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import httpx
 
+from orchestrator.contracts.https import CA_CERTS, trusting, why_untrusted
 from orchestrator.contracts.names import is_rabbitmq
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.messaging.accounts import (
@@ -96,14 +97,19 @@ def _write(client: Any, account: Account, *, database: int, anew: bool) -> bool:
 
 
 def apply_to_rabbitmq(
-    broker_url: str, management_url: str, accounts: Sequence[Account]
+    broker_url: str,
+    management_url: str,
+    accounts: Sequence[Account],
+    *,
+    ca_certs: str | None = None,
 ) -> None:
     """
     Give a RabbitMQ these accounts.
 
     Args:
         management_url: Of its management API, with an administrator's name and
-            password: ``http://name:password@host:15672``.
+            password: ``http://name:password@host:15672``, or ``https://``.
+        ca_certs: A file of authorities that are trusted beside the public ones.
 
     Raises:
         ConfigurationError: It did not take them; the message says what it answered.
@@ -113,6 +119,7 @@ def apply_to_rabbitmq(
         base_url=f"{management_url.rstrip('/')}/api",
         timeout=_TIMEOUT_SECONDS,
         trust_env=False,
+        verify=trusting(ca_certs),
     ) as client:
         for account in accounts:
             user = quote(account.user, safe="")
@@ -210,7 +217,13 @@ def _put(client: httpx.Client, path: str, document: dict[str, str]) -> None:
 def _refused(error: Exception) -> ConfigurationError:
     # Its text has the address, and so perhaps a password.
     answer = getattr(error, "response", None)
-    said = f"it answered {answer.status_code}" if answer else type(error).__name__
+    untrusted = why_untrusted(error)
+    if answer:
+        said = f"it answered {answer.status_code}"
+    elif untrusted:
+        said = f"its certificate is not trusted: {untrusted} (see {CA_CERTS})"
+    else:
+        said = type(error).__name__
     return ConfigurationError(
         f"the management API of RabbitMQ did not take an account: {said}; set"
         " ASSAY_BROKER_MANAGEMENT_URL=http://name:password@host:15672 to an"

@@ -7,13 +7,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -30,6 +27,7 @@ from orchestrator.messaging.topology import (
     open_connection,
     redis_client,
 )
+from tests.fixtures.authority import Authority
 from tests.fixtures.brokers import RABBITMQ_ADDRESS, Broker, RabbitMQHost, start_process
 from tests.fixtures.freezing_proxy import freezing_link
 from tests.fixtures.waiting import eventually
@@ -38,37 +36,6 @@ from tests.fixtures.waiting import eventually
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
 )
-
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate for ``localhost``, and the one that says so."""
-
-    folder: Path
-
-    @property
-    def trusted(self) -> str:
-        return f"ssl_ca_certs={self.folder / 'ca.pem'}"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make certificates with")
-    folder = tmp_path_factory.mktemp("authority")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
-    ours = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    openssl("req", "-x509", *_KEY, "-days", "2", "-subj", "/CN=throw-away",
-            "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
-    openssl("req", *_KEY, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "csr")
-    openssl("x509", "-req", "-in", "csr", *ours, "-extfile", "names", "-out", "crt.pem")
-    return Authority(folder)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +70,7 @@ def _listens(port: int) -> bool:
 @pytest.fixture(scope="module")
 def amqps_port(authority: Authority) -> Iterator[int]:
     """A port at which TLS ends before RabbitMQ."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.folder / "crt.pem", authority.folder / "key.pem")
+    context = authority.server_side()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

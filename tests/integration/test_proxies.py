@@ -20,7 +20,7 @@ import pytest
 import yaml
 from typing_extensions import override
 
-from orchestrator.client.failures import ClientError
+from orchestrator.client.failures import NoAnswerError
 from orchestrator.client.http import Client
 from orchestrator.client.loopback import is_loopback
 from orchestrator.domain.values import Role
@@ -85,7 +85,7 @@ def test_elsewhere_is_reached_through_the_proxy(monkeypatch: pytest.MonkeyPatch)
         thread = threading.Thread(target=proxy.handle_request)
         thread.start()
         elsewhere = Client("http://assay.example:8000", "key")
-        with elsewhere as client, pytest.raises(ClientError):
+        with elsewhere as client, pytest.raises(NoAnswerError):
             client.get("/job")
         thread.join()
 

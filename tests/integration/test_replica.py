@@ -236,6 +236,30 @@ def test_heartbeats_go_on_while_a_nasty_result_is_judged(scene: Stage):
         assert scene.desk.end_of(assignment).kind == kind
 
 
+def test_options_that_do_not_fit_fail_the_task_for_good_and_are_named(scene: Stage):
+    source = """
+    from pydantic import BaseModel
+    from workers import Analysis, Sample, analyzer
+
+    class Options(BaseModel):
+        depth: int = 1
+
+    @analyzer("shaped", version="1", options=Options)
+    def shaped(sample: Sample[Options]) -> Analysis:
+        return Analysis(score=sample.options.depth)
+    """
+    scene.run(source)
+    ordered: tuple[dict[str, Any], ...] = ({"depth": "ten"}, {"depth": "7"}, {})
+    given = [scene.desk.assign("shaped", options=options) for options in ordered]
+
+    wrong, *fine = map(scene.desk.end_of, given)
+
+    assert (wrong.kind, wrong.reason, wrong.recoverable) == ("failed", "error", False)
+    assert (wrong.message or "").startswith("option depth: Input should be a valid")
+    assert "File" not in (wrong.message or "")
+    assert [report.analysis and report.analysis.score for report in fine] == [7, 1]
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [{}, {"assignment": None}, {"assignment": {"version": 9}}, {"something": "else"}],

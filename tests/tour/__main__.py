@@ -1,5 +1,6 @@
 """
-A newcomer's first ten minutes by the README's words alone: ``make tour``.
+A newcomer's first ten minutes by the README's words alone, and an operator's three
+machines by those of their page: ``make tour``.
 
 On a fresh clone, in an empty home: what the README shows is typed, what comes is
 printed, and the first thing that does not do what it says ends the tour. It needs
@@ -22,6 +23,9 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
+
+from tests.tour import three_machines
+from tests.tour.machines import TourError
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +63,10 @@ def main() -> None:
         _run(f"git clone --quiet {ROOT} {clone}", folder, environment)
         _run("make demo", clone, environment, promise="all as expected")
         _look_around(clone, home, environment)
+        try:
+            three_machines.take(clone)
+        except TourError as error:
+            _fail(str(error))
     print("\nthe tour is over, and everything did what the README says")
 
 

@@ -14,7 +14,12 @@ from typing_extensions import override
 
 from orchestrator.client.failures import ClientError
 from orchestrator.client.http import Client, segment
-from orchestrator.domain.errors import AssayError, ConfigurationError, InvalidError
+from orchestrator.domain.errors import (
+    AssayError,
+    ConfigurationError,
+    InvalidError,
+    UnavailableError,
+)
 
 
 @dataclass
@@ -146,6 +151,16 @@ def test_somebody_elses_answer_is_told_from_ours(
     server.status, server.body = status, body
 
     assert "is ASSAY_API_URL right?" in complaint(client)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_does_not_reach_the_api_is_asked_again(
+    server: Server, client: Client, status: int
+):
+    server.status, server.body = status, b"<html>"
+
+    with pytest.raises(UnavailableError, match="a proxy that does not reach it"):
+        client.get("/job")
 
 
 def test_where_nobody_listens_the_address_is_named(server: Server):

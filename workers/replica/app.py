@@ -220,6 +220,7 @@ class _Replica:
             worker=self.analyzer.name,
             secret=self.settings.secret,
             replica=self.name,
+            ca_certs=self.settings.ca_certs,
         )
         every = self.settings.enrolment_seconds
         self._intake = Intake(
@@ -276,6 +277,7 @@ class _Replica:
                 secret=self.settings.secret,
                 slots=slots,
                 sources=self.settings.sources,
+                ca_certs=self.settings.ca_certs,
             ),
             sandbox=sandbox,
             check=self._check,

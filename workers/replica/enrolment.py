@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
+from orchestrator.contracts.https import CA_CERTS, why_untrusted
 from orchestrator.contracts.signature import enrolment_proof
 from orchestrator.contracts.wire import PROOF_HEADER, REPLICA_HEADER
 from workers.replica.identity import wall_clock
@@ -60,6 +61,7 @@ class Enrolment:
     worker: str
     secret: str = field(repr=False)
     replica: str
+    ca_certs: str | None = None
     skew: Skew = field(default_factory=Skew)
 
     def ask(self) -> Standing:
@@ -80,7 +82,9 @@ class Enrolment:
             return left
 
         asked = wall_clock()
-        transport = WatchedTransport(httpx.Limits(max_connections=1))
+        transport = WatchedTransport(
+            httpx.Limits(max_connections=1), ca_certs=self.ca_certs
+        )
         try:
             with (
                 watched(look),
@@ -93,10 +97,18 @@ class Enrolment:
                 self.skew.note(date, asked=asked, answered=answered)
                 return _standing(answer)
         except (httpx.HTTPError, httpx.InvalidURL, _TooLongError) as error:
-            hint = f"the API does not answer at {_place(self.api_url)}"
-            said = {"error": type(error).__name__, "hint": hint}
+            said = {"error": type(error).__name__, "hint": self._hint(error)}
             log.warning("enrolment.unanswered", extra=said)
             return Standing.UNANSWERED
+
+    def _hint(self, error: Exception) -> str:
+        place, why = _place(self.api_url), why_untrusted(error)
+        if why is None:
+            return f"the API does not answer at {place}"
+        return (
+            f"the certificate of the API at {place} is not trusted: {why}; set"
+            f" {CA_CERTS} to the file of its authority"
+        )
 
 
 def _place(url: str) -> str:

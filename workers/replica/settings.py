@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.contracts import names
 from orchestrator.contracts.broker_tls import check_broker_options
+from orchestrator.contracts.https import CA_CERTS, check_certificates
 from orchestrator.contracts.silence import broker_limits
 from workers.replica.sources import Host, Sources
 
@@ -46,7 +47,8 @@ class Settings:
 
     ``events``: whether Celery sends the task events that Flower shows. ``sources``:
     from where samples may be read, beside the API. ``enrolment_seconds``: from one
-    question whether we are still enrolled to the next.
+    question whether we are still enrolled to the next. ``ca_certs``: a file of
+    authorities that are trusted beside the public ones, for HTTPS.
     """
 
     broker_url: str = field(repr=False)
@@ -58,6 +60,7 @@ class Settings:
     slots: int = 1
     events: bool = True
     sources: Sources = field(default_factory=Sources)
+    ca_certs: str | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, worker: str) -> Settings:
@@ -91,6 +94,7 @@ class Settings:
             slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
             events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
             sources=Sources(roots=_roots(environment), hosts=_hosts(environment)),
+            ca_certs=_authorities(environment),
         )
 
     @property
@@ -175,6 +179,17 @@ def _host(word: str) -> Host:
             " example to bucket.s3.eu-west-1.amazonaws.com,minio:9000"
         )
     return Host(name, port)
+
+
+def _authorities(environment: Mapping[str, str]) -> str | None:
+    file = environment.get(CA_CERTS, "").strip()
+    if not file:
+        return None
+    try:
+        check_certificates(file)
+    except ValueError as error:
+        raise SettingsError(f"{CA_CERTS}: {error}") from None
+    return file
 
 
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -133,6 +133,7 @@ class Transfer:
         secret: The worker's enrolment secret, of which each request has a proof.
         slots: How many requests may be open at once.
         sources: From where samples may be read, beside the API.
+        ca_certs: A file of authorities that are trusted beside the public ones.
         retry_seconds: For how long to try again when nobody answers, or a 5xx comes.
     """
 
@@ -143,6 +144,7 @@ class Transfer:
         secret: str,
         slots: int,
         sources: Sources,
+        ca_certs: str | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._api_url = api_url.rstrip("/")
@@ -154,7 +156,7 @@ class Transfer:
         )
         self._client = httpx.Client(
             timeout=_TIMEOUT,
-            transport=WatchedTransport(limits),
+            transport=WatchedTransport(limits, ca_certs=ca_certs),
             # Proxies and .netrc of the machine are for people, not for samples.
             trust_env=False,
             follow_redirects=False,

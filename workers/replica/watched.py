@@ -20,6 +20,8 @@ import httpx
 from httpcore import SOCKET_OPTION, NetworkBackend, NetworkStream
 from typing_extensions import override
 
+from orchestrator.contracts.https import trusting
+
 #: Seconds left; raises what ends the waiting.
 Look = Callable[[], float]
 
@@ -40,11 +42,16 @@ def watched(look: Look) -> Iterator[None]:
 
 
 class WatchedTransport(httpx.HTTPTransport):
-    """Speaks HTTP/1.1 over such connections."""
+    """
+    Speaks HTTP/1.1 over such connections.
 
-    def __init__(self, limits: httpx.Limits) -> None:
+    Args:
+        ca_certs: A file of authorities that are trusted beside the public ones.
+    """
+
+    def __init__(self, limits: httpx.Limits, *, ca_certs: str | None = None) -> None:
         # Proxies and certificates of the environment are for people, not for samples.
-        context = httpx.create_ssl_context(trust_env=False)
+        context = trusting(ca_certs)
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from workers.analysis import Analysis, Classification, Recoverable, Unsupported
 from workers.analyzer import Analyzer
+from workers.options import OptionsError
 from workers.sample import Sample
 from workers.sandbox.inside.confinement import Walls, tie
 from workers.sandbox.inside.places import told, without_places
@@ -176,11 +177,14 @@ def _answer(analyzer: Analyzer, packed: bytes, place: Place) -> Answer:
 
 def _call(analyzer: Analyzer, sample: Sample) -> Answer:
     try:
-        return _finished(analyzer.function(sample))
+        return _finished(analyzer(sample))
     except MemoryError as error:
         return {"kind": "out_of_memory", "message": _describe(error, sample)}
     except Unsupported as error:
         return _raised("unsupported", _refusal(analyzer, sample, error))
+    except OptionsError as error:
+        # Of nobody's lines: what was ordered does not fit.
+        return _raised("error", without_places(str(error))[:MESSAGE_MAX])
     except Recoverable as error:
         return _raised("error", _describe(error, sample), recoverable=True)
     except BaseException as error:  # noqa: BLE001  (the author's code may raise anything)

@@ -1,0 +1,156 @@
+"""
+Options with a model: what an analyzer is given, and what does not fit.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from workers import Analysis, Analyzer, Sample, analyzer
+from workers.options import OptionsError
+
+
+class Window(BaseModel):
+    first: int
+    last: int = 9
+
+
+class Options(BaseModel):
+    depth: int = Field(default=1, ge=1, le=9)
+    window: Window | None = None
+
+    @model_validator(mode="after")
+    def _is_not_too_deep(self) -> Options:
+        if self.window and self.depth > self.window.last:
+            raise ValueError("deeper than the window")
+        return self
+
+
+@analyzer("shaped", version="1", options=Options)
+def shaped(sample: Sample[Options]) -> Analysis:
+    return Analysis(score=sample.options.depth, result=sample.options.model_dump())
+
+
+def test_an_analyzer_is_given_its_model():
+    assert _found(shaped, {"depth": 3, "window": {"first": 2}}) == {
+        "depth": 3,
+        "window": {"first": 2, "last": 9},
+    }
+
+
+def test_what_is_not_said_is_filled_in():
+    assert _found(shaped, {}) == {"depth": 1, "window": None}
+
+
+def test_the_text_of_a_policy_is_a_number_where_one_is_wanted():
+    assert _found(shaped, {"depth": "3"})["depth"] == 3
+
+
+def test_an_option_that_the_model_does_not_know_is_for_other_workers():
+    assert _found(shaped, {"depth": 3, "rules": "all"})["depth"] == 3
+
+
+def test_a_model_may_refuse_what_it_does_not_know():
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+    @analyzer("strict", version="1", options=Strict)
+    def strict(_: Sample[Strict]) -> Analysis:
+        return Analysis(score=-1)
+
+    assert _refusal(strict, {"deptj": 3}) == (
+        "option deptj: Extra inputs are not permitted; it is 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"depth": 10, "window": {}},
+            [
+                "option depth: Input should be less than or equal to 9; it is 10",
+                "option window.first: Field required",
+            ],
+        ),
+        (
+            {"depth": "ten", "window": {"first": None}},
+            [
+                (
+                    "option depth: Input should be a valid integer,"
+                    " unable to parse string as an integer; it is 'ten'"
+                ),
+                "option window.first: Input should be a valid integer; it is None",
+            ],
+        ),
+        (
+            {"depth": 5, "window": {"first": 1, "last": 2}},
+            [
+                (
+                    "options: Value error, deeper than the window;"
+                    " it is {'depth': 5, 'window': {'first': 1, 'last': 2}}"
+                ),
+            ],
+        ),
+    ],
+)
+def test_each_option_that_does_not_fit_is_named(
+    options: Mapping[str, Any], told: Sequence[str]
+):
+    assert _refusal(shaped, options).splitlines() == told
+
+
+def test_what_is_told_of_many_options_is_short():
+    class Many(BaseModel):
+        values: list[int]
+
+    @analyzer("many", version="1", options=Many)
+    def many(_: Sample[Many]) -> Analysis:
+        return Analysis(score=-1)
+
+    lines = _refusal(many, {"values": ["x" * 10_000] * 50}).splitlines()
+
+    assert len(lines) == 11
+    assert lines[-1] == "and 40 more"
+    assert max(map(len, lines)) < 300
+
+
+@pytest.mark.parametrize("given", [dict, "Options", Options()])
+def test_what_is_no_model_is_refused_when_it_is_registered(given: object):
+    with pytest.raises(ValueError, match=r"options: .* must be a pydantic model"):
+        analyzer("wrong", version="1", options=cast("type[Options]", given))
+
+
+def test_an_analyzer_without_a_model_loads_no_pydantic():
+    program = (
+        "import sys, workers; from pathlib import Path\n"
+        "@workers.analyzer('none', version='1')\n"
+        "def none(sample): return workers.Analysis(score=sample.options['a'])\n"
+        "sample = workers.Sample(path=Path(), sha256='', size=0, options={'a': 1})\n"
+        "print(none(sample).score, 'pydantic' in sys.modules)"
+    )
+
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+
+    assert said == "1 False\n"
+
+
+def _found(which: Analyzer, options: Mapping[str, Any]) -> Any:
+    return which(_sample(options)).result
+
+
+def _refusal(which: Analyzer, options: Mapping[str, Any]) -> str:
+    with pytest.raises(OptionsError) as refused:
+        which(_sample(options))
+    return str(refused.value)
+
+
+def _sample(options: Mapping[str, Any]) -> Sample:
+    return Sample(path=Path("none"), sha256="0" * 64, size=0, options=options)
