@@ -61,6 +61,7 @@ def run_api(settings: Settings) -> None:
         with suppress(KeyboardInterrupt):
             server.run()
     finally:
+        app.state.hub.close()
         classifier.close()
     if not server.started:
         raise SystemExit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from orchestrator.cli.ids import job_id
 from orchestrator.cli.options import AsJSON
 from orchestrator.client.http import Client, connect, segment
 from orchestrator.client.models import OVER
+from orchestrator.client.patience import patiently
 from orchestrator.client.report import read_report
 from orchestrator.client.watch import Watch
 from orchestrator.terminal.output import (
@@ -29,6 +31,7 @@ from orchestrator.terminal.output import (
     print_table,
 )
 from orchestrator.terminal.report import TASK_COLUMNS, print_report, task_rows
+from orchestrator.terminal.sending import tell_away
 from orchestrator.terminal.tables import table
 from orchestrator.terminal.words import (
     Exact,
@@ -214,7 +217,8 @@ def _readings(client: Client, ids: Sequence[str]) -> Iterator[list[Reading]]:
                 told, ask_at = None, time.monotonic() + _ASK_SECONDS
             for each in open_now:
                 if told is None or each in told:
-                    known[each] = _read(client, each)
+                    read = partial(_read, client, each)
+                    known[each] = patiently(read, note_away=tell_away)
 
 
 def _read(client: Client, job: str) -> Reading:

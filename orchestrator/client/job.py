@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from typing_extensions import override
 from orchestrator.client.failures import WaitTimeoutError
 from orchestrator.client.http import Client
 from orchestrator.client.models import OVER, JobData, JobVerdict, Task
+from orchestrator.client.patience import PATIENCE_SECONDS, patiently
 from orchestrator.client.watch import Watch
 
 #: Seconds between two looks: a short job is seen soon, a long one costs little, and one
@@ -106,6 +108,8 @@ class Job:
 
         Raises:
             WaitTimeoutError: It takes longer; it goes on, and may be waited for again.
+            UnavailableError: Nobody has answered for five minutes, or when *timeout*
+                was over.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         if self.refresh().is_over:
@@ -120,7 +124,8 @@ class Job:
                         f" {timeout:g} s; it goes on"
                     )
                 told = watch.wait(min(pause, left))
-                self.take(told.get(str(self.id)) if told else None)
+                row = told.get(str(self.id)) if told else None
+                patiently(partial(self.take, row), seconds=min(left, PATIENCE_SECONDS))
                 # Whoever is told need not look; but what tells may be gone.
                 longest = _LONGEST_LOOK if told is None else _TOLD_LOOK
                 pause = min(pause * 1.5, longest)

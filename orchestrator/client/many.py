@@ -17,6 +17,7 @@ from orchestrator.client.failures import error_of, sentence_of
 from orchestrator.client.http import Client, Progressed
 from orchestrator.client.job import Job
 from orchestrator.client.order import Order, Source, name_of, opened
+from orchestrator.client.patience import AGAIN_SECONDS, patiently
 from orchestrator.domain.errors import (
     AssayError,
     AuthenticationError,
@@ -30,9 +31,6 @@ _TOGETHER = 100
 
 #: Seconds that an order waits for others: the first jobs run while files are sent.
 _TOGETHER_SECONDS = 1.0
-
-#: Seconds from one try to the next, where the answer names none.
-_AGAIN_SECONDS = 2.0
 
 #: What is wrong with all of them alike: then nothing more is sent.
 _OF_ALL = (AuthenticationError, PermissionDeniedError)
@@ -103,8 +101,9 @@ class Submitter:
                 return self._client.send_open("/sample", file, progressed=progressed)
 
         # What cannot be read from its beginning again is sent once.
-        again = self._again if isinstance(source, str | Path | bytes) else _once
-        sha256 = str(again(send)["sample"]["id"])
+        may_repeat = isinstance(source, str | Path | bytes)
+        sent = self._patiently(send) if may_repeat else send()
+        sha256 = str(sent["sample"]["id"])
         if not self._pending:
             self._since = time.monotonic()
         name = self._file_name or name_of(source)
@@ -122,7 +121,7 @@ class Submitter:
         deadline = time.monotonic() + self._patience
         while left:
             try:
-                results = self._again(partial(self._send, left))
+                results = self._patiently(partial(self._send, left))
             except _OF_ALL:
                 raise
             except AssayError as error:
@@ -138,7 +137,7 @@ class Submitter:
                     yield done
             left = refused
             if left:
-                time.sleep(_AGAIN_SECONDS)
+                time.sleep(AGAIN_SECONDS)
 
     def _send(self, pending: Iterable[_Pending]) -> list[dict[str, Any]]:
         orders = [each.body for each in pending]
@@ -154,21 +153,5 @@ class Submitter:
         error = error_of(result["code"], sentence_of(result["messages"]))
         return Submitted(source=pending.source, error=error)
 
-    def _again(self, ask: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                return ask()
-            except LimitExceededError as error:
-                pause = float(error.retry_after_seconds)
-                if time.monotonic() + pause > deadline:
-                    raise
-            except UnavailableError:
-                pause = _AGAIN_SECONDS
-                if time.monotonic() + pause > deadline:
-                    raise
-            time.sleep(pause)
-
-
-def _once(ask: Callable[[], Any]) -> Any:
-    return ask()
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        return patiently(ask, seconds=self._patience)

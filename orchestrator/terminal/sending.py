@@ -7,9 +7,10 @@ Which workers look at a file the API decides; what it waits for, the API says.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -17,14 +18,12 @@ from orchestrator.client.http import Client, Progressed
 from orchestrator.client.job import Job
 from orchestrator.client.many import Submitter
 from orchestrator.client.order import Order, Source
-from orchestrator.client.watch import Watch
-from orchestrator.domain.errors import AssayError
+from orchestrator.client.patience import PATIENCE_SECONDS, patiently
+from orchestrator.client.watch import JSONObject, Watch
+from orchestrator.domain.errors import AssayError, UnavailableError
 from orchestrator.domain.words import shown
 from orchestrator.terminal.output import console, errors, tell
 from orchestrator.terminal.sources import Named
-
-#: Seconds for which an API that is away, or has had enough for now, is asked again.
-_PATIENCE = 300.0
 
 _LOOK_SECONDS = 0.5
 #: Seconds between two looks at all of them, whatever is told.
@@ -62,7 +61,7 @@ def send(
         PermissionDeniedError: Its role may not submit.
     """
     names: dict[int, str] = {id(named.source): named.shown for named in files}
-    submitter = Submitter(client, order, patience=_PATIENCE, file_name=file_name)
+    submitter = Submitter(client, order, patience=PATIENCE_SECONDS, file_name=file_name)
     with _bar(sum(named.size_bytes for named in files)) as (name, progressed):
 
         def each() -> Iterator[Source]:
@@ -86,7 +85,11 @@ def wait(client: Client, jobs: Sequence[Job], *, timeout: float | None) -> bool:
     told: dict[str, str] = {}
     explain_at = time.monotonic() + _EXPLAIN_SECONDS
     ask_at = time.monotonic() + _ASK_SECONDS
-    open_jobs = {str(job.id): job for job in jobs if not job.refresh().is_over}
+    open_jobs = {
+        str(job.id): job
+        for job in jobs
+        if not patiently(job.refresh, note_away=tell_away).is_over
+    }
     with Watch(client, open_jobs) as watch:
         while open_jobs:
             now = time.monotonic()
@@ -101,10 +104,23 @@ def wait(client: Client, jobs: Sequence[Job], *, timeout: float | None) -> bool:
                 changed, ask_at = None, now + _ASK_SECONDS
             if changed is None:
                 changed = dict.fromkeys(open_jobs)
-            for job_id, row in changed.items():
-                if job_id in open_jobs and open_jobs[job_id].take(row).is_over:
-                    del open_jobs[job_id]
+            _take(open_jobs, changed, PATIENCE_SECONDS if deadline is None else left)
     return True
+
+
+def _take(
+    open_jobs: dict[str, Job], changed: Mapping[str, JSONObject | None], patience: float
+) -> None:
+    """Take how jobs stand now, and keep those that are not over."""
+    for job_id in changed.keys() & open_jobs.keys():
+        take = partial(open_jobs[job_id].take, changed[job_id])
+        if patiently(take, seconds=patience, note_away=tell_away).is_over:
+            del open_jobs[job_id]
+
+
+def tell_away(error: UnavailableError) -> None:
+    """Say that somebody who is away is waited for."""
+    tell(f"{error}; it is asked again")
 
 
 def _explain(
@@ -113,13 +129,18 @@ def _explain(
     if of > 1:
         _say(told, "jobs", f"{of - len(open_jobs)} of {of} jobs are over")
     for job in open_jobs[:_EXPLAINED]:
-        explained = client.get(f"/job/{job.id}/explain")
-        for waiting in explained["waiting"]:
-            about = f"{job.id}/{waiting['worker']}"
-            end = f"…{str(job.id)[-8:]} " if of > 1 else ""
-            line = f"{end}{waiting['worker']}: {waiting['detail']}"
-            # Its numbers change with each look: said again when something else does.
-            _say(told, about, line, key=waiting["because"])
+        with suppress(UnavailableError):
+            _explain_one(client, job, told, of=of)
+
+
+def _explain_one(client: Client, job: Job, told: dict[str, str], *, of: int) -> None:
+    explained = client.get(f"/job/{job.id}/explain")
+    for waiting in explained["waiting"]:
+        about = f"{job.id}/{waiting['worker']}"
+        end = f"…{str(job.id)[-8:]} " if of > 1 else ""
+        line = f"{end}{waiting['worker']}: {waiting['detail']}"
+        # Its numbers change with each look: said again when something else does.
+        _say(told, about, line, key=waiting["because"])
 
 
 def _say(

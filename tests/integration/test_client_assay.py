@@ -7,8 +7,10 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from uuid import uuid4
 import pytest
 
 from orchestrator import Assay, AssayError, Order
+from orchestrator.api.app import create_app
 from orchestrator.client.failures import ClientError, NoAnswerError, WaitTimeoutError
 from orchestrator.domain.errors import (
     AuthenticationError,
@@ -28,7 +31,8 @@ from orchestrator.domain.errors import (
     UnknownWorkerError,
 )
 from orchestrator.domain.values import Role
-from tests.fixtures.api import API, SAMPLE_MAX_BYTES
+from tests.fixtures.api import API, SAMPLE_MAX_BYTES, serve
+from tests.fixtures.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -97,6 +101,25 @@ def test_a_job_is_waited_for_and_has_its_verdict(api: API, assay: Assay):
     sample = assay.sample(job.sample_sha256)
     assert sample.latest_verdict is not None
     assert sample.latest_verdict.score == 80
+
+
+def test_an_api_that_is_restarted_is_waited_for(api: API):
+    with ThreadPoolExecutor(1) as waiter:
+        with serve(create_app(api.services)) as bare:
+            url, port = str(bare.base_url), bare.base_url.port or 0
+            assay = Assay(url, api.key(Role.ANALYZER))
+            job = assay.submit(secrets.token_bytes(30), workers=[api.add_worker()])
+            waited = waiter.submit(job.wait, timeout=PATIENCE_SECONDS)
+        with socket.create_server(("127.0.0.1", port)) as away:
+            away.settimeout(PATIENCE_SECONDS)
+            # It was asked while there was no API.
+            away.accept()[0].close()
+        assert not waited.done()
+        with serve(create_app(api.services), port=port):
+            _succeed(api, job, score=5)
+
+            assert waited.result(PATIENCE_SECONDS).is_over
+        assay.close()
 
 
 def test_what_takes_longer_goes_on(api: API, assay: Assay):

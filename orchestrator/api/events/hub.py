@@ -99,6 +99,7 @@ class Hub:
         self._lock = threading.Lock()
         self._left_at = self._left_all_at = 0.0
         self._is_partial = False
+        self._is_closed = False
 
     async def join(
         self, viewer: Viewer, wanted: Wanted, *, last_id: str | None = None
@@ -126,6 +127,10 @@ class Hub:
         if last_id is not None:
             self._catch_up(listener, last_id)
         return listener
+
+    def close(self) -> None:
+        """Hear nothing any more; for any thread."""
+        self._is_closed = True
 
     def leave(self, listener: Listener) -> None:
         """Let somebody go."""
@@ -176,7 +181,7 @@ class Hub:
     def _may_stop(self) -> bool:
         lately = self._left_at + _LINGER_SECONDS > time.monotonic()
         with self._lock:
-            if self._listeners or lately:
+            if not self._is_closed and (self._listeners or lately):
                 return False
             # Who comes now begins anew.
             self._ear = None
