@@ -53,6 +53,9 @@ _SPOILT_SECONDS = 5.0
 #: Seconds after a broker refused: no busy loop against a broker that is away.
 _REFUSED_PAUSE_SECONDS = 0.5
 
+#: Attempts that a line names; one may be of thousands.
+_NAMED_MAX = 10
+
 
 class Dispatcher:
     """
@@ -195,14 +198,13 @@ class Dispatcher:
             )
         except BrokerError as error:
             # The next heartbeat that lists it brings the notice back.
-            for task_id, attempt in attempts:
-                log.warning(
-                    "replica.stop_failed",
-                    task=str(task_id),
-                    attempt=attempt,
-                    replica=told["replica"],
-                    error=str(error),
-                )
+            log.warning(
+                "replica.stop_failed",
+                replica=told["replica"],
+                attempts=told["attempts"][:_NAMED_MAX],
+                count=len(attempts),
+                error=str(error),
+            )
 
     def _secrets_of(self, replica: str) -> Sequence[str]:
         with self._database.uow() as tx:
