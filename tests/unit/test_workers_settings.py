@@ -151,3 +151,15 @@ def test_hosts_stand_between_commas():
 def test_a_place_that_is_none_is_named(name: str, value: str):
     with pytest.raises(SettingsError, match=rf"^{name}: .+set it"):
         read(**{name: value})
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "0.5", "nan", "inf", "1025", "two"])
+def test_a_number_of_slots_that_is_none_is_refused(text: str):
+    with pytest.raises(SettingsError, match=r"^ASSAY_WORKER_SLOTS .+ from 1 to 1024"):
+        read(ASSAY_WORKER_SLOTS=text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf"])
+def test_seconds_have_an_end(text: str):
+    with pytest.raises(SettingsError, match="ASSAY_HEARTBEAT_SECONDS"):
+        read(ASSAY_HEARTBEAT_SECONDS=text)

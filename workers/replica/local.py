@@ -61,7 +61,17 @@ def where_to_enrol(worker: str) -> str:
 
 
 def _enrolled(worker: str, found: Path) -> dict[str, Any]:
-    words = ("-m", "orchestrator", "worker", "register", worker, "--keep", "--json")
+    # -P: the current folder is the author's, or one of samples.
+    words = (
+        "-P",
+        "-m",
+        "orchestrator",
+        "worker",
+        "register",
+        worker,
+        "--keep",
+        "--json",
+    )
     done = subprocess.run(
         [sys.executable, *words],
         capture_output=True,
