@@ -72,13 +72,19 @@ def _enrolled(worker: str, found: Path) -> dict[str, Any]:
         "--keep",
         "--json",
     )
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SettingsError(
+            f"the stack of {found} did not enrol {worker} within"
+            f" {_PATIENCE_SECONDS} s; does it run (assay up)?"
+        ) from error
     if done.returncode == 0:
         own: dict[str, Any] = json.loads(done.stdout)
         return own
