@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator.contracts import names
 from workers.cli.loading import get_analyzer
 from workers.cli.starting import write_worker
 from workers.cli.words import TYPED, UsageError, say, visible
@@ -29,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do one command and return its exit code: 0 ok, 1 failed, 2 usage."""
     options = _parser().parse_args(arguments)
     # A module in the current directory, as with ``python -m`` and ``celery -A``; also
-    # when another program runs us.
+    # when another program runs us. Last: it may be a folder of samples, and what we
+    # have yet to import is not to be found there.
     if os.getcwd() not in sys.path:  # noqa: PTH109  (sys.path holds strings)
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109
     try:
         code: int = options.command(options)
     except UsageError as error:
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a replica until it is told to stop")
     run.add_argument("name", help=_NAME)
-    run.add_argument("--slots", type=int, metavar="N", help="analyses at a time")
+    run.add_argument("--slots", type=_slots, metavar="N", help="analyses at a time")
     run.set_defaults(command=_run)
     new = commands.add_parser("new", help="write a worker to start from, with a test")
     new.add_argument("path", type=Path, help="for example my_worker.py")
@@ -87,6 +89,15 @@ def _add_trials(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     conform.add_argument("name", help=_NAME)
     conform.add_argument("--json", action="store_true", help="print one JSON document")
     conform.set_defaults(command=_conform)
+
+
+def _slots(text: str) -> int:
+    count = int(text) if text.isdecimal() else 0
+    if not 1 <= count <= names.SLOTS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be a number from 1 to {names.SLOTS_MAX}"
+        )
+    return count
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ Loads no pydantic: whoever gives a model has loaded it, and nobody else needs it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,21 +43,33 @@ def with_options(
         # What policies say is text: "3" is a number where the model wants one.
         options = model.model_validate(sample.options)
     except ValidationError as error:
-        raise OptionsError(_told(error)) from error
+        raise OptionsError(_told(error, secret=_holds_a_secret(model))) from error
     given: Sample[Any] = sample
     return replace(given, options=options)
 
 
-def _told(error: ValidationError) -> str:
+def _holds_a_secret(model: type[BaseModel]) -> bool:
+    # Anywhere in it: what does not fit may be the object that a secret is in.
+    if model.model_config.get("hide_input_in_errors"):
+        return True
+    try:
+        schema = model.model_json_schema()
+    except Exception:  # noqa: BLE001  (of a type of the author's that has none)
+        return True
+    # As pydantic describes SecretStr, SecretBytes and whatever is made like them.
+    return '"writeOnly": true' in json.dumps(schema, default=str)
+
+
+def _told(error: ValidationError, *, secret: bool) -> str:
     problems = error.errors(include_url=False, include_context=False)
-    lines = [_problem(problem) for problem in problems[:_PROBLEMS_MAX]]
+    lines = [_problem(problem, secret=secret) for problem in problems[:_PROBLEMS_MAX]]
     more = len(problems) - len(lines)
     return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
-def _problem(problem: ErrorDetails) -> str:
+def _problem(problem: ErrorDetails, *, secret: bool) -> str:
     where = ".".join(map(str, problem["loc"]))
     head = f"option {where}" if where else "options"
-    if problem["type"] == "missing":
+    if secret or problem["type"] == "missing":
         return f"{head}: {problem['msg']}"
     return f"{head}: {problem['msg']}; it is {repr(problem['input'])[:_SHOWN_MAX]}"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from workers.analysis import JSON, Analysis
 from workers.analyzer import Analyzer
@@ -20,7 +20,55 @@ from workers.sample import Options, Sample
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_NAME = re.compile(r"^[a-zA-Z0-9_:\-.]{1,64}$")
+_NAME = re.compile(r"[a-zA-Z0-9_:\-.]{1,64}")
+
+TLP = Literal["clear", "green", "amber", "red"]
+
+#: As the contracts have them, which load pydantic: an analyzer need not.
+_WORD_MAX = 128
+_SECONDS_MAX = 366 * 86_400
+_COUNT_MAX = 2**63 - 1
+
+
+def _is_word(given: object) -> bool:
+    return isinstance(given, str) and len(given) <= _WORD_MAX and "\0" not in given
+
+
+def _are_patterns(given: object) -> bool:
+    # A text is a collection too, of letters that are no type of any sample.
+    if isinstance(given, str) or not isinstance(given, Collection):
+        return False
+    return all(_is_word(pattern) and pattern for pattern in given)
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, int) and 0 <= given <= _COUNT_MAX
+
+
+#: Argument → whether what was given will do, and what would. What the orchestrator
+#: does not take ends every heartbeat; here its author sees it first.
+_FITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (
+        lambda name: (
+            isinstance(name, str)
+            and bool(_NAME.fullmatch(name))
+            and name not in {".", ".."}
+        ),
+        "1 to 64 letters, digits or _ : - .",
+    ),
+    "version": (_is_word, f"a text of at most {_WORD_MAX} characters"),
+    "accepts": (_are_patterns, 'a list of texts, such as ["pe"]'),
+    "max_bytes": (lambda count: count is None or _is_count(count), "a number or None"),
+    "run_seconds": (
+        lambda given: isinstance(given, int | float) and 0 < given <= _SECONDS_MAX,
+        f"a number above 0, at most {_SECONDS_MAX}",
+    ),
+    "max_tlp": (
+        lambda given: given in get_args(TLP),
+        f"one of {', '.join(get_args(TLP))}",
+    ),
+    "memory_bytes": (_is_count, "a number"),
+}
 
 
 def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults)
@@ -31,7 +79,7 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
     max_bytes: int | None = None,
     run_seconds: float = 120.0,
     network: bool = False,
-    max_tlp: Literal["clear", "green", "amber", "red"] = "red",
+    max_tlp: TLP = "red",
     sends_data_out: bool = False,
     schema: Mapping[str, JSON] | None = None,
     options: type[Options] | None = None,
@@ -64,14 +112,17 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
             keep nothing from one sample to the next.
 
     Raises:
-        ValueError: The name or a limit is not valid; the message says which.
+        ValueError: An argument is not valid; the message says which.
     """
-    if not _NAME.fullmatch(name) or name in {".", ".."}:
-        msg = f"name: {name!r} needs 1 to 64 letters, digits or _ : - ."
-        raise ValueError(msg)
-    if run_seconds <= 0:
-        msg = f"run_seconds: {run_seconds} must be above 0"
-        raise ValueError(msg)
+    _check(
+        name=name,
+        version=version,
+        accepts=accepts,
+        max_bytes=max_bytes,
+        run_seconds=run_seconds,
+        max_tlp=max_tlp,
+        memory_bytes=memory_bytes,
+    )
     model = _model(options)
 
     def register(function: Callable[[Sample[Options]], Analysis]) -> Analyzer:
@@ -97,6 +148,14 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
         return registered
 
     return register
+
+
+def _check(**given: object) -> None:
+    for name, value in given.items():
+        fits, wanted = _FITS[name]
+        if not fits(value):
+            msg = f"{name}: {value!r} must be {wanted}"
+            raise ValueError(msg)
 
 
 def _model(options: type[Options] | None) -> type[BaseModel] | None:

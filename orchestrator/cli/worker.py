@@ -265,7 +265,8 @@ def _sdk(verb: str, help_text: str) -> None:
         },
     )
     def run(context: typer.Context) -> None:
-        words = [sys.executable, "-m", "workers", verb, *context.args]
+        # -P: what is called json.py in the current folder is not Python's.
+        words = [sys.executable, "-P", "-m", "workers", verb, *context.args]
         # To become it is the point: signals reach the replica itself.
         os.execv(words[0], words)  # noqa: S606
 

@@ -339,6 +339,13 @@ def test_only_regular_files_of_the_scratch_are_collected(sandbox, path):
     assert seen == []
 
 
+def test_a_file_that_is_missing_is_named_without_a_place_of_ours(sandbox):
+    outcome = run(sandbox, planned_run(do="names_files", paths=["missing"]))
+
+    assert isinstance(outcome, BadResult)
+    assert outcome.message == "files: 'missing': No such file or directory"
+
+
 def test_a_file_in_a_folder_may_be_named_twice(sandbox):
     seen = []
 

@@ -195,3 +195,88 @@ def test_plain_celery_says_in_one_line_which_setting_is_missing(tmp_path: Path):
     assert result.returncode == 2
     assert result.stderr.startswith("ASSAY_BROKER_URL is not set")
     assert "`assay worker register length`, where the service runs" in result.stderr
+
+
+@pytest.mark.parametrize("slots", ["0", "-3", "100000", "two"])
+def test_a_number_of_slots_that_is_none_is_a_usage_error(slots: str, tmp_path: Path):
+    write_module(tmp_path, LENGTH)
+
+    result = workers("run", "my_worker", f"--slots={slots}", folder=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr.endswith(f"'{slots}' must be a number from 1 to 1024\n")
+
+
+def test_a_module_that_leaves_says_so(tmp_path: Path):
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+
+    result = workers("try", "leaves.py", "leaves.py", folder=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("leaves can not be imported: SystemExit: 3\n")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..length", "my-worker"])
+def test_a_name_that_is_none_is_a_usage_error(name: str, tmp_path: Path):
+    (tmp_path / "sample").write_bytes(b"MZ")
+
+    result = workers("try", name, "sample", folder=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{name!r} is no name of a worker")
+
+
+def test_new_writes_nothing_that_can_not_be_run(tmp_path: Path):
+    result = workers("new", "my_worker.txt", folder=tmp_path)
+
+    assert result.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_says_where_it_can_not_write(tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    result = workers("new", "file/my_worker.py", folder=tmp_path)
+
+    assert (result.returncode, result.stderr) == (2, "file: File exists\n")
+
+
+def test_what_is_called_like_a_part_of_python_is_not_run(tmp_path: Path):
+    """The current folder may be one of samples."""
+    for name in ("json", "jsonschema", "argparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('it ran')\n")
+    (tmp_path / "sample").write_bytes(b"MZ")
+
+    command = (sys.executable, "-P", "-m", "orchestrator")
+    result = subprocess.run(
+        [*command, "worker", "try", "strings", "sample"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_enrols_runs_nothing_of_the_current_folder(tmp_path: Path):
+    write_module(tmp_path, LENGTH)
+    (tmp_path / "json.py").write_text("raise SystemExit('it ran')\n")
+    stack = tmp_path / "nothing"
+    stack.mkdir()
+    (stack / "env").write_text("ASSAY_API_URL=http://127.0.0.1:1\n")
+
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "workers", "run", "my_worker"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ASSAY_DATA_DIR": str(stack)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+
+    assert result.returncode == 2
+    assert "did not enrol length: ASSAY_SECRET_KEY is not set" in result.stderr

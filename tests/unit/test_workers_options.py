@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers import Analysis, Analyzer, Sample, analyzer
 from workers.options import OptionsError
@@ -154,3 +154,86 @@ def _refusal(which: Analyzer, options: Mapping[str, Any]) -> str:
 
 def _sample(options: Mapping[str, Any]) -> Sample:
     return Sample(path=Path("none"), sha256="0" * 64, size=0, options=options)
+
+
+class Login(BaseModel):
+    user: str
+    password: SecretStr = Field(min_length=6)
+
+    @model_validator(mode="after")
+    def _has_a_long_name(self) -> Login:
+        if len(self.user) < 3:
+            raise ValueError("the name is short")
+        return self
+
+
+class Asking(BaseModel):
+    login: Login
+    depth: int = 1
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"user": "ab", "password": "hunter22"},
+        {"user": "abc", "password": "hunt"},
+        {"user": "abc", "password": ["hunter22"]},
+        ["hunter22"],
+    ],
+)
+def test_a_message_shows_no_value_where_the_model_has_a_secret(login: object):
+    """Messages stand with the task, and go to the replica's log."""
+
+    @analyzer("asking", version="1", options=Asking)
+    def asking(_: Sample[Asking]) -> Analysis:
+        return Analysis(score=-1)
+
+    told = _refusal(asking, {"login": login, "depth": "ten"})
+
+    assert "option login" in told
+    assert "option depth: Input should be a valid integer" in told
+    assert "hunt" not in told
+
+
+def test_a_model_may_ask_for_no_value_to_be_shown():
+    class Quiet(BaseModel):
+        model_config = ConfigDict(hide_input_in_errors=True)
+
+        depth: int
+
+    @analyzer("quiet", version="1", options=Quiet)
+    def quiet(_: Sample[Quiet]) -> Analysis:
+        return Analysis(score=-1)
+
+    assert "'ten'" not in _refusal(quiet, {"depth": "ten"})
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("name", 5),
+        ("name", ".."),
+        ("name", "a b"),
+        ("version", 1),
+        ("version", "1" * 129),
+        ("accepts", "pe"),
+        ("accepts", [1]),
+        ("accepts", [""]),
+        ("max_bytes", "10"),
+        ("max_bytes", -1),
+        ("run_seconds", "10"),
+        ("run_seconds", 0),
+        ("run_seconds", float("nan")),
+        ("run_seconds", float("inf")),
+        ("max_tlp", "Red"),
+        ("memory_bytes", None),
+    ],
+)
+def test_an_argument_that_the_orchestrator_does_not_take_is_named(
+    name: str, given: object
+):
+    """It was found by the first heartbeat, which said that the broker is lost."""
+    arguments: dict[str, Any] = {"name": "wrong", "version": "1", name: given}
+
+    with pytest.raises(ValueError, match=rf"^{name}: .+ must be "):
+        analyzer(**arguments)

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.contracts import names
 from workers import Analysis, Analyzer, Sample
+from workers.replica import local
 from workers.replica.app import build_app, new_replica_id
 from workers.replica.settings import Settings, SettingsError
 from workers.replica.sources import Host, Sources
@@ -151,3 +152,26 @@ def test_hosts_stand_between_commas():
 def test_a_place_that_is_none_is_named(name: str, value: str):
     with pytest.raises(SettingsError, match=rf"^{name}: .+set it"):
         read(**{name: value})
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "0.5", "nan", "inf", "1025", "two"])
+def test_a_number_of_slots_that_is_none_is_refused(text: str):
+    with pytest.raises(SettingsError, match=r"^ASSAY_WORKER_SLOTS .+ from 1 to 1024"):
+        read(ASSAY_WORKER_SLOTS=text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf"])
+def test_seconds_have_an_end(text: str):
+    with pytest.raises(SettingsError, match="ASSAY_HEARTBEAT_SECONDS"):
+        read(ASSAY_HEARTBEAT_SECONDS=text)
+
+
+def test_a_stack_that_does_not_answer_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(local, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
+    (tmp_path / "env").write_text("ASSAY_API_URL=http://127.0.0.1:1\n")
+
+    with pytest.raises(SettingsError, match=r"did not enrol length within 0\.01 s"):
+        local.completed({}, worker="length")

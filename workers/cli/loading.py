@@ -31,6 +31,8 @@ def get_analyzer(name: str, *, note: Callable[[str], None] = say) -> Analyzer:
             exactly one analyzer in it.
     """
     is_file = name.endswith(".py") or os.sep in name
+    if not is_file and not all(map(str.isidentifier, name.split("."))):
+        raise UsageError(f"{name!r} is no name of a worker or of a module, and no file")
     module = _import_file(Path(name)) if is_file else _import_named(name, note)
     found = {
         id(value): value
@@ -91,7 +93,7 @@ def _import_any(*candidates: str) -> ModuleType:
                 raise UsageError(
                     f"{candidate} imports {error.name}: not found"
                 ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             head, lines = told(error)
             raise UsageError(
                 f"{candidate} can not be imported: {head}\n{lines}".rstrip()

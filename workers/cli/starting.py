@@ -49,8 +49,11 @@ def write_worker(given: Path) -> tuple[Path, Path]:
         given: The module's file, or a folder to be made that is called like it.
 
     Raises:
-        UsageError: The name will not do, or something is there already.
+        UsageError: The name will not do, something is there already, or it can not be
+            written there.
     """
+    if given.suffix not in {"", ".py"}:
+        raise UsageError(f"{given}: is no name for a Python module; name it NAME.py")
     path = given if given.suffix else given / f"{given.name}.py"
     module = path.stem
     test = path.with_name(f"test_{path.name}")
@@ -58,9 +61,12 @@ def write_worker(given: Path) -> tuple[Path, Path]:
     for target in (path, test):
         if target.exists():
             raise UsageError(f"{target} exists already; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_WORKER.format(module=module), encoding="utf-8")
-    test.write_text(_TEST.format(module=module), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_WORKER.format(module=module), encoding="utf-8")
+        test.write_text(_TEST.format(module=module), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
     return path, test
 
 

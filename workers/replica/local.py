@@ -61,14 +61,30 @@ def where_to_enrol(worker: str) -> str:
 
 
 def _enrolled(worker: str, found: Path) -> dict[str, Any]:
-    words = ("-m", "orchestrator", "worker", "register", worker, "--keep", "--json")
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE_SECONDS,
+    # -P: the current folder is the author's, or one of samples.
+    words = (
+        "-P",
+        "-m",
+        "orchestrator",
+        "worker",
+        "register",
+        worker,
+        "--keep",
+        "--json",
     )
+    try:
+        done = subprocess.run(
+            [sys.executable, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SettingsError(
+            f"the stack of {found} did not enrol {worker} within"
+            f" {_PATIENCE_SECONDS} s; does it run (assay up)?"
+        ) from error
     if done.returncode == 0:
         own: dict[str, Any] = json.loads(done.stdout)
         return own

@@ -7,6 +7,7 @@ caller hands it over.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ class Settings:
             heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 5.0),
             enrolment_seconds=_number(environment, "ASSAY_ENROLMENT_SECONDS", 60.0),
             stop_grace_seconds=_number(environment, "ASSAY_STOP_GRACE_SECONDS", 10.0),
-            slots=int(_number(environment, "ASSAY_WORKER_SLOTS", _default_slots())),
+            slots=_slots(environment),
             events=_switch(environment, "ASSAY_WORKER_EVENTS", default=True),
             sources=Sources(roots=_roots(environment), hosts=_hosts(environment)),
             ca_certs=_authorities(environment),
@@ -143,9 +144,19 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float:
         value = float(text) if text else default
     except ValueError:
         value = -1.0
-    if value < 0 or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
+    if not 0 <= value < math.inf or (value == 0 and name != "ASSAY_STOP_GRACE_SECONDS"):
         raise SettingsError(f"{name} is {text!r}; set it to a number above 0")
     return value
+
+
+def _slots(environment: Mapping[str, str]) -> int:
+    name = "ASSAY_WORKER_SLOTS"
+    text = environment.get(name, "").strip() or str(_default_slots())
+    if not text.isdecimal() or not 1 <= int(text) <= names.SLOTS_MAX:
+        raise SettingsError(
+            f"{name} is {text!r}; set it to a number from 1 to {names.SLOTS_MAX}"
+        )
+    return int(text)
 
 
 def _roots(environment: Mapping[str, str]) -> tuple[Path, ...]:

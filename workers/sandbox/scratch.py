@@ -259,7 +259,11 @@ class SlotDirectory:
         try:
             self._move(name, target)
             found = target.lstat()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            # Without the places: of the two, one is ours.
+            msg = f"files: {name!r}: {error.strerror}"
+            raise UnsafeFileError(msg) from error
+        except ValueError as error:
             msg = f"files: {name!r}: {error}"
             raise UnsafeFileError(msg) from error
         owner = os.geteuid() if self._uid is None else self._uid
