@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from workers.analysis import JSON, Analysis
@@ -126,6 +127,9 @@ def analyzer(  # noqa: PLR0913  (the SDK's whole surface: keywords with defaults
     model = _model(options)
 
     def register(function: Callable[[Sample[Options]], Analysis]) -> Analyzer:
+        if iscoroutinefunction(function):
+            msg = f"{function.__name__}: must be no async function: nobody awaits it"
+            raise ValueError(msg)
         registered = Analyzer(
             name=name,
             version=version,
@@ -165,6 +169,9 @@ def _model(options: type[Options] | None) -> type[BaseModel] | None:
     pydantic = sys.modules.get("pydantic")
     if pydantic is None or not _is_below(options, pydantic.BaseModel):
         msg = f"options: {options!r} must be a pydantic model: a class, no instance"
+        raise ValueError(msg)
+    if _is_below(options, pydantic.RootModel):
+        msg = f"options: {options!r} must have fields: options have names"
         raise ValueError(msg)
     return cast("type[BaseModel]", options)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, model_validator
 
 from workers import Analysis, Analyzer, Sample, analyzer
 from workers.options import OptionsError
@@ -140,6 +140,19 @@ def test_an_analyzer_without_a_model_loads_no_pydantic():
     said = subprocess.check_output([sys.executable, "-c", program], text=True)
 
     assert said == "1 False\n"
+
+
+def test_a_model_without_fields_can_be_given_no_options():
+    with pytest.raises(ValueError, match=r"^options: .* must have fields"):
+        analyzer("listed", version="1", options=RootModel[list[int]])
+
+
+def test_nobody_awaits_an_analyzer():
+    async def look(sample: Sample) -> Analysis:
+        return Analysis(score=sample.size)
+
+    with pytest.raises(ValueError, match=r"^look: must be no async function"):
+        analyzer("later", version="1")(look)  # type: ignore[arg-type]
 
 
 def _found(which: Analyzer, options: Mapping[str, Any]) -> Any:
