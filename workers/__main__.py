@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.contracts import names
 from workers.cli.loading import get_analyzer
 from workers.cli.starting import write_worker
 from workers.cli.words import TYPED, UsageError, say, visible
@@ -92,10 +91,13 @@ def _add_trials(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _slots(text: str) -> int:
+    # With pydantic, which the classifier need not load.
+    from orchestrator.contracts.wire import SLOTS_MAX  # noqa: PLC0415
+
     count = int(text) if text.isdecimal() else 0
-    if not 1 <= count <= names.SLOTS_MAX:
+    if not 1 <= count <= SLOTS_MAX:
         raise argparse.ArgumentTypeError(
-            f"{text!r} must be a number from 1 to {names.SLOTS_MAX}"
+            f"{text!r} must be a number from 1 to {SLOTS_MAX}"
         )
     return count
 

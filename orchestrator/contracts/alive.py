@@ -10,11 +10,11 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, FailFast, Field, StringConstraints
 
-from orchestrator.contracts import names
 from orchestrator.contracts.report import ReplicaId
 from orchestrator.contracts.wire import (
     BIG_INTEGER_MAX,
     MESSAGE_VERSION,
+    SLOTS_MAX,
     Attempt,
     ByteCount,
     Document,
@@ -128,7 +128,7 @@ class Alive(Wire):
     sequence: int = Field(ge=1, le=BIG_INTEGER_MAX)
     worker: ShortName
     worker_version: Word
-    slots: int = Field(ge=1, le=names.SLOTS_MAX)
+    slots: int = Field(ge=1, le=SLOTS_MAX)
     holds: Annotated[tuple[Held, ...], Field(max_length=_HELD_MAX), FailFast()] = ()
     manifest: Manifest | None = None
     leaving: bool = False

@@ -13,9 +13,6 @@ from kombu import Exchange, Queue
 #: ``workers/analyzers``.
 BUNDLED_WORKERS = ("document", "executable", "strings", "yara")
 
-#: Analyses at a time in one replica.
-SLOTS_MAX = 1024
-
 REPORTS = "reports"
 WORKER_QUEUE_PREFIX = "worker."
 MAINTENANCE = "maintenance"

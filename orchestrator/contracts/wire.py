@@ -77,6 +77,9 @@ SECONDS_MAX: Final = 366 * 86_400.0
 #: Entries of a list whose own limit is that of the message. Checked before the entries.
 LIST_MAX: Final = 20_000
 
+#: Analyses at a time in one replica.
+SLOTS_MAX: Final = 1024
+
 Attempt = Annotated[int, Field(ge=1, le=INTEGER_MAX)]
 ByteCount = Annotated[int, Field(ge=0, le=BIG_INTEGER_MAX)]
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]

@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
+from orchestrator.contracts import wire
 from workers import Analysis, Analyzer, Sample, analyzer
 from workers.options import OptionsError
 
@@ -140,6 +150,29 @@ def test_an_analyzer_without_a_model_loads_no_pydantic():
     said = subprocess.check_output([sys.executable, "-c", program], text=True)
 
     assert said == "1 False\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "of_contract"),
+    [
+        ("version", "1" * 128, TypeAdapter(wire.Word)),
+        ("run_seconds", wire.SECONDS_MAX, TypeAdapter(wire.Seconds)),
+        ("max_bytes", wire.BIG_INTEGER_MAX, TypeAdapter(wire.ByteCount)),
+    ],
+)
+def test_the_most_of_an_argument_is_what_the_orchestrator_takes(
+    name: str, most: Any, of_contract: TypeAdapter[Any]
+):
+    """Its numbers stand twice: the contracts load pydantic."""
+    more = most + ("1" if isinstance(most, str) else 1)
+    arguments: dict[str, Any] = {"name": "most", "version": "1", "run_seconds": 9}
+
+    analyzer(**{**arguments, name: most})
+    of_contract.validate_python(most)
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        analyzer(**{**arguments, name: more})
+    with pytest.raises(ValidationError):
+        of_contract.validate_python(more)
 
 
 def test_a_model_without_fields_can_be_given_no_options():

@@ -23,9 +23,9 @@ from orchestrator.contracts.node.messages import (
     note_discarded,
     read_envelope,
 )
-from orchestrator.contracts.redis_line import RedisLine
 from orchestrator.contracts.silence import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from workers.replica.broker import Connection
+from workers.replica.redis_line import RedisLine
 from workers.replica.settings import Settings
 
 #: Seconds that one call waits for a message; so long a replica that leaves may take.

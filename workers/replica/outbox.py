@@ -13,7 +13,7 @@ from kombu import Connection, Queue
 
 from orchestrator.contracts.confirms import Confirms
 from orchestrator.contracts.envelope import redis_envelope
-from orchestrator.contracts.redis_line import RedisLine
+from workers.replica.redis_line import RedisLine
 
 #: A body, and the headers that sign it.
 Signed = tuple[bytes, dict[str, str]]

@@ -20,6 +20,7 @@ from orchestrator.contracts import names
 from orchestrator.contracts.broker_tls import check_broker_options
 from orchestrator.contracts.https import CA_CERTS, check_certificates
 from orchestrator.contracts.silence import broker_limits
+from orchestrator.contracts.wire import SLOTS_MAX
 from workers.replica.sources import Host, Sources
 
 #: Whose replicas speak for a worker.
@@ -152,9 +153,9 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float:
 def _slots(environment: Mapping[str, str]) -> int:
     name = "ASSAY_WORKER_SLOTS"
     text = environment.get(name, "").strip() or str(_default_slots())
-    if not text.isdecimal() or not 1 <= int(text) <= names.SLOTS_MAX:
+    if not text.isdecimal() or not 1 <= int(text) <= SLOTS_MAX:
         raise SettingsError(
-            f"{name} is {text!r}; set it to a number from 1 to {names.SLOTS_MAX}"
+            f"{name} is {text!r}; set it to a number from 1 to {SLOTS_MAX}"
         )
     return int(text)
 
